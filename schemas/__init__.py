@@ -1,0 +1,76 @@
+"""The typed events of every context, their envelope, and their registry."""
+
+from .agents import AgentHeartbeatSent, AgentRegistered, AgentStateChanged, AgentUnregistered
+from .assignments import (
+    AssignmentCancelled,
+    AssignmentCompleted,
+    AssignmentCreated,
+    AssignmentFailed,
+    AssignmentStarted,
+    AssignmentTimedOut,
+)
+from .envelope import Event, derived_id, new_id, publisher_of
+from .errors import InvalidData, InvalidEvent, MalformedEvent, RookeryError, UnknownEventType
+from .feedback import FeedbackGiven, FeedbackGivenV1
+from .insights import InsightRecorded
+from .llm_calls import LlmCallCompleted, LlmCallFailed
+from .nodes import NodeStarted, NodeStopped
+from .registry import EventData, EventType, all_types, current_types, is_superseded, type_of
+from .runs import MessageRecorded, RunCancelled, RunCompleted, RunFailed, RunFailureAttributed, RunStarted
+from .subjects import EVENTS, entity_filter, escape, publisher_in, subject_of, unescape
+from .tools import ToolCallCompleted
+from .vocabulary import usd
+from .wire import check, check_strictly, decode, encode
+
+__all__ = [
+    "EVENTS",
+    "AgentHeartbeatSent",
+    "AgentRegistered",
+    "AgentStateChanged",
+    "AgentUnregistered",
+    "AssignmentCancelled",
+    "AssignmentCompleted",
+    "AssignmentCreated",
+    "AssignmentFailed",
+    "AssignmentStarted",
+    "AssignmentTimedOut",
+    "Event",
+    "EventData",
+    "EventType",
+    "FeedbackGiven",
+    "FeedbackGivenV1",
+    "InsightRecorded",
+    "InvalidData",
+    "InvalidEvent",
+    "LlmCallCompleted",
+    "LlmCallFailed",
+    "MalformedEvent",
+    "MessageRecorded",
+    "NodeStarted",
+    "NodeStopped",
+    "RookeryError",
+    "RunCancelled",
+    "RunCompleted",
+    "RunFailed",
+    "RunFailureAttributed",
+    "RunStarted",
+    "ToolCallCompleted",
+    "UnknownEventType",
+    "all_types",
+    "check",
+    "check_strictly",
+    "current_types",
+    "decode",
+    "derived_id",
+    "encode",
+    "entity_filter",
+    "escape",
+    "is_superseded",
+    "new_id",
+    "publisher_in",
+    "publisher_of",
+    "subject_of",
+    "type_of",
+    "unescape",
+    "usd",
+]

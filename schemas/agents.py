@@ -1,0 +1,57 @@
+"""Agents: who is in the colony, what they can do, and whether they are alive."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from .registry import EventData, event_type
+from .vocabulary import AgentId, Count, Labels, Name, Seconds
+
+Role = Annotated[str, Meta(max_length=256, description="What the agent is for, as in `reviewer`.")]
+Tier = Annotated[Literal["coordinator", "system", "execution"], Meta(description="Its place in the hierarchy.")]
+Transport = Annotated[Literal["nats", "rest", "rpc", "mcp", "file"], Meta(description="How work is handed to it.")]
+AgentState = Annotated[
+    Literal["alive", "suspect", "expired", "unregistered"],
+    Meta(description="What the colony holds of its liveness."),
+]
+
+
+@event_type("agent.registered")
+class AgentRegistered(EventData, frozen=True, kw_only=True):
+    """An agent joined the colony, or joined it again with new particulars."""
+
+    name: Name
+    role: Role | None = None
+    tier: Tier | None = None
+    parent_agent_id: AgentId | None = None
+    capabilities: list[Name] = []
+    transport: Transport | None = None
+    endpoint: str | None = None
+    version: str | None = None
+    heartbeat_interval_seconds: Seconds | None = None
+    metadata: Labels | None = None
+
+
+@event_type("agent.unregistered")
+class AgentUnregistered(EventData, frozen=True, kw_only=True):
+    """An agent left the colony."""
+
+    reason: str | None = None
+
+
+@event_type("agent.heartbeat_sent")
+class AgentHeartbeatSent(EventData, frozen=True, kw_only=True):
+    """An agent says that it is alive and how busy it is."""
+
+    active_assignments: Count | None = None
+    metadata: Labels | None = None
+
+
+@event_type("agent.state_changed")
+class AgentStateChanged(EventData, frozen=True, kw_only=True):
+    """The colony's view of an agent's liveness changed."""
+
+    state: AgentState
+    reason: str | None = None

@@ -1,0 +1,65 @@
+"""Assignments: a task of a kind, given to an agent, and how it ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .registry import EventData, event_type
+from .vocabulary import AgentId, Labels, Name, RunId, Score, Seconds, Skill
+
+
+@event_type("assignment.created")
+class AssignmentCreated(EventData, frozen=True, kw_only=True):
+    """A task was given to an agent, or to whoever is best at it where no agent is named."""
+
+    kind: Name
+    agent_id: AgentId | None = None
+    skill: Skill | None = None
+    timeout_seconds: Seconds | None = None
+    input: Any = None
+    metadata: Labels | None = None
+
+
+@event_type("assignment.started")
+class AssignmentStarted(EventData, frozen=True, kw_only=True):
+    """An agent took the task up."""
+
+    agent_id: AgentId
+    run_id: RunId | None = None
+
+
+@event_type("assignment.completed")
+class AssignmentCompleted(EventData, frozen=True, kw_only=True):
+    """The task is done. `score` says how well, where somebody judged it."""
+
+    agent_id: AgentId
+    skill: Skill | None = None
+    score: Score | None = None
+    duration_seconds: Seconds | None = None
+    result: Any = None
+
+
+@event_type("assignment.failed")
+class AssignmentFailed(EventData, frozen=True, kw_only=True):
+    """The agent gave the task up."""
+
+    agent_id: AgentId
+    skill: Skill | None = None
+    error: str
+    duration_seconds: Seconds | None = None
+
+
+@event_type("assignment.timed_out")
+class AssignmentTimedOut(EventData, frozen=True, kw_only=True):
+    """The task was not done in its time."""
+
+    agent_id: AgentId | None = None
+    skill: Skill | None = None
+    duration_seconds: Seconds | None = None
+
+
+@event_type("assignment.cancelled")
+class AssignmentCancelled(EventData, frozen=True, kw_only=True):
+    """Somebody called the task off."""
+
+    reason: str | None = None

@@ -1,0 +1,103 @@
+"""The envelope: one CloudEvents 1.0 event, whose bytes on the bus are its bytes in the log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+from uuid import UUID, uuid5
+
+import msgspec
+import uuid_utils
+
+from .registry import EventData, decode_data, type_of
+from .vocabulary import Name
+
+# UUIDv5 namespace of every id that is derived instead of drawn, so that doing a thing twice publishes it once.
+NAMESPACE = UUID("c1b3f2c4-6f0e-5d59-9f0e-3d1f3a9d7b60")
+
+EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern="^[!-~]+$")]
+Source = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern="^[!-~]*[!-.0-~]$")]
+TypeName = Annotated[str, msgspec.Meta(max_length=128, pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*(\.v[1-9][0-9]*)?$")]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A CloudEvent. `data` holds the payload's JSON as it was published; `payload()` gives it typed.
+
+    `time` is when the fact happened, in UTC. `subject` is the id of the entity that the fact is about, and
+    `source` who says so (`/agents/coder-7`). `correlationid` names the run or conversation that the event belongs
+    to, `causationid` the event that it is a reaction to, and `traceparent` is W3C's. Attributes that are not
+    named here are CloudEvents extensions: allowed, kept in the log, not interpreted.
+    """
+
+    specversion: Literal["1.0"]
+    id: EventId
+    source: Source
+    type: TypeName
+    subject: Name
+    time: datetime
+    traceparent: str | None = None
+    tracestate: str | None = None
+    correlationid: str | None = None
+    causationid: str | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+
+    @classmethod
+    def of(
+        cls,
+        data: EventData,
+        *,
+        subject: str,
+        source: str,
+        id: str | None = None,
+        time: datetime | None = None,
+        correlationid: str | None = None,
+        causationid: str | None = None,
+        traceparent: str | None = None,
+    ) -> Event:
+        """Wrap `data` in an envelope: a fresh UUIDv7 and the present moment unless `id` and `time` are given."""
+        return cls(
+            specversion="1.0",
+            id=id or new_id(),
+            source=source,
+            type=type_of(data),
+            subject=subject,
+            time=(time or datetime.now(UTC)).astimezone(UTC),
+            correlationid=correlationid,
+            causationid=causationid,
+            traceparent=traceparent,
+            data=msgspec.Raw(msgspec.json.encode(data)),
+        )
+
+    @property
+    def entity(self) -> str:
+        """The kind of thing that the event is about: the type's first word."""
+        return self.type.partition(".")[0]
+
+    @property
+    def publisher(self) -> str:
+        """Who published it: the last segment of `source`."""
+        return publisher_of(self.source)
+
+    def payload(self) -> EventData:
+        """The typed payload, in the newest version of its shape.
+
+        Raises `UnknownEventType` or `InvalidData`.
+        """
+        return decode_data(self.type, self.data)
+
+
+def new_id() -> str:
+    """A fresh event id: a UUIDv7, so that ids sort by the time they were drawn."""
+    return str(uuid_utils.uuid7())
+
+
+def derived_id(*parts: str) -> str:
+    """The same id for the same parts, always: a UUIDv5, for what may be published more than once."""
+    return str(uuid5(NAMESPACE, "\x1f".join(parts)))
+
+
+def publisher_of(source: str) -> str:
+    """The last segment of a source: `coder-7` of `/agents/coder-7`."""
+    return source.rpartition("/")[2]

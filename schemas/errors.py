@@ -1,0 +1,41 @@
+"""What can go wrong, as types: one root, fields instead of text to parse.
+
+RookeryError
+├── InvalidEvent              an event breaks its contract (reason, field)
+│   ├── MalformedEvent        the bytes are not one CloudEvent on one line
+│   ├── UnknownEventType      no schema is registered for the type (type)
+│   └── InvalidData           the data does not fit the type's schema
+└── …                         each layer adds its own beneath the root
+"""
+
+from __future__ import annotations
+
+
+class RookeryError(Exception):
+    """The root of everything that Rookery raises on purpose."""
+
+
+class InvalidEvent(RookeryError):
+    """An event breaks its contract: `reason` says how, `field` where (`data.input_tokens`, or empty)."""
+
+    def __init__(self, reason: str, field: str = "") -> None:
+        self.reason = reason
+        self.field = field
+        super().__init__(f"{field}: {reason}" if field else reason)
+
+
+class MalformedEvent(InvalidEvent):
+    """The bytes are not one CloudEvent in structured JSON mode on a single line."""
+
+
+class UnknownEventType(InvalidEvent):
+    """The envelope is sound, but no schema is registered for its `type`."""
+
+    def __init__(self, type: str, nearest: str | None = None) -> None:
+        self.type = type
+        hint = f"; did you mean {nearest!r}?" if nearest else ""
+        super().__init__(f"unknown event type {type!r}{hint}", "type")
+
+
+class InvalidData(InvalidEvent):
+    """The envelope is sound, but its `data` does not fit the schema of its type."""

@@ -1,0 +1,40 @@
+"""NATS subjects: `evt.<entity>.<id>.<fact>.<publisher>`, each part escaped into one token."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from urllib.parse import quote, unquote
+
+from .envelope import Event
+
+EVENTS = "evt.>"
+
+
+def subject_of(event: Event) -> str:
+    """Where `event` is published, e.g. `evt.assignment.as-42.completed.coder-7`.
+
+    The version of the shape stays out: who listens for `completed` goes on hearing it when the shape evolves.
+    """
+    entity, fact = event.type.split(".")[:2]
+    return f"evt.{entity}.{escape(event.subject)}.{fact}.{escape(event.publisher)}"
+
+
+def entity_filter(entity: str, id: str) -> str:
+    """The filter for one entity's whole history, e.g. `evt.assignment.as-42.>`."""
+    return f"evt.{entity}.{escape(id)}.>"
+
+
+def publisher_in(subject: str) -> str:
+    """Who a subject says is publishing: its last token."""
+    return unescape(subject.rpartition(".")[2])
+
+
+@lru_cache(maxsize=65_536)
+def escape(id: str) -> str:
+    """An id as one NATS token: percent-encoded, dots included, so that nothing in it can be a wildcard."""
+    return quote(id, safe="").replace(".", "%2E")
+
+
+def unescape(token: str) -> str:
+    """The id that `escape` made the token from."""
+    return unquote(token)

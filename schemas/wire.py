@@ -1,0 +1,93 @@
+"""From bytes to events and back, and every check that an event must pass at an edge."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import msgspec
+
+from .envelope import Event
+from .errors import InvalidData, MalformedEvent
+from .registry import EventData, all_types, reason_and_field
+
+# The log writes these attributes of its own in front of an event's, so an event may not bring them.
+RESERVED = frozenset({"n", "seq", "recordedtime", "undecodable"})
+
+_decoder = msgspec.json.Decoder(Event)
+_encoder = msgspec.json.Encoder()
+
+
+def encode(event: Event) -> bytes:
+    """The event as it travels: one line of JSON, without the newline."""
+    return _encoder.encode(event)
+
+
+def decode(payload: bytes) -> Event:
+    """The envelope in `payload`; the payload's data stays as it is. Raises `MalformedEvent`."""
+    try:
+        event = _decoder.decode(payload)
+    except msgspec.ValidationError as error:
+        raise MalformedEvent(*reason_and_field(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedEvent(str(error)) from None
+    if event.time.tzinfo is None or event.time.utcoffset() != timedelta(0):
+        raise MalformedEvent("expected UTC, as in `2026-11-20T13:53:04.530453Z`", "time")
+    return event
+
+
+def check(payload: bytes) -> tuple[Event, EventData]:
+    """The event in `payload` and its typed data, if nothing is wrong with either.
+
+    Raises `MalformedEvent`, `UnknownEventType` or `InvalidData`.
+    """
+    event = decode(payload)
+    data = event.payload()
+    if payload != encode(event) or bytes(event.data) != _encoder.encode(data):
+        _refuse_what_readers_disagree_on(payload)
+    return event, data
+
+
+def check_strictly(payload: bytes) -> tuple[Event, EventData]:
+    """Like `check`, and refuses data fields that the schema doesn't name: for people, who make typing mistakes.
+
+    A program may be newer than this node, so the bus and the log let unknown fields pass.
+    """
+    event, data = check(payload)
+    struct = next(known.struct for known in all_types() if known.name == event.type)
+    unknown = msgspec.json.decode(event.data).keys() - set(struct.__struct_fields__)
+    if unknown:
+        raise InvalidData(
+            f"not a field of {event.type}; it has {', '.join(struct.__struct_fields__)}",
+            f"data.{min(unknown)}",
+        )
+    return event, data
+
+
+def _refuse_what_readers_disagree_on(payload: bytes) -> None:
+    """Refuse valid JSON that two readers may read in two ways: what isn't canonical is looked at twice."""
+    if b"\n" in payload or b"\r" in payload:
+        raise MalformedEvent("an event is one line of JSON; this one has line breaks between its parts")
+    if not payload.startswith(b"{"):
+        raise MalformedEvent("an event's first byte is `{`; this one begins with white space")
+    attributes = _object_without_twins(payload)
+    if reserved := RESERVED & attributes.keys():
+        raise MalformedEvent("this attribute is the log's own", min(reserved))
+
+
+def _object_without_twins(payload: bytes) -> dict[str, object]:
+    def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(items)
+        if len(found) < len(items):
+            names = [name for name, _ in items]
+            raise MalformedEvent(
+                "named twice in one object; readers disagree on which one counts",
+                next(name for name in names if names.count(name) > 1),
+            )
+        return found
+
+    try:
+        found: dict[str, object] = json.loads(payload, object_pairs_hook=pairs)
+    except (ValueError, RecursionError) as error:
+        raise MalformedEvent(str(error)) from None
+    return found
