@@ -1,0 +1,1 @@
+"""NATS JetStream: transport, durable acknowledgement, key-value and object store."""

@@ -1,0 +1,1 @@
+"""The append-only log on disk, and how events get from the bus into it."""

@@ -1,0 +1,1 @@
+"""Importers: other systems' records, read as events."""

@@ -1,0 +1,1 @@
+"""How a person runs Rookery: command line, HTTP API, embedded server, settings."""

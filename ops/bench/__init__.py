@@ -1,0 +1,1 @@
+"""The benchmarks, each beside a named rival in the same run."""
