@@ -15,7 +15,7 @@ from .feedback import FeedbackGiven, FeedbackGivenV1
 from .insights import InsightRecorded
 from .llm_calls import LlmCallCompleted, LlmCallFailed
 from .nodes import NodeStarted, NodeStopped
-from .registry import EventData, EventType, all_types, current_types, is_superseded, type_of
+from .registry import EventData, EventType, all_types, current_types, decode_data, is_superseded, type_of
 from .runs import MessageRecorded, RunCancelled, RunCompleted, RunFailed, RunFailureAttributed, RunStarted
 from .subjects import EVENTS, entity_filter, escape, publisher_in, subject_of, unescape
 from .tools import ToolCallCompleted
@@ -61,6 +61,7 @@ __all__ = [
     "check_strictly",
     "current_types",
     "decode",
+    "decode_data",
     "derived_id",
     "encode",
     "entity_filter",

@@ -1,0 +1,62 @@
+"""The registry: every type has one name, one shape, and a way to its newest version."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from rookery.schemas import (
+    EventData,
+    EventType,
+    FeedbackGiven,
+    FeedbackGivenV1,
+    all_types,
+    current_types,
+    decode_data,
+    derived_id,
+    is_superseded,
+    new_id,
+    type_of,
+    usd,
+)
+
+
+def test_the_first_version_of_feedback_is_read_as_the_second() -> None:
+    read = decode_data("feedback.given", b'{"run_id":"run-9","stars":4,"comment":"good"}')
+    assert read == FeedbackGiven(kind="score", run_id="run-9", score=0.75, comment="good")
+
+
+def test_a_superseded_type_is_known_but_not_current() -> None:
+    assert is_superseded("feedback.given")
+    assert not is_superseded("feedback.given.v2")
+    assert FeedbackGivenV1 in {known.struct for known in all_types()}
+    assert FeedbackGivenV1 not in {known.struct for known in current_types()}
+
+
+@pytest.mark.parametrize("known", all_types(), ids=lambda known: known.name)
+def test_every_type_is_a_frozen_struct_that_explains_itself(known: EventType) -> None:
+    name, struct = known.name, known.struct
+    assert issubclass(struct, EventData)
+    assert struct.__struct_config__.frozen
+    assert struct.__doc__
+    assert msgspec.json.schema(struct)
+    words = name.removesuffix(".v2").split(".")
+    spelt = "".join(word.title() for part in words for word in part.split("_"))
+    assert struct.__name__.removesuffix("V1") == spelt
+
+
+def test_ids_are_fresh_or_derived() -> None:
+    assert new_id() < new_id()
+    assert derived_id("a", "b") == derived_id("a", "b") != derived_id("ab")
+
+
+def test_type_of_gives_the_wire_name() -> None:
+    assert type_of(FeedbackGiven(kind="thumb")) == "feedback.given.v2"
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"), [("0", "0"), ("1E+2", "100"), ("0.0034375", "0.0034375"), ("1E-13", "0"), ("2.50", "2.5")]
+)
+def test_dollars_travel_as_plain_digits(amount: str, text: str) -> None:
+    assert usd(Decimal(amount)) == text
