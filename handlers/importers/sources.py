@@ -1,0 +1,121 @@
+"""What can be imported: each source's files, options and reader, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import azure_llm, ndjson, tau_bench, who_and_when
+from .clockless import begin_at
+from .errors import ImportFailed
+from .found import Reader
+
+
+class Option(NamedTuple):
+    """A choice that a source leaves to the caller; `parse` turns its text into what the reader takes."""
+
+    name: str
+    help: str
+    required: bool = False
+    default: str | None = None
+    parse: Callable[[str], Any] = str
+
+
+class Source(NamedTuple):
+    """One kind of file. A folder stands for the files in it, at any depth, whose names match `patterns`.
+
+    `read(file, name, **options)` gives what it finds in one open file; `name` is the file's, without its suffix.
+    """
+
+    description: str
+    read: Reader
+    patterns: tuple[str, ...]
+    options: tuple[Option, ...] = ()
+
+    def files(self, paths: Sequence[Path]) -> list[Path]:
+        """The files to read, in the order in which they are named. Raises `ImportFailed`."""
+        return [file for path in paths for file in self._files(Path(path))]
+
+    def parsed(self, given: Mapping[str, str | None]) -> dict[str, Any]:
+        """What the reader takes, from the options as texts; None is an option not given. Raises `ImportFailed`."""
+        known = {option.name: option for option in self.options}
+        for name in given.keys() - known.keys():
+            raise ImportFailed("there is no such option", _choices("options", known), where=f"--{name}")
+        return {name: _parsed(option, given.get(name)) for name, option in known.items()}
+
+    def _files(self, path: Path) -> list[Path]:
+        if path.is_file():
+            return [path]
+        if not path.is_dir():
+            raise ImportFailed("there is no such file or folder", "check the path", path=str(path))
+        found = sorted(file for pattern in self.patterns for file in path.rglob(pattern) if file.is_file())
+        if not found:
+            wanted = " or ".join(self.patterns)
+            raise ImportFailed(f"the folder has no {wanted}", "name the files, or another folder", path=str(path))
+        return found
+
+
+def source_named(name: str) -> Source:
+    """The source of that name. Raises `ImportFailed`."""
+    if name not in SOURCES:
+        nearest = get_close_matches(name, SOURCES, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else _choices("sources", SOURCES)
+        raise ImportFailed("there is no such source", hint, where=name)
+    return SOURCES[name]
+
+
+def _parsed(option: Option, given: str | None) -> Any:
+    text = option.default if given is None else given
+    if not text:
+        if option.required:
+            raise ImportFailed("this option is needed", option.help, where=f"--{option.name}")
+        return None
+    try:
+        return option.parse(text)
+    except ValueError as error:
+        raise ImportFailed(str(error), "correct the option", where=f"--{option.name}") from None
+
+
+def _choices(what: str, names: Mapping[str, object]) -> str:
+    return f"the {what} are {', '.join(names)}" if names else f"it has no {what}"
+
+
+def _time(published: str) -> Option:
+    return Option("time", "When the runs took place: the files don't say.", default=published, parse=begin_at)
+
+
+SOURCES: dict[str, Source] = {
+    "azure-llm": Source(
+        "Azure's LLM inference traces (CSV): model calls with their tokens, priced.",
+        azure_llm.read,
+        patterns=("*.csv",),
+        options=(
+            Option("provider", "Whose prices count, as in `openai`.", required=True),
+            Option("model", "The model to reckon with, as in `gpt-4o`.", required=True),
+            Option("agent", "The agent that made the calls; none unless given."),
+        ),
+    ),
+    "tau-bench": Source(
+        "τ-bench trajectories (a JSON array): runs with messages, tool calls and rewards.",
+        tau_bench.read,
+        patterns=("*.json",),
+        options=(
+            Option("agent", "The agent that ran; from the file's name unless given."),
+            Option("skill", "What its reward is a measure of; from the file's name unless given."),
+            _time(tau_bench.PUBLISHED),
+        ),
+    ),
+    "who-and-when": Source(
+        "Who&When's failed multi-agent runs (one JSON file each): steps and failure attribution.",
+        who_and_when.read,
+        patterns=("*.json",),
+        options=(_time(who_and_when.PUBLISHED),),
+    ),
+    "ndjson": Source(
+        "CloudEvents, one per line, published as they stand.",
+        ndjson.read,
+        patterns=("*.ndjson", "*.jsonl"),
+    ),
+}

@@ -1,0 +1,42 @@
+"""What a model call costs: exact dollars from the `genai-prices` package, which ships with its price table.
+
+The price is the one in force when the call was made. Where the package knows no price as old as the call, its first
+known price counts, as the package has it. Nothing here touches the network: a newer table comes with a newer package,
+and `PRICE_VERSION` says which one an amount was reckoned with.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from genai_prices import Usage, __version__, calc_price
+
+PRICE_VERSION = f"genai-prices/{__version__}"
+
+
+def cost_usd(
+    provider: str,
+    model: str,
+    *,
+    time: datetime,
+    input_tokens: int,
+    output_tokens: int,
+    cache_read_input_tokens: int | None = None,
+    cache_creation_input_tokens: int | None = None,
+) -> Decimal | None:
+    """What the call costs, or None where that is unknown: unknown is not zero.
+
+    `input_tokens` counts all of the prompt, what was read from or written to a cache included. The cost is unknown
+    for a provider or model that the table lacks, and for counts that contradict each other.
+    """
+    try:
+        usage = Usage(
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cache_read_tokens=cache_read_input_tokens,
+            cache_write_tokens=cache_creation_input_tokens,
+        )
+        return calc_price(usage, model, provider_id=provider, genai_request_timestamp=time).total_price
+    except (LookupError, ValueError):
+        return None
