@@ -1,0 +1,80 @@
+"""From what came by the bus to lines of the log: judged, recognised if it is there already, and spliced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from ..bus.contract import Delivery
+from .ids import event_key, is_event, letter_key
+from .judging import Verdict, judge
+from .line import Letter, Record, event_line, letter_line
+
+Holder = Callable[[int, Callable[[Record], bool]], Record | None]
+
+
+class Admitted(NamedTuple):
+    """A line that is about to be written, with the key by which it is found again."""
+
+    record: Record
+    key: int
+    verdict: Verdict
+
+
+class Admission:
+    """Turns one call's deliveries into lines. `holder` finds a line of the log by its key and a test."""
+
+    def __init__(self, origin: str, last: int, sequence: int, holder: Holder) -> None:
+        self.admitted: list[Admitted] = []
+        self.duplicates = 0
+        self.sequence = sequence
+        self._origin = origin
+        self._last = last
+        self._holder_in_log = holder
+        self._new: dict[int, Record] = {}
+
+    def take(self, deliveries: Iterable[Delivery]) -> None:
+        """Take the deliveries that are beyond the bus sequence that the log holds."""
+        for delivery in deliveries:
+            if delivery.sequence > self.sequence:
+                self.sequence = delivery.sequence
+                self._take(delivery)
+
+    def _take(self, delivery: Delivery) -> None:
+        verdict = judge(delivery.payload, delivery.subject)
+        if verdict.event is None:
+            return self._take_letter(delivery, Letter(delivery.payload, delivery.subject), verdict)
+        event_id = verdict.event.id
+        key = event_key(event_id)
+        held = self._holder(key, lambda record: is_event(record, event_id))
+        if held is None:
+            line = event_line(self._last + 1, delivery.sequence, delivery.stored_at, delivery.payload)
+            return self._admit(delivery, line, key, verdict)
+        if held.payload == delivery.payload:
+            self.duplicates += 1
+            return None
+        letter = Letter(delivery.payload, delivery.subject, held.n)
+        return self._take_letter(delivery, letter, Verdict(None, "id already used", "id"))
+
+    def _take_letter(self, delivery: Delivery, letter: Letter, verdict: Verdict) -> None:
+        key = letter_key(letter)
+        if self._holder(key, lambda record: _is_letter(record, letter)) is not None:
+            self.duplicates += 1
+            return
+        line = letter_line(self._last + 1, delivery.sequence, delivery.stored_at, letter)
+        self._admit(delivery, line, key, verdict)
+
+    def _admit(self, delivery: Delivery, line: bytes, key: int, verdict: Verdict) -> None:
+        self._last += 1
+        record = Record(self._origin, self._last, delivery.sequence, delivery.stored_at, line)
+        self._new[key] = record
+        self.admitted.append(Admitted(record, key, verdict))
+
+    def _holder(self, key: int, is_it: Callable[[Record], bool]) -> Record | None:
+        new = self._new.get(key)
+        return new if new is not None and is_it(new) else self._holder_in_log(key, is_it)
+
+
+def _is_letter(record: Record, letter: Letter) -> bool:
+    held = record.letter
+    return held is not None and (held.undecodable, held.natssubject) == (letter.undecodable, letter.natssubject)

@@ -1,0 +1,189 @@
+"""The log: every origin's events on disk, appended to by their nodes and never changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+from ..bus.contract import Delivery
+from .disk import Disk
+from .errors import InvalidOrigin, LogReadOnly
+from .judging import DeadLetter
+from .line import Record
+from .origin import OriginLog, Segment
+from .summary import Wanted
+from .writer import Appended, Limits, OriginWriter
+
+_ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+class Log:
+    """A folder with one folder per origin. Appends and seals may run in threads of their own beside any readers."""
+
+    def __init__(self, folder: Path, *, writable: bool, limits: Limits, disk: Disk) -> None:
+        self.folder = folder
+        self._writable = writable
+        self._limits = limits
+        self._disk = disk
+        self._origins: dict[str, OriginLog] = {}
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        writable: bool = True,
+        segment_events_max: int = Limits().segment_events_max,
+        segment_size_bytes_max: int = Limits().segment_size_bytes_max,
+        disk: Disk | None = None,
+    ) -> Log:
+        """Open the log, and heal what a crash left behind.
+
+        With `writable=False` the folder is left as it is, and may be another process's that is writing it. Raises
+        `LogLocked`, `LogDamaged`, or `LogWriteFailed` where a wound could not be healed.
+        """
+        limits = Limits(segment_events_max, segment_size_bytes_max)
+        log = cls(folder, writable=writable, limits=limits, disk=disk or Disk())
+        try:
+            log._find_origins()
+        except BaseException:
+            log.close()
+            raise
+        return log
+
+    def close(self) -> None:
+        """Let others write the log."""
+        for origin in self._origins.values():
+            origin.close()
+        self._origins = {}
+
+    def origins(self) -> list[str]:
+        """The origins' names, sorted."""
+        return sorted(self._fresh())
+
+    def vector(self) -> dict[str, int]:
+        """How far each origin goes: its last n."""
+        return {name: origin.last for name, origin in sorted(self._fresh().items())}
+
+    def bus_sequence(self, origin: str) -> int:
+        """The last bus sequence of which the log holds the event; 0 before the first."""
+        if isinstance(known := self._origins.get(origin), OriginWriter):
+            return known.sequence
+        last = known and known.get(known.last)
+        return last.sequence if last else 0
+
+    def append(self, origin: str, deliveries: Sequence[Delivery]) -> Appended:
+        """Append the deliveries that the log does not hold yet; they are durable when this returns.
+
+        What was delivered before, by its bus sequence or by its event id, is left out. What is not a valid event is
+        kept as a dead letter. Raises `LogWriteFailed`: then nothing that is not durable is in the log, and the same
+        call may be repeated.
+        """
+        return self._writer(origin).append(deliveries)
+
+    def rewind(self, origin: str) -> None:
+        """Accept the bus's sequences from 1 on again, because its stream was made anew."""
+        self._writer(origin).rewind()
+
+    def seal_full_segments(self) -> int:
+        """Compress the segments that are full; to be called in a thread. Raises `LogWriteFailed`."""
+        return sum(origin.seal_full_segments() for origin in self._writers())
+
+    @property
+    def has_full_segments(self) -> bool:
+        """Whether there is something to seal."""
+        return any(origin.has_full_segments for origin in self._writers())
+
+    def read(self, origin: str, *, after: int = 0, limit: int | None = None) -> Iterator[Record]:
+        """The origin's lines after `after`, as far as they are durable now."""
+        known = self._fresh().get(origin)
+        if known is None:
+            return iter(())
+        return known.records(after=after, last=None if limit is None else after + limit)
+
+    def get(self, origin: str, n: int) -> Record | None:
+        """One line, by its permanent address."""
+        known = self._fresh().get(origin)
+        return known.get(n) if known else None
+
+    def find(self, ids: Iterable[str]) -> dict[str, tuple[str, int]]:
+        """The addresses of the events with these ids, for those that the log holds."""
+        wanted = set(ids)
+        found: dict[str, tuple[str, int]] = {}
+        for name, origin in sorted(self._fresh().items()):
+            found |= {event_id: (name, n) for event_id, n in origin.find(wanted - found.keys()).items()}
+        return found
+
+    def segments(self, origin: str, *, after: int = 0) -> list[Segment]:
+        """The origin's sealed segments that hold anything after `after`."""
+        known = self._fresh().get(origin)
+        return known.segments(after=after) if known else []
+
+    def files(self) -> list[Path]:
+        """Every segment file, in the order of n within each origin, the plain ones last."""
+        return [path for _, origin in sorted(self._fresh().items()) for path in origin.files]
+
+    def dead_letters(self, origin: str | None = None) -> Iterator[DeadLetter]:
+        """What is in the log and is not an event by today's schemas."""
+        for name, known in sorted(self._fresh().items()):
+            if origin in (None, name):
+                yield from known.dead_letters()
+
+    def search(
+        self,
+        *,
+        after: Mapping[str, int] | None = None,
+        types: Collection[str] | None = None,
+        entity: tuple[str, str] | None = None,
+        source: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Record]:
+        """The events that fit all that is given, origin by origin in the order of n.
+
+        `entity` is kind and id, as in `("assignment", "as-42")`; `since` and `until` (excluded) are about the events'
+        own time. With nothing given, every line.
+        """
+        wanted = Wanted(types, entity, source, since, until)
+        found = (
+            record
+            for name, origin in sorted(self._fresh().items())
+            for record in origin.search(wanted, after=(after or {}).get(name, 0))
+        )
+        return islice(found, limit)
+
+    def _fresh(self) -> dict[str, OriginLog]:
+        if not self._writable:
+            self._find_origins()
+            for origin in self._origins.values():
+                origin.refresh()
+        return self._origins
+
+    def _find_origins(self) -> None:
+        for name in self._disk.names(self.folder):
+            if name not in self._origins and _ORIGIN.fullmatch(name) and (self.folder / name).is_dir():
+                self._origins[name] = self._open_origin(name)
+
+    def _open_origin(self, name: str) -> OriginLog:
+        if self._writable:
+            return OriginWriter(name, self.folder / name, self._disk, self._limits)
+        return OriginLog(name, self.folder / name, self._disk)
+
+    def _writer(self, name: str) -> OriginWriter:
+        if not self._writable:
+            raise LogReadOnly(self.folder)
+        if not _ORIGIN.fullmatch(name):
+            raise InvalidOrigin(name)
+        known = self._origins.get(name)
+        if known is None:
+            known = self._open_origin(name)
+            self._origins = {**self._origins, name: known}
+        assert isinstance(known, OriginWriter)
+        return known
+
+    def _writers(self) -> list[OriginWriter]:
+        return [origin for origin in self._origins.values() if isinstance(origin, OriginWriter)]

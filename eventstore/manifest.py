@@ -1,0 +1,99 @@
+"""The manifest: a line per sealed segment, each with the hash of the one before, so that none can be altered alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from .disk import Disk
+from .errors import LogDamaged
+
+NAME = "manifest.ndjson"
+_BEFORE_THE_FIRST = "0" * 64
+_REMEDY = "restore it from the archive, a peer or a backup"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What the manifest says of one sealed segment. `bytes` counts its lines as they were before compression."""
+
+    segment: str
+    first: int
+    last: int
+    events: int
+    bytes: int
+    compressed_bytes: int
+    first_recordedtime: datetime
+    last_recordedtime: datetime
+    sha256: str
+    merkle_root: str
+    previous: str = _BEFORE_THE_FIRST
+
+
+class Manifest:
+    """An origin's manifest, checked when it is read: an unbroken chain over n's without holes."""
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.path = path
+        self._disk = disk
+        self._lines = self._read()
+        self.entries = [self._decode(line) for line in self._lines]
+        self._check_chain()
+
+    def append(self, entry: Entry) -> Entry:
+        """Chain the entry to the last one and write it, durably. Raises `OSError`; the file is then as it was."""
+        entry = msgspec.structs.replace(entry, previous=self._head())
+        line = msgspec.json.encode(entry)
+        self.cut_torn_line()
+        self._write(line + b"\n")
+        self._lines.append(line)
+        self.entries.append(entry)
+        return entry
+
+    def cut_torn_line(self) -> None:
+        """Remove what a write that was interrupted left behind the last whole line."""
+        if self._disk.exists(self.path) and self._disk.size_bytes(self.path) > self._size_bytes():
+            descriptor = self._disk.open_to_write(self.path)
+            try:
+                self._disk.truncate(descriptor, self._size_bytes())
+                self._disk.fsync(descriptor)
+            finally:
+                self._disk.close(descriptor)
+
+    def _write(self, line: bytes) -> None:
+        descriptor = self._disk.open_to_write(self.path)
+        try:
+            self._disk.write_at(descriptor, line, self._size_bytes())
+            self._disk.fsync(descriptor)
+            self._disk.fsync_folder(self.path.parent)
+        finally:
+            self._disk.close(descriptor)
+
+    def _read(self) -> list[bytes]:
+        if not self._disk.exists(self.path):
+            return []
+        return self._disk.read(self.path).split(b"\n")[:-1]
+
+    def _decode(self, line: bytes) -> Entry:
+        try:
+            return msgspec.json.decode(line, type=Entry)
+        except msgspec.MsgspecError as error:
+            raise LogDamaged(self.path, f"a line is not a segment's ({error})", _REMEDY) from None
+
+    def _check_chain(self) -> None:
+        previous, n = _BEFORE_THE_FIRST, 0
+        for line, entry in zip(self._lines, self.entries, strict=True):
+            if entry.previous != previous:
+                raise LogDamaged(self.path, f"the line before {entry.segment} was altered", _REMEDY)
+            expected = (f"{n + 1:020}.ndjson.zst", n + 1, n + entry.events)
+            if (entry.segment, entry.first, entry.last) != expected or entry.events < 1:
+                raise LogDamaged(self.path, f"{entry.segment} is not the segment that begins at {n + 1}", _REMEDY)
+            previous, n = sha256(line).hexdigest(), entry.last
+
+    def _head(self) -> str:
+        return sha256(self._lines[-1]).hexdigest() if self._lines else _BEFORE_THE_FIRST
+
+    def _size_bytes(self) -> int:
+        return sum(len(line) + 1 for line in self._lines)

@@ -1,0 +1,222 @@
+"""One origin's log, as its readers see it: whole, durable lines, n = 1, 2, 3 … without gaps."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from ..schemas import decode
+from .disk import Disk
+from .errors import LogDamaged
+from .ids import IdIndex, event_key, is_event
+from .judging import DeadLetter, dead_letter
+from .line import Record, parse
+from .manifest import NAME as MANIFEST
+from .parts import Part, PlainPart, SealedPart
+from .recovery import Recovered, look
+from .summary import Summary, Wanted
+
+LOCK = "writer.lock"  # held by the writer, and says up to which n the lines are durable
+IDS = "ids"
+SUMMARIES_KEPT_MAX = 256
+
+_REMEDY = "restore it from the archive, a peer or a backup"
+
+
+class Segment(NamedTuple):
+    """A sealed file of the log.
+
+    `plain`: every line is valid under today's schemas and of a type that is not superseded, so that SQL may read the
+    file as it is.
+    """
+
+    origin: str
+    first: int
+    last: int
+    path: Path
+    plain: bool
+
+
+class OriginLog:
+    """An origin that this process only reads; another one may be writing it."""
+
+    def __init__(self, name: str, folder: Path, disk: Disk) -> None:
+        self.name = name
+        self.folder = folder
+        self._disk = disk
+        self._parts: tuple[Part, ...] = ()
+        self._last = 0
+        self._position: int | None = None
+        self._ids: IdIndex | None = None
+        self._kept = lru_cache(maxsize=SUMMARIES_KEPT_MAX)(self._load)
+
+    @property
+    def last(self) -> int:
+        """The last durable line's n."""
+        return self._last
+
+    @property
+    def files(self) -> list[Path]:
+        """Every segment file in the order of n, plain ones last."""
+        return [part.path for part in self._parts]
+
+    def refresh(self) -> None:
+        """Look at what the writer did since."""
+        position = self._durable_up_to()
+        if self._ids is not None and position == self._position:
+            return
+        found = self._look()
+        self._show(found)
+        self._last = found.last if position is None else min(found.last, position)
+        self._position = position
+        self._ids = IdIndex(self.folder / IDS, self._disk, writable=False)
+
+    def records(self, *, after: int = 0, last: int | None = None) -> Iterator[Record]:
+        """The lines after `after`, up to `last` or what is durable now."""
+        last = self._last if last is None else min(last, self._last)
+        n = after + 1
+        while n <= last:
+            part = self._part_with(n)
+            try:
+                for lines in part.lines(n, min(last, part.last)):
+                    for line in lines:
+                        yield self._parsed(line, n, part)
+                        n += 1
+            except FileNotFoundError:
+                self._find_again(part, n)
+
+    def get(self, n: int) -> Record | None:
+        """One line, or None if the log does not have it yet."""
+        if not 1 <= n <= self._last:
+            return None
+        part = self._part_with(n)
+        try:
+            return self._parsed(part.line(n), n, part)
+        except FileNotFoundError:
+            self._find_again(part, n)
+            return self.get(n)
+
+    def find(self, ids: Iterable[str]) -> dict[str, int]:
+        """The n's of the events with these ids, for those that are held."""
+        wanted = set(ids)
+        held = {event_id: record.n for event_id in wanted if (record := self._event(event_id)) is not None}
+        return held | self._find_beyond_index(wanted - held.keys())
+
+    def segments(self, *, after: int = 0) -> list[Segment]:
+        """The sealed segments that hold anything after `after`."""
+        return [
+            Segment(self.name, part.first, part.last, part.path, self.summary(part).plain)
+            for part in self._parts
+            if isinstance(part, SealedPart) and after < part.last <= self._last
+        ]
+
+    def dead_letters(self) -> Iterator[DeadLetter]:
+        """What today's schemas, or the log itself, do not accept as events."""
+        for part in self._parts:
+            for n in tuple(self.summary(part).dead):
+                record = self.get(n)
+                if record is not None and (letter := dead_letter(record)) is not None:
+                    yield letter
+
+    def search(self, wanted: Wanted, *, after: int = 0) -> Iterator[Record]:
+        """The records that are wanted, with a look only into the segments that may hold some."""
+        for part in self._parts:
+            if part.last > after and (isinstance(part, PlainPart) or self.summary(part).may_hold(wanted)):
+                records = self.records(after=max(after, part.first - 1), last=part.last)
+                yield from filter(wanted.admits, records)
+
+    def summary(self, part: Part) -> Summary:
+        """What is in a segment, judged by today's schemas."""
+        if isinstance(part, PlainPart):
+            return self._summary_of_plain(part)
+        assert isinstance(part, SealedPart)
+        summary = self._kept(part)
+        if not summary.current:
+            self._kept.cache_clear()
+            summary = self._kept(part)
+        return summary
+
+    def close(self) -> None:
+        """Give everything back."""
+        if self._ids is not None:
+            self._ids.close()
+
+    def _summary_of_plain(self, part: PlainPart) -> Summary:
+        return self._judged(part)
+
+    def _load(self, part: SealedPart) -> Summary:
+        with suppress(FileNotFoundError, msgspec.MsgspecError):
+            summary = msgspec.json.decode(self._disk.read(part.summary_path), type=Summary)
+            if summary.current and summary.last == part.last:
+                return summary
+        return self._keep(part, self._judged(part))
+
+    def _keep(self, part: SealedPart, summary: Summary) -> Summary:
+        return summary  # a reader leaves the folder as it is
+
+    def _judged(self, part: Part) -> Summary:
+        return Summary.of(self.records(after=part.first - 1, last=part.last))
+
+    def _part_with(self, n: int) -> Part:
+        parts = self._parts
+        return parts[bisect_right(parts, n, key=lambda part: part.first) - 1]
+
+    def _parsed(self, line: bytes, n: int, part: Part) -> Record:
+        try:
+            record = parse(self.name, line)
+        except ValueError:
+            record = None
+        if record is None or record.n != n:
+            raise LogDamaged(part.path, f"the line of event {n} is not there", _REMEDY)
+        return record
+
+    def _find_again(self, part: Part, n: int) -> None:
+        """The file is gone. It was sealed while we read it, or it is lost."""
+        self._position = None
+        self.refresh()
+        if self._part_with(n).path == part.path:
+            raise LogDamaged(part.path, "it is gone", _REMEDY)
+
+    def _find_beyond_index(self, ids: set[str]) -> dict[str, int]:
+        """A writer fills its index in when it opens the log; until one does, we look at the lines themselves."""
+        assert self._ids is not None
+        stamped = self._ids.stamp.n if self._ids.stamp else 0
+        records = self.records(after=stamped) if ids else iter(())
+        events = ((decode(record.payload).id, record.n) for record in records if record.letter is None)
+        return {event_id: n for event_id, n in events if event_id in ids}
+
+    def _event(self, id: str) -> Record | None:
+        return self._holder(event_key(id), lambda record: is_event(record, id))
+
+    def _holder(self, key: int, is_it: Callable[[Record], bool]) -> Record | None:
+        assert self._ids is not None
+        for n in self._ids.candidates(key):
+            record = self.get(n)
+            if record is not None and is_it(record):
+                return record
+        return None
+
+    def _durable_up_to(self) -> int | None:
+        with suppress(FileNotFoundError, ValueError):
+            return int(self._disk.read(self.folder / LOCK))
+        return None
+
+    def _show(self, found: Recovered) -> None:
+        self._parts = (*found.sealed, *found.plain)
+
+    def _look(self) -> Recovered:
+        """What is there. A writer may seal a segment under our eyes: then the manifest grew, and we look again."""
+        manifest = self.folder / MANIFEST
+        while True:
+            before = self._disk.size_bytes(manifest) if self._disk.exists(manifest) else 0
+            try:
+                return look(self.folder, self._disk)
+            except (LogDamaged, FileNotFoundError):
+                if not self._disk.exists(manifest) or self._disk.size_bytes(manifest) == before:
+                    raise

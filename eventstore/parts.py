@@ -1,0 +1,131 @@
+"""The two kinds of files that hold an origin's lines: sealed ones, and those that are still plain lines."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Protocol
+
+from .disk import Disk
+from .frames import FramedFile
+from .line import number_in
+from .manifest import Entry
+
+PLAIN_SUFFIX = ".ndjson"
+SEALED_SUFFIX = ".ndjson.zst"
+SUMMARY_SUFFIX = ".index.json"
+READ_SIZE_BYTES = 4 * 2**20
+FRAMES_KEPT_MAX = 2  # decoded frames per segment that was asked for single lines
+
+
+def plain_name(first: int) -> str:
+    """The name of the segment that begins with the event `first`."""
+    return f"{first:020}{PLAIN_SUFFIX}"
+
+
+def sealed_name(first: int) -> str:
+    """The name of the same segment, sealed."""
+    return f"{first:020}{SEALED_SUFFIX}"
+
+
+class Part(Protocol):
+    """A file with the lines `first` to `last`."""
+
+    path: Path
+    first: int
+
+    @property
+    def last(self) -> int:
+        """The last line's n."""
+
+    def lines(self, first: int, last: int) -> Iterator[list[bytes]]:
+        """The lines from `first` to `last`, in chunks. Raises `FileNotFoundError` if the file was sealed meanwhile."""
+
+    def line(self, n: int) -> bytes:
+        """One line."""
+
+
+class SealedPart:
+    """A sealed segment."""
+
+    def __init__(self, folder: Path, entry: Entry, disk: Disk) -> None:
+        self.path = folder / entry.segment
+        self.entry = entry
+        self.first = entry.first
+        self.last = entry.last
+        self._disk = disk
+        self._decoded = lru_cache(maxsize=FRAMES_KEPT_MAX)(lambda frame: self._file.decode(frame))
+
+    @property
+    def summary_path(self) -> Path:
+        """Where its side-car is."""
+        return self.path.with_name(self.path.name.removesuffix(SEALED_SUFFIX) + SUMMARY_SUFFIX)
+
+    def lines(self, first: int, last: int) -> Iterator[list[bytes]]:
+        """The lines from `first` to `last`, by frames."""
+        for lines in self._file.lines(first=first):
+            begin = number_in(lines[0])
+            if begin > last:
+                return
+            yield lines[max(first - begin, 0) : last - begin + 1]
+
+    def line(self, n: int) -> bytes:
+        """One line: of its file, one frame is read."""
+        lines: list[bytes] = self._decoded(self._file.frames[self._file.frame_of(n)])
+        return lines[n - number_in(lines[0])]
+
+    @cached_property
+    def _file(self) -> FramedFile:
+        return FramedFile(self.path, self._disk)
+
+
+class PlainPart:
+    """A segment of plain lines: the one that is appended to, or one that is full and not sealed yet.
+
+    `ends` has the offset of each line's end, and grows once the line is durable: what is not in it is not read.
+    """
+
+    def __init__(self, path: Path, first: int, disk: Disk, ends: Iterable[int] = ()) -> None:
+        self.path = path
+        self.first = first
+        self._disk = disk
+        self._ends = array("Q", ends)
+
+    @property
+    def last(self) -> int:
+        """The last line's n; `first - 1` if there is none."""
+        return self.first - 1 + len(self._ends)
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the lines take."""
+        return self._ends[-1] if self._ends else 0
+
+    def extend(self, lines: Iterable[bytes]) -> None:
+        """Show lines that were made durable."""
+        end = self.size_bytes
+        for line in lines:
+            end += len(line) + 1
+            self._ends.append(end)
+
+    def lines(self, first: int, last: int) -> Iterator[list[bytes]]:
+        """The lines from `first` to `last`, a few megabytes at a time."""
+        while first <= last:
+            begin = self._begin(first)
+            until = self.first - 1 + bisect_right(self._ends, begin + READ_SIZE_BYTES, 0, last - self.first + 1)
+            until = max(until, first)
+            yield self._read(begin, self._ends[until - self.first])
+            first = until + 1
+
+    def line(self, n: int) -> bytes:
+        """One line."""
+        return self._read(self._begin(n), self._ends[n - self.first])[0]
+
+    def _begin(self, n: int) -> int:
+        return self._ends[n - self.first - 1] if n > self.first else 0
+
+    def _read(self, begin: int, end: int) -> list[bytes]:
+        return self._disk.read(self.path, begin, end - begin)[:-1].split(b"\n")

@@ -1,0 +1,131 @@
+"""Opening an origin's folder: what a crash leaves behind is healed, anything else is an error that says so."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from . import manifest
+from .disk import Disk
+from .errors import LogDamaged
+from .line import number_in
+from .manifest import Manifest
+from .parts import PLAIN_SUFFIX, READ_SIZE_BYTES, SEALED_SUFFIX, PlainPart, SealedPart, plain_name
+
+# Blocks that the file system added to the file and a crash kept it from filling: they were never durable, nor a line.
+_UNWRITTEN = b"\x00\x00"
+_PLAIN_NAME = re.compile(r"[0-9]{20}\.ndjson")
+_REMEDY = "restore it from the archive, a peer or a backup"
+
+
+class Recovered(NamedTuple):
+    """An origin's files, checked and complete."""
+
+    manifest: Manifest
+    sealed: list[SealedPart]
+    plain: list[PlainPart]
+
+    @property
+    def last(self) -> int:
+        """The last line's n; 0 if there is none."""
+        return max([0, *(part.last for part in self.sealed[-1:]), *(part.last for part in self.plain[-1:])])
+
+
+def recover(folder: Path, disk: Disk) -> Recovered:
+    """Check the folder, finish or undo what was interrupted, and say what is there."""
+    record = Manifest(folder / manifest.NAME, disk)
+    record.cut_torn_line()
+    for name in disk.names(folder):
+        if name.endswith(".tmp"):
+            disk.unlink(folder / name)
+    sealed = _sealed(folder, record, disk)
+    _undo_seals(folder, record, disk)
+    return Recovered(record, sealed, [_heal(part, disk) for part in _plain(folder, record, disk)])
+
+
+def look(folder: Path, disk: Disk) -> Recovered:
+    """The same, with nothing changed: for those who only read, beside a writer or without one."""
+    record = Manifest(folder / manifest.NAME, disk)
+    return Recovered(record, _sealed(folder, record, disk), _plain(folder, record, disk))
+
+
+def _sealed(folder: Path, record: Manifest, disk: Disk) -> list[SealedPart]:
+    parts = [SealedPart(folder, entry, disk) for entry in record.entries]
+    for part in parts:
+        if not disk.exists(part.path):
+            raise LogDamaged(part.path, "it is in the manifest, but it is gone", _REMEDY)
+        if (size := disk.size_bytes(part.path)) != part.entry.compressed_bytes:
+            raise LogDamaged(part.path, f"it has {size} bytes and should have {part.entry.compressed_bytes}", _REMEDY)
+    return parts
+
+
+def _undo_seals(folder: Path, record: Manifest, disk: Disk) -> None:
+    """Finish a seal whose manifest line is written, and undo one whose isn't."""
+    for entry in record.entries:
+        plain = folder / plain_name(entry.first)
+        if disk.exists(plain):
+            if sha256(disk.read(folder / entry.segment)).hexdigest() != entry.sha256:
+                raise LogDamaged(folder / entry.segment, "its hash is not the manifest's", f"{plain} has its lines")
+            disk.unlink(plain)
+    known = {entry.segment for entry in record.entries}
+    names = disk.names(folder)
+    for name in names:
+        if name.endswith(SEALED_SUFFIX) and name not in known:
+            if name.removesuffix(".zst") not in names:
+                raise LogDamaged(folder / name, "it is not in the manifest", f"restore {manifest.NAME}")
+            disk.unlink(folder / name)
+
+
+def _plain(folder: Path, record: Manifest, disk: Disk) -> list[PlainPart]:
+    """The unsealed segments, as far as their lines are whole."""
+    last = record.entries[-1].last if record.entries else 0
+    parts: list[PlainPart] = []
+    for name in disk.names(folder):
+        if not _PLAIN_NAME.fullmatch(name):
+            continue
+        first = int(name.removesuffix(PLAIN_SUFFIX))
+        if not parts and first <= last:
+            continue  # sealed, and not yet removed
+        if first != last + 1:
+            raise LogDamaged(folder / name, f"the events from {last + 1} to {first - 1} are missing", _REMEDY)
+        parts.append(PlainPart(folder / name, first, disk, _line_ends(folder / name, first, disk)))
+        last = parts[-1].last
+    return parts
+
+
+def _line_ends(path: Path, first: int, disk: Disk) -> list[int]:
+    """Where each whole line ends. What a crash leaves behind the last one is not a line."""
+    ends: list[int] = []
+    offset, rest = 0, b""
+    while chunk := disk.read(path, offset + len(rest), READ_SIZE_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if _UNWRITTEN in line:
+                return ends
+            if not _is_line(line, first + len(ends)):
+                what = f"at byte {offset} there should be the line of event {first + len(ends)}"
+                raise LogDamaged(path, what, _REMEDY)
+            offset += len(line) + 1
+            ends.append(offset)
+    return ends
+
+
+def _is_line(line: bytes, n: int) -> bool:
+    try:
+        return number_in(line) == n and line.endswith(b"}")
+    except ValueError:
+        return False
+
+
+def _heal(part: PlainPart, disk: Disk) -> PlainPart:
+    """Cut off a torn last line, and make sure that what we are about to serve is durable."""
+    descriptor = disk.open_to_write(part.path)
+    try:
+        if disk.size_bytes(part.path) > part.size_bytes:
+            disk.truncate(descriptor, part.size_bytes)
+        disk.fsync(descriptor)
+    finally:
+        disk.close(descriptor)
+    return part

@@ -1,0 +1,52 @@
+"""Sealing: a full segment of plain lines becomes a compressed file that is never written again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import chain
+
+from .disk import Disk
+from .frames import compress
+from .line import parse
+from .manifest import Entry
+from .merkle import MerkleTree
+from .parts import PlainPart, sealed_name
+
+
+def write_sealed(part: PlainPart, origin: str, disk: Disk) -> Entry:
+    """Write the sealed file beside the plain one, durably, and say what the manifest has to know. Raises `OSError`."""
+    target = part.path.with_name(sealed_name(part.first))
+    unfinished = target.with_name(target.name + ".tmp")
+    tree = MerkleTree()
+    descriptor = disk.open_to_write(unfinished)
+    try:
+        disk.truncate(descriptor, 0)
+        digest, written_bytes = sha256(), 0
+        for piece in compress(_watched(part, tree)):
+            disk.write_at(descriptor, piece, written_bytes)
+            digest.update(piece)
+            written_bytes += len(piece)
+        disk.fsync(descriptor)
+    finally:
+        disk.close(descriptor)
+    disk.rename(unfinished, target)
+    disk.fsync_folder(target.parent)
+    return Entry(
+        segment=target.name,
+        first=part.first,
+        last=part.last,
+        events=part.last - part.first + 1,
+        bytes=part.size_bytes,
+        compressed_bytes=written_bytes,
+        first_recordedtime=parse(origin, part.line(part.first)).recorded_time,
+        last_recordedtime=parse(origin, part.line(part.last)).recorded_time,
+        sha256=digest.hexdigest(),
+        merkle_root=tree.root(),
+    )
+
+
+def _watched(part: PlainPart, tree: MerkleTree) -> Iterator[bytes]:
+    for line in chain.from_iterable(part.lines(part.first, part.last)):
+        tree.add(line)
+        yield line

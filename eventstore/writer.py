@@ -1,0 +1,266 @@
+"""The one writer of an origin: appends durably, seals what is full, and never shows what it could still lose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import RLock
+from typing import NamedTuple
+
+import msgspec
+
+from ..bus.contract import Delivery
+from .admission import Admission, Admitted
+from .disk import Disk
+from .errors import LogLocked, LogWriteFailed
+from .ids import IdIndex, record_key
+from .manifest import Manifest
+from .origin import IDS, LOCK, OriginLog
+from .parts import PlainPart, SealedPart, plain_name
+from .recovery import recover
+from .sealing import write_sealed
+from .summary import Summary
+
+
+class Appended(NamedTuple):
+    """What one append added: the lines `first` to `last`. An event that the log had already is a duplicate."""
+
+    first: int
+    last: int
+    events: int
+    duplicates: int
+
+
+class Limits(NamedTuple):
+    """When a segment is full: whichever comes first. The size is that of its plain lines."""
+
+    segment_events_max: int = 65_536
+    segment_size_bytes_max: int = 64 * 2**20
+
+
+class OriginWriter(OriginLog):
+    """An origin that this process writes. Appends come from one thread at a time, seals from another."""
+
+    _manifest: Manifest
+    _ids: IdIndex
+    _sequence: int
+
+    def __init__(self, name: str, folder: Path, disk: Disk, limits: Limits) -> None:
+        super().__init__(name, folder, disk)
+        self._limits = limits
+        self._appending = RLock()
+        self._sealing = RLock()
+        self._summaries: dict[int, Summary] = {}
+        self._written: tuple[PlainPart, int] | None = None
+        self._torn = False
+        disk.make_folder(folder)
+        self._lock_descriptor = self._lock()
+        try:
+            self._recover()
+        except BaseException:
+            self._release()
+            raise
+
+    @property
+    def sequence(self) -> int:
+        """The last bus sequence that the log holds."""
+        return self._sequence
+
+    def refresh(self) -> None:
+        """Nothing changes but by this object."""
+
+    def append(self, deliveries: Sequence[Delivery]) -> Appended:
+        """Append what the log does not have yet; it is durable when this returns. Raises `LogWriteFailed`."""
+        with self._appending:
+            admission = Admission(self.name, self._last, self._sequence, self._holder)
+            admission.take(deliveries)
+            first = self._last + 1
+            for part, lines in self._by_segment(admission.admitted):
+                self._commit(part, lines)
+            self._sequence = admission.sequence
+            return Appended(first, self._last, len(admission.admitted), admission.duplicates)
+
+    def rewind(self) -> None:
+        """Take deliveries from the bus's first sequence on again; what the log has is recognised by its id."""
+        with self._appending:
+            self._sequence = 0
+
+    def seal_full_segments(self) -> int:
+        """Seal what is full, and say how many segments that was. Readers and appends go on meanwhile.
+
+        Raises `LogWriteFailed`; the segment is then as it was, and a later call seals it.
+        """
+        with self._sealing:
+            full = [part for part in self._parts if isinstance(part, PlainPart) and self._is_full(part)]
+            for part in full:
+                self._seal(part)
+            if full:
+                self._checkpoint()
+            return len(full)
+
+    @property
+    def has_full_segments(self) -> bool:
+        """Whether there is anything to seal."""
+        return any(isinstance(part, PlainPart) and self._is_full(part) for part in self._parts)
+
+    def close(self) -> None:
+        """Leave the folder so that opening it again is quick, and let others write it."""
+        with self._sealing, self._appending:
+            with suppress(OSError, LogWriteFailed):
+                self._checkpoint()
+                self._disk.fsync(self._lock_descriptor)
+            self._release()
+        super().close()
+
+    def _commit(self, part: PlainPart, admitted: Sequence[Admitted]) -> None:
+        """One write, one fsync, and only then anybody sees it."""
+        lines = [entry.record.line for entry in admitted]
+        summary = self._summary_of_plain(part)
+        with _failing_as_log_write(part.path):
+            self._ids.reserve(len(lines))
+            descriptor = self._descriptor_of(part)
+            self._cut_torn(part, descriptor)
+            self._torn = True
+            try:
+                self._disk.write_at(descriptor, b"\n".join(lines) + b"\n", part.size_bytes)
+                self._disk.fsync(descriptor)
+                self._torn = False
+            except OSError:
+                with suppress(OSError):
+                    self._cut_torn(part, descriptor)
+                raise
+        part.extend(lines)
+        for record, key, verdict in admitted:
+            self._ids.add(key, record.n)
+            summary.add(record.n, verdict)
+        self._last = part.last
+        self._sequence = admitted[-1].record.sequence
+        with suppress(OSError):  # it only makes other processes read a little less, until the next append
+            self._publish_position()
+
+    def _by_segment(self, admitted: list[Admitted]) -> Iterator[tuple[PlainPart, list[Admitted]]]:
+        """Cut at the segments' borders, which depend on the lines alone and not on how they were batched."""
+        while admitted:
+            part = self._part_to_write()
+            room, size_bytes = self._limits.segment_events_max - (part.last - part.first + 1), part.size_bytes
+            count = 0
+            while count < min(room, len(admitted)) and size_bytes < self._limits.segment_size_bytes_max:
+                size_bytes += len(admitted[count].record.line) + 1
+                count += 1
+            yield part, admitted[:count]
+            admitted = admitted[count:]
+
+    def _part_to_write(self) -> PlainPart:
+        part = self._parts[-1] if self._parts else None
+        if isinstance(part, PlainPart) and not self._is_full(part):
+            return part
+        first = self._last + 1
+        path = self.folder / plain_name(first)
+        with _failing_as_log_write(path):
+            descriptor = self._disk.open_to_write(path)
+            self._disk.close(descriptor)
+            self._disk.fsync_folder(self.folder)
+        part = PlainPart(path, first, self._disk)
+        self._parts = (*self._parts, part)
+        return part
+
+    def _is_full(self, part: PlainPart) -> bool:
+        return (
+            part.last - part.first + 1 >= self._limits.segment_events_max
+            or part.size_bytes >= self._limits.segment_size_bytes_max
+        )
+
+    def _descriptor_of(self, part: PlainPart) -> int:
+        if self._written is not None and self._written[0] is not part:
+            self._disk.close(self._written[1])
+            self._written = None
+        if self._written is None:
+            self._written = part, self._disk.open_to_write(part.path)
+        return self._written[1]
+
+    def _cut_torn(self, part: PlainPart, descriptor: int) -> None:
+        if self._torn:
+            self._disk.truncate(descriptor, part.size_bytes)
+            self._torn = False
+
+    def _seal(self, part: PlainPart) -> None:
+        with _failing_as_log_write(part.path):
+            summary = self._summary_of_plain(part)
+            sealed = SealedPart(
+                self.folder, self._manifest.append(write_sealed(part, self.name, self._disk)), self._disk
+            )
+            self._keep(sealed, summary)
+            with self._appending:
+                self._parts = tuple(sealed if known is part else known for known in self._parts)
+                self._summaries.pop(part.first, None)
+            self._disk.unlink(part.path)
+
+    def _keep(self, part: SealedPart, summary: Summary) -> Summary:
+        with suppress(OSError):  # derived: whoever misses it makes it again
+            self._disk.replace(part.summary_path, msgspec.json.encode(summary))
+        return summary
+
+    def _summary_of_plain(self, part: PlainPart) -> Summary:
+        with self._appending:
+            summary = self._summaries.get(part.first)
+            if summary is None or not summary.current:
+                summary = self._summaries[part.first] = self._judged(part)
+            return summary
+
+    def _find_beyond_index(self, ids: set[str]) -> dict[str, int]:
+        return {}  # the index was filled in on opening
+
+    def _recover(self) -> None:
+        with _failing_as_log_write(self.folder):
+            found = recover(self.folder, self._disk)
+            self._manifest = found.manifest
+            self._show(found)
+            self._last = found.last
+            last = self.get(self._last)
+            self._sequence = last.sequence if last else 0
+            self._fill_in_ids()
+            self._publish_position()
+
+    def _fill_in_ids(self) -> None:
+        self._ids = IdIndex(self.folder / IDS, self._disk, writable=True)
+        stamp = self._ids.stamp
+        stamped = self.get(stamp.n) if stamp else None
+        if stamp is None or stamped is None or record_key(stamped) != stamp.key:
+            self._ids.clear()
+        for record in self.records(after=stamped.n if self._ids.stamp and stamped else 0):
+            self._ids.add_again(record_key(record), record.n)
+
+    def _checkpoint(self) -> None:
+        with self._appending:
+            last = self.get(self._last)
+            if last is None:
+                return
+            stamp = self._ids.stamp_for(last.n, record_key(last))
+        with _failing_as_log_write(self.folder / IDS):
+            self._ids.checkpoint(stamp)
+
+    def _publish_position(self) -> None:
+        self._disk.write_at(self._lock_descriptor, b"%020d\n" % self._last, 0)
+
+    def _lock(self) -> int:
+        path = self.folder / LOCK
+        descriptor = self._disk.open_to_write(path)
+        if not self._disk.lock(descriptor):
+            self._disk.close(descriptor)
+            raise LogLocked(path)
+        return descriptor
+
+    def _release(self) -> None:
+        if self._written is not None:
+            self._disk.close(self._written[1])
+            self._written = None
+        self._disk.close(self._lock_descriptor)
+
+
+@contextmanager
+def _failing_as_log_write(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LogWriteFailed(path, error.strerror or str(error)) from error
