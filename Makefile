@@ -1,0 +1,45 @@
+# Two commands are enough: `make up` runs a node, `make test` runs everything that CI runs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test check bench format clean
+
+help: ## Say what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+up: .venv/base ## Install the base package and run a node until Ctrl-C
+	$(BIN)/rookery up
+
+down: .venv/base ## Stop the node that runs on the default data folder
+	$(BIN)/rookery down
+
+test: check ## Install everything, check it and run all tests
+	$(BIN)/pytest
+
+check: .venv/all ## Lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/all ## Run the benchmarks beside their rivals
+	$(BIN)/rookery bench
+
+format: .venv/all ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what was made, but never data
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/base: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/all: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	touch $@ .venv/base
