@@ -10,7 +10,7 @@ from .assignments import (
     AssignmentTimedOut,
 )
 from .envelope import Event, derived_id, new_id, publisher_of
-from .errors import InvalidData, InvalidEvent, MalformedEvent, RookeryError, UnknownEventType
+from .errors import InvalidData, InvalidEvent, InvalidInput, MalformedEvent, RookeryError, UnknownEventType
 from .feedback import FeedbackGiven, FeedbackGivenV1
 from .insights import InsightRecorded
 from .llm_calls import LlmCallCompleted, LlmCallFailed
@@ -42,6 +42,7 @@ __all__ = [
     "InsightRecorded",
     "InvalidData",
     "InvalidEvent",
+    "InvalidInput",
     "LlmCallCompleted",
     "LlmCallFailed",
     "MalformedEvent",

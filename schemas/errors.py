@@ -1,11 +1,12 @@
 """What can go wrong, as types: one root, fields instead of text to parse.
 
 RookeryError
-├── InvalidEvent              an event breaks its contract (reason, field)
-│   ├── MalformedEvent        the bytes are not one CloudEvent on one line
-│   ├── UnknownEventType      no schema is registered for the type (type)
-│   └── InvalidData           the data does not fit the type's schema
-└── …                         each layer adds its own beneath the root
+├── InvalidInput                  the caller asked for what can't be; asking again won't help
+│   └── InvalidEvent              an event breaks its contract (reason, field)
+│       ├── MalformedEvent        the bytes are not one CloudEvent on one line
+│       ├── UnknownEventType      no schema is registered for the type (type)
+│       └── InvalidData           the data does not fit the type's schema
+└── …                             each layer adds its own
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ class RookeryError(Exception):
     """The root of everything that Rookery raises on purpose."""
 
 
-class InvalidEvent(RookeryError):
+class InvalidInput(RookeryError):
+    """The caller gave something that can't be right; asking again in the same way won't help."""
+
+
+class InvalidEvent(InvalidInput):
     """An event breaks its contract: `reason` says how, `field` where (`data.input_tokens`, or empty)."""
 
     def __init__(self, reason: str, field: str = "") -> None:

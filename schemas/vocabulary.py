@@ -23,7 +23,7 @@ Bytes = Annotated[int, Meta(ge=0, le=INT64_MAX, description="A size in bytes.")]
 Usd = Annotated[
     str,
     Meta(
-        pattern=r"^[0-9]{1,26}(\.[0-9]{1,12})?$",
+        pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$",  # a trillion events of the largest amount still add up
         description="US dollars as a decimal string, exact to 12 places, never a float.",
         extra={"sql": "DECIMAL(38,12)"},
     ),

@@ -81,6 +81,8 @@ def test_decoding_undoes_encoding() -> None:
         ("data.input_tokens", 2**63, InvalidData, "data.input_tokens"),
         ("data.cost_usd", 0.001375, InvalidData, "data.cost_usd"),
         ("data.cost_usd", "1e-3", InvalidData, "data.cost_usd"),
+        ("data.cost_usd", "-1", InvalidData, "data.cost_usd"),
+        ("data.cost_usd", "1000000000000", InvalidData, "data.cost_usd"),
         ("data.cost_usd", "0.0000000000001", InvalidData, "data.cost_usd"),
         ("n", 7, MalformedEvent, "n"),
         ("recordedtime", "2026-11-20T13:53:04Z", MalformedEvent, "recordedtime"),
