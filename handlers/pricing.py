@@ -28,7 +28,8 @@ def cost_usd(
     """What the call costs, or None where that is unknown: unknown is not zero.
 
     `input_tokens` counts all of the prompt, what was read from or written to a cache included. The cost is unknown
-    for a provider or model that the table lacks, and for counts that contradict each other.
+    for a provider or model that the table lacks, for tokens that it has no price for (it reckons them at nothing, as
+    for models that come with a subscription), and for counts that contradict each other.
     """
     try:
         usage = Usage(
@@ -37,6 +38,9 @@ def cost_usd(
             cache_read_tokens=cache_read_input_tokens,
             cache_write_tokens=cache_creation_input_tokens,
         )
-        return calc_price(usage, model, provider_id=provider, genai_request_timestamp=time).total_price
+        cost = calc_price(usage, model, provider_id=provider, genai_request_timestamp=time)
     except (LookupError, ValueError):
         return None
+    unpriced_input = input_tokens and cost.model_price.input_mtok is None
+    unpriced_output = output_tokens and cost.model_price.output_mtok is None
+    return None if unpriced_input or unpriced_output else cost.total_price

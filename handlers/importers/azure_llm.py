@@ -42,6 +42,13 @@ def read(file: BinaryIO, name: str, *, provider: str, model: str, agent: str | N
         yield line if isinstance(line, Rejected) else _call(line, positions, provider, model, agent)
 
 
+def notes(*, provider: str, model: str, agent: str | None = None) -> list[str]:
+    """That the calls will carry no cost, where no price is known."""
+    if cost_usd(provider, model, time=datetime.now(UTC), input_tokens=1, output_tokens=1) is not None:
+        return []
+    return [f"{PRICE_VERSION} knows no price of {provider}/{model}: the calls carry no cost"]
+
+
 def _call(line: Line, positions: list[int], provider: str, model: str, agent: str | None) -> Finding:
     try:
         row = _row(line.text.decode(), positions)

@@ -25,9 +25,9 @@ REJECTIONS_SHOWN_MAX = 20
 
 
 class Refused(NamedTuple):
-    """A payload that the bus did not take: its place in the chunk, and why."""
+    """A payload that the bus did not take: its position in the chunk, from 0, and why."""
 
-    index: int
+    position: int
     reason: str
 
 
@@ -63,7 +63,8 @@ class Progress(NamedTuple):
 class Summary:
     """What an import did. `events` are those that are now in the log: the new ones and the duplicates.
 
-    `rejections` shows the first of what was rejected, `rejected` counts all of it.
+    `rejections` shows the first of what was rejected, `rejected` counts all of it. `notes` is what the caller should
+    know besides.
     """
 
     source: str
@@ -72,13 +73,14 @@ class Summary:
     duplicates: int = 0
     rejected: int = 0
     rejections: list[Rejection] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, chunk: Chunk, published: Published) -> None:
         """Count what became of `chunk`."""
         self.new += published.new
         self.duplicates += published.duplicates
         self.events = self.new + self.duplicates
-        refused = [Rejection(*chunk.places[refusal.index], refusal.reason) for refusal in published.refused]
+        refused = [Rejection(*chunk.places[refusal.position], refusal.reason) for refusal in published.refused]
         self.rejected += len(chunk.rejections) + len(refused)
         self.rejections += (chunk.rejections + refused)[: REJECTIONS_SHOWN_MAX - len(self.rejections)]
 
@@ -100,7 +102,7 @@ async def run_import(
     kind = source_named(source)
     settings, files = kind.parsed(options), kind.files(paths)
     bytes_total = sum(file.stat().st_size for file in files)
-    summary = Summary(source=source)
+    summary = Summary(source=source, notes=kind.notes(**settings))
     with closing(_chunks(kind, files, settings, chunk_events_max)) as chunks, ThreadPoolExecutor(1) as reader:
         read_next = partial(asyncio.get_running_loop().run_in_executor, reader, next, chunks, None)
         following = read_next()

@@ -27,12 +27,14 @@ class Source(NamedTuple):
     """One kind of file. A folder stands for the files in it, at any depth, whose names match `patterns`.
 
     `read(file, name, **options)` gives what it finds in one open file; `name` is the file's, without its suffix.
+    `notes(**options)` says what the caller may not expect of these options.
     """
 
     description: str
     read: Reader
     patterns: tuple[str, ...]
     options: tuple[Option, ...] = ()
+    notes: Callable[..., list[str]] = lambda **options: []
 
     def files(self, paths: Sequence[Path]) -> list[Path]:
         """The files to read, in the order in which they are named. Raises `ImportFailed`."""
@@ -96,6 +98,7 @@ SOURCES: dict[str, Source] = {
             Option("model", "The model to reckon with, as in `gpt-4o`.", required=True),
             Option("agent", "The agent that made the calls; none unless given."),
         ),
+        notes=azure_llm.notes,
     ),
     "tau-bench": Source(
         "τ-bench trajectories (a JSON array): runs with messages, tool calls and rewards.",
