@@ -1,0 +1,280 @@
+"""The connection to nats-server: it comes back by itself, and a broken one is noticed at once.
+
+nats-py waits for an answer until its time is up even when the connection that would bring it is gone. Here questions
+are asked through one inbox of our own: when the connection breaks, everyone who waits hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from .errors import BusUnavailable, NoResponder
+
+CONNECT_TIMEOUT_SECONDS = 5.0
+RECONNECT_WAIT_SECONDS = 0.25
+PING_INTERVAL_SECONDS = 10
+OUTBOUND_BYTES_MAX = 64 * 1024 * 1024
+INBOUND_EVENTS_MAX = 100_000
+INBOUND_BYTES_MAX = 256 * 1024 * 1024
+ANSWER_TIMEOUT_SECONDS = 5.0
+# How long a call that may safely be repeated goes on trying while the bus is away.
+PATIENCE_SECONDS = 30.0
+
+_PAUSE_SECONDS = 0.05
+_PAUSE_SECONDS_MAX = 1.0
+_NOBODY_THERE = "503"
+
+Answer = TypeVar("Answer")
+logger = logging.getLogger(__name__)
+
+
+class Connection:
+    """One connection, which reconnects for ever until it is closed. `client` is nats-py's."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.client = Client()
+        self._up = asyncio.Event()
+        self._epoch = 0
+        self._inbox = ""
+        self._tokens = itertools.count()
+        self._questions: dict[str, _Question] = {}
+        self._last_error = ""
+        self._on_reconnect: list[Callable[[], None]] = []
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        *,
+        name: str = "rookery",
+        credentials: Path | None = None,
+        timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+    ) -> Connection:
+        """Connect, trying again for at most `timeout_seconds`. Raises `BusUnavailable`."""
+        connection = cls(url)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await connection._connect(name, credentials)
+        except (TimeoutError, OSError, NatsError) as error:
+            await connection.client.close()
+            reason = connection._last_error or str(error) or "no answer"
+            raise BusUnavailable(
+                connection.shown_url,
+                f"{reason}; start one with `rookery up`, or name a running one with ROOKERY_NATS_URL",
+            ) from None
+        return connection
+
+    @property
+    def connected(self) -> bool:
+        """Whether the bus can be reached right now."""
+        return self._up.is_set() and self.client.is_connected
+
+    @property
+    def shown_url(self) -> str:
+        """The URL without the password that it may carry."""
+        parts = urlsplit(self.url)
+        return self.url if parts.password is None else self.url.replace(f":{parts.password}@", ":***@")
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest message that the server takes, headers included."""
+        return self.client.max_payload
+
+    async def ready(self) -> None:
+        """Wait until the bus can be reached. Raises `BusUnavailable` once the connection is closed."""
+        while not self.connected:
+            if self.client.is_closed:
+                raise self.unavailable("the connection is closed")
+            if self._up.is_set():  # nats-py knows already and hasn't told us yet
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                await self._up.wait()
+
+    def unavailable(self, reason: str) -> BusUnavailable:
+        """The error that says why this bus can't be reached."""
+        return BusUnavailable(self.shown_url, reason)
+
+    def on_reconnect(self, notice: Callable[[], None]) -> Callable[[], None]:
+        """Call `notice` after each reconnect; returns what takes that back."""
+        self._on_reconnect.append(notice)
+        return lambda: self._on_reconnect.remove(notice)
+
+    async def send(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+        """Publish without an answer. Raises `BusUnavailable` if that isn't even tried."""
+        try:
+            await self.client.publish(subject, payload, headers=headers)
+        except (NatsError, OSError) as error:
+            raise self.unavailable(str(error)) from None
+
+    async def ask(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        *,
+        headers: dict[str, str] | None = None,
+        timeout_seconds: float = ANSWER_TIMEOUT_SECONDS,
+    ) -> Msg:
+        """Publish, and return the answer.
+
+        Raises `NoResponder`, or `BusUnavailable` if none came, in which case the outcome is unknown.
+        """
+        answers = await self.ask_many(subject, payload, _first, headers=headers, timeout_seconds=timeout_seconds)
+        return answers[0]
+
+    async def ask_many(
+        self,
+        subject: str,
+        payload: bytes,
+        is_last: Callable[[Msg], bool],
+        *,
+        headers: dict[str, str] | None = None,
+        timeout_seconds: float = ANSWER_TIMEOUT_SECONDS,
+    ) -> list[Msg]:
+        """Like `ask`, for a question with several answers: all of them, up to the one that `is_last`."""
+        question = _Question(is_last)
+        token = str(next(self._tokens))
+        self._questions[token] = question
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self.client.publish(subject, payload, reply=self._inbox + token, headers=headers)
+                await question.answered
+        except TimeoutError:
+            raise self.unavailable(f"no answer within {timeout_seconds:g} s") from None
+        except (NatsError, OSError) as error:
+            raise self.unavailable(str(error)) from None
+        finally:
+            del self._questions[token]
+        if _status(question.answers[-1]) == _NOBODY_THERE:
+            raise NoResponder(subject)
+        return question.answers
+
+    async def persist(
+        self, attempt: Callable[[], Awaitable[Answer]], *, deadline_seconds: float = PATIENCE_SECONDS
+    ) -> Answer:
+        """Try, and try again while the bus is away: only for what may safely be done twice."""
+        pauses = pauses_seconds()
+        deadline = asyncio.get_running_loop().time() + deadline_seconds
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self.ready()
+                    return await attempt()
+            except TimeoutError:
+                raise self.unavailable(f"no answer within {deadline_seconds:g} s") from None
+            except (BusUnavailable, NoResponder) as error:
+                pause = next(pauses)
+                if self.client.is_closed or asyncio.get_running_loop().time() + pause >= deadline:
+                    raise self.unavailable(str(error)) from None
+                await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        """Send what is still to be sent, and disconnect."""
+        if self.connected:
+            try:
+                async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                    await self.client.flush()
+            except (TimeoutError, NatsError, OSError):
+                logger.warning("the last messages to %s may not have been sent", self.shown_url)
+        await self.client.close()
+
+    async def _connect(self, name: str, credentials: Path | None) -> None:
+        await self.client.connect(
+            self.url,
+            name=name,
+            user_credentials=str(credentials) if credentials else None,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type] # nats-py sleeps it: a float is fine
+            ping_interval=PING_INTERVAL_SECONDS,
+            pending_size=OUTBOUND_BYTES_MAX,
+            flush_timeout=ANSWER_TIMEOUT_SECONDS,
+            error_cb=self._errored,
+            disconnected_cb=self._disconnected,
+            reconnected_cb=self._reconnected,
+            closed_cb=self._closed,
+        )
+        self._inbox = self.client.new_inbox() + "."
+        await self.client.subscribe(
+            self._inbox + "*",
+            cb=self._answered,
+            pending_msgs_limit=INBOUND_EVENTS_MAX,
+            pending_bytes_limit=INBOUND_BYTES_MAX,
+        )
+        self._up.set()
+
+    async def _answered(self, message: Msg) -> None:
+        question = self._questions.get(message.subject[len(self._inbox) :])
+        if question is not None:
+            question.take(message)
+
+    async def _errored(self, error: Exception) -> None:
+        self._last_error = str(error) or type(error).__name__
+        level = logging.DEBUG if isinstance(error, OSError | nats.errors.StaleConnectionError) else logging.WARNING
+        logger.log(level, "connection to %s: %s", self.shown_url, self._last_error)
+
+    async def _disconnected(self) -> None:
+        if self.client.is_closed:
+            return
+        self._up.clear()
+        logger.warning("lost the connection to %s; reconnecting", self.shown_url)
+        self._break_questions("the connection broke")
+
+    async def _reconnected(self) -> None:
+        logger.info("reconnected to %s", self.shown_url)
+        self._up.set()
+        for notice in list(self._on_reconnect):
+            notice()
+
+    async def _closed(self) -> None:
+        self._break_questions("the connection was closed")
+        self._up.set()  # whoever waits for the bus must see that it never comes back
+        for notice in list(self._on_reconnect):
+            notice()
+
+    def _break_questions(self, reason: str) -> None:
+        for question in self._questions.values():
+            if not question.answered.done():
+                question.answered.set_exception(self.unavailable(reason))
+
+
+class _Question:
+    """Somebody who waits for answers."""
+
+    __slots__ = ("answered", "answers", "is_last")
+
+    def __init__(self, is_last: Callable[[Msg], bool]) -> None:
+        self.is_last = is_last
+        self.answers: list[Msg] = []
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def take(self, message: Msg) -> None:
+        if self.answered.done():
+            return
+        self.answers.append(message)
+        if _status(message) == _NOBODY_THERE or self.is_last(message):
+            self.answered.set_result(None)
+
+
+def pauses_seconds() -> itertools.chain[float]:
+    """How long to pause before each next attempt: longer each time, up to a bound."""
+    growing = itertools.takewhile(lambda pause: pause < _PAUSE_SECONDS_MAX, (_PAUSE_SECONDS * 2**n for n in range(99)))
+    return itertools.chain(growing, itertools.repeat(_PAUSE_SECONDS_MAX))
+
+
+def _first(_: Msg) -> bool:
+    return True
+
+
+def _status(message: Msg) -> str | None:
+    return message.headers.get("Status") if message.headers and not message.data else None

@@ -1,0 +1,309 @@
+"""The bus in memory: the double for tests and one-process tools, held to the contract by the same suite."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Self
+
+from ..schemas import EVENTS, Event, RookeryError, entity_filter
+from .append import expectations_by_event
+from .commands import refusal
+from .contract import (
+    READ_BATCH_EVENTS_MAX,
+    REQUEST_TIMEOUT_SECONDS,
+    Delivery,
+    Entry,
+    Handler,
+    History,
+    Receipt,
+    StreamState,
+)
+from .errors import (
+    AlreadyPublished,
+    BusUnavailable,
+    CommandFailed,
+    ConcurrencyConflict,
+    Entity,
+    InvalidKey,
+    KeyNotFound,
+    NoResponder,
+    ObjectNotFound,
+    RequestTimedOut,
+    RequestTooLarge,
+    RevisionConflict,
+    StreamRewound,
+    TooLarge,
+)
+from .outgoing import Outgoing
+
+MAX_PAYLOAD_BYTES = 1024 * 1024
+URL = "memory:"
+
+_KEY = re.compile(r"(?!\.)[-/_=.a-zA-Z0-9]+(?<!\.)")
+
+logger = logging.getLogger(__name__)
+
+
+class MemoryBus:
+    """A bus that lives and ends with this object."""
+
+    def __init__(self, *, max_payload_bytes: int = MAX_PAYLOAD_BYTES) -> None:
+        self._max_payload_bytes = max_payload_bytes
+        self._created = datetime.now(UTC)
+        self._events: list[Delivery] = []
+        self._sequences: dict[str, int] = {}
+        self._grown = asyncio.Event()
+        self._services: list[MemoryService] = []
+        self._turns = itertools.count()
+        self._keys: dict[str, MemoryKeyValue] = {}
+        self._objects: dict[str, MemoryObjects] = {}
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        """See `Bus.connected`."""
+        return not self._closed
+
+    async def publish(self, event: Event, payload: bytes | None = None) -> Receipt:
+        """See `Bus.publish`."""
+        item = Outgoing(event, payload, self._max_payload_bytes)
+        await self._turn()
+        return self._store(item)
+
+    async def append(self, events: Sequence[Event], *, expected: Mapping[Entity, int]) -> list[Receipt]:
+        """See `Bus.append`."""
+        expectations_by_event(events, expected)
+        items = [Outgoing(event, None, self._max_payload_bytes) for event in events]
+        await self._turn()
+        known = [item.id for item in items if item.id in self._sequences]
+        if len(known) < len(items):
+            for entity, sequence in expected.items():
+                actual = self._history(entity).sequence
+                if actual != sequence:
+                    raise ConcurrencyConflict(entity, sequence, actual)
+            if known:
+                raise AlreadyPublished(sorted(known))
+        return [self._store(item) for item in items]
+
+    async def read(self, *, after: int = 0, subject: str = EVENTS) -> AsyncGenerator[list[Delivery], None]:
+        """See `Bus.read`."""
+        await self._turn()
+        if after > len(self._events):
+            raise StreamRewound(after, len(self._events))
+        while True:
+            new = self._events[after : after + READ_BATCH_EVENTS_MAX]
+            after += len(new)
+            if batch := [delivery for delivery in new if matches(subject, delivery.subject)]:
+                yield batch
+            elif not new:
+                await self._grown.wait()
+            self._refuse_if_closed()
+
+    async def history(self, entity: Entity) -> History:
+        """See `Bus.history`."""
+        await self._turn()
+        return self._history(entity)
+
+    async def state(self) -> StreamState:
+        """See `Bus.state`."""
+        await self._turn()
+        count = len(self._events)
+        size_bytes = sum(len(delivery.payload) + len(delivery.subject) for delivery in self._events)
+        return StreamState(self._created, min(count, 1), count, count, size_bytes)
+
+    async def request(self, subject: str, payload: bytes, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS) -> bytes:
+        """See `Bus.request`."""
+        if len(payload) > self._max_payload_bytes:
+            raise RequestTooLarge(subject, len(payload), self._max_payload_bytes)
+        await self._turn()
+        services = [service for service in self._services if matches(service.subject, subject)]
+        if not services:
+            raise NoResponder(subject)
+        service = services[next(self._turns) % len(services)]
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                # As over the wire: a caller that gives up doesn't stop what was begun.
+                return await asyncio.shield(service.answer(subject, payload))
+        except TimeoutError:
+            raise RequestTimedOut(subject, timeout_seconds) from None
+
+    async def serve(self, subject: str, handler: Handler, *, queue: str) -> MemoryService:
+        """See `Bus.serve`."""
+        await self._turn()
+        service = MemoryService(self._services, subject, handler)
+        self._services.append(service)
+        return service
+
+    async def key_value(self, bucket: str) -> MemoryKeyValue:
+        """See `Bus.key_value`."""
+        await self._turn()
+        return self._keys.setdefault(bucket, MemoryKeyValue(bucket, self._max_payload_bytes))
+
+    async def objects(self, bucket: str) -> MemoryObjects:
+        """See `Bus.objects`."""
+        await self._turn()
+        return self._objects.setdefault(bucket, MemoryObjects(bucket))
+
+    async def close(self) -> None:
+        """See `Bus.close`."""
+        for service in list(self._services):
+            await service.close()
+        self._closed = True
+        self._grow()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _turn(self) -> None:
+        """Let others run, as any bus would, so that tests meet the interleavings that happen."""
+        self._refuse_if_closed()
+        await asyncio.sleep(0)
+        self._refuse_if_closed()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise BusUnavailable(URL, "the bus is closed")
+
+    def _store(self, item: Outgoing) -> Receipt:
+        if (known := self._sequences.get(item.id)) is not None:
+            return Receipt(known, duplicate=True)
+        sequence = len(self._events) + 1
+        self._events.append(Delivery(sequence, item.subject, item.payload, datetime.now(UTC)))
+        self._sequences[item.id] = sequence
+        self._grow()
+        return Receipt(sequence, duplicate=False)
+
+    def _grow(self) -> None:
+        self._grown.set()
+        self._grown = asyncio.Event()
+
+    def _history(self, entity: Entity) -> History:
+        subject = entity_filter(*entity)
+        deliveries = [delivery for delivery in self._events if matches(subject, delivery.subject)]
+        return History(deliveries, deliveries[-1].sequence if deliveries else 0)
+
+
+class MemoryService:
+    """A subject that is being served."""
+
+    def __init__(self, services: list[MemoryService], subject: str, handler: Handler) -> None:
+        self.subject = subject
+        self._services = services
+        self._handler = handler
+        self._commands: set[asyncio.Task[bytes]] = set()
+
+    def answer(self, subject: str, payload: bytes) -> asyncio.Task[bytes]:
+        """Begin to carry the command out."""
+        task = asyncio.create_task(self._answer(subject, payload))
+        self._commands.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def close(self) -> None:
+        """See `Service.close`."""
+        if self in self._services:
+            self._services.remove(self)
+        await asyncio.gather(*self._commands, return_exceptions=True)
+
+    async def _answer(self, subject: str, payload: bytes) -> bytes:
+        try:
+            return await self._handler(payload)
+        except RookeryError as error:
+            raise refusal(error) from None
+        except Exception:
+            logger.exception("serving %s failed", subject)
+            raise CommandFailed(subject) from None
+
+    def _done(self, task: asyncio.Task[bytes]) -> None:
+        self._commands.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller may have given up; what it raised was logged or is theirs
+
+
+class MemoryKeyValue:
+    """A key-value bucket in memory."""
+
+    def __init__(self, bucket: str, max_value_bytes: int) -> None:
+        self._bucket = bucket
+        self._max_value_bytes = max_value_bytes
+        self._entries: dict[str, Entry] = {}
+        self._revisions = itertools.count(1)
+
+    async def get(self, key: str) -> Entry:
+        """See `KeyValue.get`."""
+        _check_key(key)
+        if key not in self._entries:
+            raise KeyNotFound(self._bucket, key)
+        return self._entries[key]
+
+    async def put(self, key: str, value: bytes, *, expected_revision: int | None = None) -> int:
+        """See `KeyValue.put`."""
+        _check_key(key)
+        if len(value) > self._max_value_bytes:
+            raise TooLarge(f"the value of {key!r}", len(value), self._max_value_bytes, "put it into an object bucket")
+        held = self._entries.get(key)
+        if expected_revision is not None and expected_revision != (held.revision if held else 0):
+            raise RevisionConflict(self._bucket, key, expected_revision)
+        self._entries[key] = Entry(key, value, next(self._revisions))
+        return self._entries[key].revision
+
+    async def delete(self, key: str) -> None:
+        """See `KeyValue.delete`."""
+        _check_key(key)
+        self._entries.pop(key, None)
+        next(self._revisions)
+
+    async def keys(self) -> list[str]:
+        """See `KeyValue.keys`."""
+        return sorted(self._entries)
+
+
+class MemoryObjects:
+    """An object bucket in memory."""
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+        self._contents: dict[str, bytes] = {}
+
+    async def get(self, name: str) -> bytes:
+        """See `ObjectStore.get`."""
+        if name not in self._contents:
+            raise ObjectNotFound(self._bucket, name)
+        return self._contents[name]
+
+    async def put(self, name: str, content: bytes) -> None:
+        """See `ObjectStore.put`."""
+        self._contents[name] = bytes(content)
+
+    async def delete(self, name: str) -> None:
+        """See `ObjectStore.delete`."""
+        if self._contents.pop(name, None) is None:
+            raise ObjectNotFound(self._bucket, name)
+
+    async def names(self) -> list[str]:
+        """See `ObjectStore.names`."""
+        return sorted(self._contents)
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Whether a NATS subject is one of those that a pattern names: `*` is one token, `>` all that follow."""
+    wanted, given = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted.pop()
+        if len(given) <= len(wanted):
+            return False
+        given = given[: len(wanted)]
+    return len(wanted) == len(given) and all(w in ("*", g) for w, g in zip(wanted, given, strict=True))
+
+
+def _check_key(key: str) -> None:
+    if not _KEY.fullmatch(key):
+        raise InvalidKey(key)

@@ -1,0 +1,132 @@
+"""The bus on NATS JetStream: every part of it, behind one object."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from ..schemas import EVENTS, Event, entity_filter
+from . import append as appending
+from . import buckets, commands, reading, streams
+from .connection import CONNECT_TIMEOUT_SECONDS, Connection
+from .contract import (
+    REQUEST_TIMEOUT_SECONDS,
+    Delivery,
+    Handler,
+    History,
+    KeyValue,
+    ObjectStore,
+    Receipt,
+    Service,
+    StreamState,
+)
+from .errors import BusError, Entity
+from .jetstream import stored
+from .publisher import PENDING_EVENTS_MAX, PUBLISH_DEADLINE_SECONDS, Publisher
+from .streams import EVENT_STREAM, StreamConfig
+
+
+class NatsBus:
+    """A connection to the bus. Make one with `await NatsBus.connect(url)`; `close()` it, or use it as a context."""
+
+    def __init__(self, connection: Connection, stream: StreamConfig, publisher: Publisher) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._publisher = publisher
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        name: str = "rookery",
+        credentials: Path | None = None,
+        timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+        stream: StreamConfig = EVENT_STREAM,
+        pending_events_max: int = PENDING_EVENTS_MAX,
+        publish_deadline_seconds: float = PUBLISH_DEADLINE_SECONDS,
+    ) -> Self:
+        """Connect and make sure that the event stream is there as it must be; from then on reconnect for ever.
+
+        `name` is shown by NATS's monitoring, `credentials` is a NATS `.creds` file. Raises `BusUnavailable` after
+        `timeout_seconds`, or `StreamDrifted`.
+        """
+        connection = await Connection.open(url, name=name, credentials=credentials, timeout_seconds=timeout_seconds)
+        try:
+            held = await connection.persist(lambda: streams.apply(connection, stream), deadline_seconds=timeout_seconds)
+        except BusError:
+            await connection.close()
+            raise
+        publisher = Publisher(
+            connection,
+            stream.name,
+            held.last_sequence,
+            pending_events_max=pending_events_max,
+            deadline_seconds=publish_deadline_seconds,
+        )
+        return cls(connection, stream, publisher)
+
+    @property
+    def connected(self) -> bool:
+        """See `Bus.connected`."""
+        return self._connection.connected
+
+    @property
+    def url(self) -> str:
+        """Where the bus is, without a password."""
+        return self._connection.shown_url
+
+    async def publish(self, event: Event, payload: bytes | None = None) -> Receipt:
+        """See `Bus.publish`."""
+        return await self._publisher.publish(event, payload)
+
+    async def append(self, events: Sequence[Event], *, expected: Mapping[Entity, int]) -> list[Receipt]:
+        """See `Bus.append`."""
+        return await appending.append(self._connection, self._stream.name, events, expected)
+
+    def read(self, *, after: int = 0, subject: str = EVENTS) -> AsyncGenerator[list[Delivery], None]:
+        """See `Bus.read`."""
+        return reading.read(self._connection, self._stream, after=after, subject=subject)
+
+    async def history(self, entity: Entity) -> History:
+        """See `Bus.history`."""
+        subject = entity_filter(*entity)
+
+        async def attempt() -> list[Delivery]:
+            pages = stored(self._connection, self._stream.name, subject, after=0)
+            return [one.delivery async for page in pages for one in page]
+
+        deliveries = await self._connection.persist(attempt)
+        return History(deliveries, deliveries[-1].sequence if deliveries else 0)
+
+    async def state(self) -> StreamState:
+        """See `Bus.state`."""
+        return await self._connection.persist(lambda: streams.state(self._connection, self._stream))
+
+    async def request(self, subject: str, payload: bytes, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS) -> bytes:
+        """See `Bus.request`."""
+        return await commands.request(self._connection, subject, payload, timeout_seconds)
+
+    async def serve(self, subject: str, handler: Handler, *, queue: str) -> Service:
+        """See `Bus.serve`."""
+        return await commands.serve(self._connection, subject, handler, queue)
+
+    async def key_value(self, bucket: str) -> KeyValue:
+        """See `Bus.key_value`."""
+        return await buckets.key_value(self._connection, bucket)
+
+    async def objects(self, bucket: str) -> ObjectStore:
+        """See `Bus.objects`."""
+        return await buckets.objects(self._connection, bucket)
+
+    async def close(self) -> None:
+        """See `Bus.close`."""
+        await self._publisher.close()
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

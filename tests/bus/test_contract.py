@@ -1,0 +1,528 @@
+"""What every bus does: one suite, run over the bus on NATS and its double in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from rookery.bus import (
+    READ_BATCH_EVENTS_MAX,
+    AlreadyPublished,
+    AppendTooLarge,
+    Bus,
+    BusUnavailable,
+    CommandFailed,
+    CommandRefused,
+    ConcurrencyConflict,
+    Delivery,
+    Entity,
+    EventTooLarge,
+    InvalidKey,
+    KeyNotFound,
+    NoResponder,
+    ObjectNotFound,
+    RequestTimedOut,
+    RequestTooLarge,
+    RevisionConflict,
+    StreamRewound,
+    TooLarge,
+    UncheckableAppend,
+)
+from rookery.schemas import AssignmentFailed, Event, InvalidEvent, MalformedEvent, RookeryError, decode, encode
+
+MakeEvent = Callable[..., Event]
+
+ONE = Entity("assignment", "as-1")
+TWO = Entity("assignment", "as-2")
+
+
+@pytest.fixture(params=["memory_bus", "nats_bus"])
+def bus(request: pytest.FixtureRequest) -> Bus:
+    found: Bus = request.getfixturevalue(request.param)
+    return found
+
+
+async def collect(bus: Bus, count: int, **options: object) -> list[Delivery]:
+    found: list[Delivery] = []
+    async for batch in bus.read(**options):  # type: ignore[arg-type]
+        assert 1 <= len(batch) <= READ_BATCH_EVENTS_MAX
+        found += batch
+        if len(found) >= count:
+            return found
+    raise AssertionError("reading never ends by itself")
+
+
+async def first_batch(batches: AsyncIterator[list[Delivery]]) -> list[Delivery]:
+    return await anext(batches)
+
+
+class TestPublish:
+    async def test_what_was_published_is_read_as_the_same_bytes(self, bus: Bus, make_event: MakeEvent) -> None:
+        event = make_event("as-1")
+        receipt = await bus.publish(event)
+        [delivery] = await collect(bus, 1)
+        assert receipt == (1, False)
+        assert delivery.payload == encode(event)
+        assert delivery.subject == "evt.assignment.as-1.started.coder-7"
+        assert delivery.sequence == 1
+        assert delivery.stored_at.utcoffset() is not None
+
+    async def test_bytes_at_hand_are_published_as_they_are(self, bus: Bus, make_event: MakeEvent) -> None:
+        event = make_event()
+        payload = encode(event).replace(b'","', b'", "', 1)
+        await bus.publish(event, payload)
+        [delivery] = await collect(bus, 1)
+        assert delivery.payload == payload
+
+    async def test_a_repeated_event_is_stored_once_and_says_so(self, bus: Bus, make_event: MakeEvent) -> None:
+        event = make_event()
+        first = await bus.publish(event)
+        again = await bus.publish(event)
+        assert not first.duplicate
+        assert again == (first.sequence, True)
+        assert (await bus.state()).messages == 1
+
+    async def test_of_concurrent_publishes_of_one_event_one_is_new(self, bus: Bus, make_event: MakeEvent) -> None:
+        event, other = make_event(), make_event()
+        receipts = await asyncio.gather(*(bus.publish(one) for one in (event, event, other, event)))
+        ours = [receipts[0], receipts[1], receipts[3]]
+        assert len({receipt.sequence for receipt in ours}) == 1
+        assert sorted(receipt.duplicate for receipt in ours) == [False, True, True]
+        assert not receipts[2].duplicate
+        assert (await bus.state()).messages == 2
+
+    async def test_a_batch_with_a_known_event_stores_the_others(self, bus: Bus, make_event: MakeEvent) -> None:
+        known = make_event()
+        await bus.publish(known)
+        others = [make_event() for _ in range(20)]
+        receipts = await asyncio.gather(*(bus.publish(event) for event in [*others[:10], known, *others[10:]]))
+        assert [receipt.duplicate for receipt in receipts] == [False] * 10 + [True] + [False] * 10
+        assert len({receipt.sequence for receipt in receipts}) == 21
+
+    async def test_each_callers_order_is_kept(self, bus: Bus, make_event: MakeEvent) -> None:
+        async def caller(name: str) -> None:
+            for number in range(20):
+                await bus.publish(make_event(f"{name}-{number}"))
+
+        await asyncio.gather(*(caller(f"caller-{number}") for number in range(10)))
+        seen: dict[str, list[int]] = {}
+        for delivery in await collect(bus, 200):
+            name, _, number = decode(delivery.payload).subject.rpartition("-")
+            seen.setdefault(name, []).append(int(number))
+        assert all(numbers == list(range(20)) for numbers in seen.values())
+
+    async def test_receipts_are_the_sequences_that_readers_see(self, bus: Bus, make_event: MakeEvent) -> None:
+        events = [make_event(f"as-{number}") for number in range(300)]
+        receipts = await asyncio.gather(*(bus.publish(event) for event in events))
+        by_sequence = {delivery.sequence: decode(delivery.payload).id for delivery in await collect(bus, 300)}
+        assert [by_sequence[receipt.sequence] for receipt in receipts] == [event.id for event in events]
+
+    async def test_an_event_that_is_too_large_is_refused_before_it_is_sent(self, bus: Bus) -> None:
+        event = Event.of(AssignmentFailed(agent_id="a", error="x" * 2_000_000), subject="as-1", source="/agents/a")
+        with pytest.raises(EventTooLarge) as refused:
+            await bus.publish(event)
+        assert refused.value.size_bytes > 2_000_000
+        assert refused.value.limit_bytes == 1024 * 1024
+        assert (await bus.state()).messages == 0
+
+    async def test_an_event_that_breaks_the_envelope_is_refused(self, bus: Bus, make_event: MakeEvent) -> None:
+        with pytest.raises(MalformedEvent) as refused:
+            await bus.publish(make_event(""))
+        assert refused.value.field == "subject"
+        assert (await bus.state()).messages == 0
+
+    async def test_ids_that_make_too_long_a_subject_are_refused(self, bus: Bus, make_event: MakeEvent) -> None:
+        with pytest.raises(InvalidEvent, match="shorter ids") as refused:
+            await bus.publish(make_event("\N{SNOWMAN}" * 256))
+        assert refused.value.field == "subject"
+        await bus.publish(make_event())
+
+    @pytest.mark.parametrize("id", ["a b", "a.b", "*", ">", "\r\nPUB x 0\r\n", "ü", "$SYS"])
+    async def test_no_id_can_leave_its_place_in_the_subject(self, bus: Bus, make_event: MakeEvent, id: str) -> None:
+        await bus.publish(make_event(id))
+        await bus.publish(make_event("other"))
+        history = await bus.history(Entity("assignment", id))
+        assert [decode(delivery.payload).subject for delivery in history.deliveries] == [id]
+
+    async def test_a_cancelled_caller_harms_nobody(self, bus: Bus, make_event: MakeEvent) -> None:
+        tasks = [asyncio.create_task(bus.publish(make_event(f"as-{number}"))) for number in range(50)]
+        await asyncio.sleep(0)
+        for task in tasks[::5]:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        stored = {delivery.sequence for delivery in (await collect(bus, 40))}
+        for number, outcome in enumerate(outcomes):
+            if number % 5:
+                assert not isinstance(outcome, BaseException)
+                assert outcome.sequence in stored
+        assert not (await bus.publish(make_event())).duplicate
+
+    async def test_closing_makes_durable_what_was_published(self, bus: Bus, make_event: MakeEvent) -> None:
+        tasks = [asyncio.create_task(bus.publish(make_event())) for _ in range(100)]
+        await asyncio.sleep(0)
+        await bus.close()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(outcome, tuple | BusUnavailable) for outcome in outcomes)
+        with pytest.raises(BusUnavailable):
+            await bus.publish(make_event())
+        assert not bus.connected
+
+
+class TestAppend:
+    async def test_all_is_stored_when_nothing_has_moved(self, bus: Bus, make_event: MakeEvent) -> None:
+        await bus.publish(make_event("as-1"))
+        await bus.publish(make_event("as-2"))
+        events = [make_event("as-1"), make_event("as-1"), make_event("as-2")]
+        receipts = await bus.append(events, expected={ONE: 1, TWO: 2})
+        assert receipts == [(3, False), (4, False), (5, False)]
+        assert (await bus.history(ONE)).sequence == 4
+        assert (await bus.history(TWO)).sequence == 5
+
+    async def test_nothing_is_stored_when_one_entity_has_moved(self, bus: Bus, make_event: MakeEvent) -> None:
+        await bus.publish(make_event("as-1"))
+        await bus.publish(make_event("as-2"))
+        with pytest.raises(ConcurrencyConflict) as conflict:
+            await bus.append([make_event("as-1"), make_event("as-2")], expected={ONE: 1, TWO: 0})
+        assert (conflict.value.entity, conflict.value.expected, conflict.value.actual) == (TWO, 0, 2)
+        assert (await bus.state()).messages == 2
+
+    async def test_a_new_entity_is_expected_at_zero(self, bus: Bus, make_event: MakeEvent) -> None:
+        await bus.append([make_event("as-1")], expected={ONE: 0})
+        with pytest.raises(ConcurrencyConflict) as conflict:
+            await bus.append([make_event("as-1")], expected={ONE: 0})
+        assert conflict.value.actual == 1
+
+    async def test_an_expected_sequence_beyond_the_last_conflicts(self, bus: Bus, make_event: MakeEvent) -> None:
+        with pytest.raises(ConcurrencyConflict) as conflict:
+            await bus.append([make_event("as-1")], expected={ONE: 7})
+        assert (conflict.value.expected, conflict.value.actual) == (7, 0)
+
+    async def test_an_entity_without_an_event_is_checked_too(self, bus: Bus, make_event: MakeEvent) -> None:
+        await bus.publish(make_event("as-2"))
+        events = [make_event("as-1"), make_event("as-1")]
+        with pytest.raises(ConcurrencyConflict) as conflict:
+            await bus.append(events, expected={ONE: 0, TWO: 0})
+        assert conflict.value.entity == TWO
+        assert [receipt.sequence for receipt in await bus.append(events, expected={ONE: 0, TWO: 1})] == [2, 3]
+
+    async def test_more_entities_than_events_are_refused(self, bus: Bus, make_event: MakeEvent) -> None:
+        with pytest.raises(UncheckableAppend):
+            await bus.append([make_event("as-1")], expected={ONE: 0, TWO: 0})
+        assert (await bus.state()).messages == 0
+
+    async def test_expecting_nothing_is_still_all_or_nothing(self, bus: Bus, make_event: MakeEvent) -> None:
+        receipts = await bus.append([make_event(f"as-{number}") for number in range(200)], expected={})
+        assert [receipt.sequence for receipt in receipts] == list(range(1, 201))
+
+    @pytest.mark.parametrize("count", [1, 3])
+    async def test_appending_the_same_again_acknowledges_it(self, bus: Bus, make_event: MakeEvent, count: int) -> None:
+        events = [make_event("as-1") for _ in range(count)]
+        first = await bus.append(events, expected={ONE: 0})
+        assert await bus.append(events, expected={ONE: 0}) == [(receipt.sequence, True) for receipt in first]
+        assert await bus.append(events, expected={ONE: count}) == [(receipt.sequence, True) for receipt in first]
+        assert (await bus.state()).messages == count
+
+    async def test_an_append_may_not_mix_known_events_with_new_ones(self, bus: Bus, make_event: MakeEvent) -> None:
+        known = make_event("as-1")
+        await bus.publish(known)
+        with pytest.raises(AlreadyPublished) as refused:
+            await bus.append([make_event("as-1"), known], expected={ONE: 1})
+        assert refused.value.ids == [known.id]
+        assert (await bus.state()).messages == 1
+
+    async def test_too_many_events_are_refused(self, bus: Bus, make_event: MakeEvent) -> None:
+        with pytest.raises(AppendTooLarge):
+            await bus.append([make_event() for _ in range(1_001)], expected={})
+        assert (await bus.state()).messages == 0
+
+    async def test_nothing_and_twins_are_the_callers_mistake(self, bus: Bus, make_event: MakeEvent) -> None:
+        event = make_event()
+        with pytest.raises(ValueError, match="at least one"):
+            await bus.append([], expected={})
+        with pytest.raises(ValueError, match="same id"):
+            await bus.append([event, event], expected={})
+
+    async def test_of_rivals_exactly_one_wins_each_round(self, bus: Bus, make_event: MakeEvent) -> None:
+        async def rival() -> int:
+            for attempt in range(200):
+                last = (await bus.history(ONE)).sequence
+                try:
+                    await bus.append([make_event("as-1")], expected={ONE: last})
+                except ConcurrencyConflict:
+                    continue
+                return attempt
+            raise AssertionError("never won")
+
+        await asyncio.gather(*(rival() for _ in range(8)))
+        assert (await bus.history(ONE)).sequence == 8
+
+
+class TestRead:
+    async def test_reading_goes_on_after_a_sequence(self, bus: Bus, make_event: MakeEvent) -> None:
+        for number in range(10):
+            await bus.publish(make_event(f"as-{number}"))
+        assert [delivery.sequence for delivery in await collect(bus, 6, after=4)] == [5, 6, 7, 8, 9, 10]
+
+    async def test_a_reader_waits_for_what_comes(self, bus: Bus, make_event: MakeEvent) -> None:
+        await bus.publish(make_event("as-1"))
+        reader = asyncio.create_task(collect(bus, 3, after=1))
+        for number in (2, 3, 4):
+            await asyncio.sleep(0.01)
+            await bus.publish(make_event(f"as-{number}"))
+        assert [delivery.sequence for delivery in await reader] == [2, 3, 4]
+
+    async def test_a_backlog_arrives_whole_and_in_order(self, bus: Bus, make_event: MakeEvent) -> None:
+        events = [make_event(f"as-{number}") for number in range(5_000)]
+        await asyncio.gather(*(bus.publish(event) for event in events))
+        deliveries = await collect(bus, 5_000)
+        assert [delivery.sequence for delivery in deliveries] == list(range(1, 5_001))
+        assert [decode(delivery.payload).id for delivery in deliveries] == [event.id for event in events]
+
+    async def test_a_subject_narrows_what_is_read(self, bus: Bus, make_event: MakeEvent) -> None:
+        for agent in ("coder-7", "judge-1", "coder-7", "judge-1"):
+            await bus.publish(make_event("as-1", agent_id=agent))
+        deliveries = await collect(bus, 2, subject="evt.*.*.*.judge-1")
+        assert [delivery.sequence for delivery in deliveries] == [2, 4]
+
+    async def test_readers_do_not_disturb_each_other(self, bus: Bus, make_event: MakeEvent) -> None:
+        readers = [asyncio.create_task(collect(bus, 50)) for _ in range(3)]
+        for number in range(50):
+            await bus.publish(make_event(f"as-{number}"))
+        found = await asyncio.gather(*readers)
+        assert found[0] == found[1] == found[2]
+
+    async def test_a_stream_that_ends_before_the_point_is_refused(self, bus: Bus, make_event: MakeEvent) -> None:
+        await bus.publish(make_event())
+        with pytest.raises(StreamRewound) as refused:
+            await anext(aiter(bus.read(after=5)))
+        assert (refused.value.after, refused.value.last_sequence) == (5, 1)
+
+    async def test_a_reader_may_leave_at_any_time(self, bus: Bus, make_event: MakeEvent) -> None:
+        waiting = asyncio.create_task(collect(bus, 1))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await bus.publish(make_event())
+        assert len(await collect(bus, 1)) == 1
+
+    async def test_history_is_one_entitys_events(self, bus: Bus, make_event: MakeEvent) -> None:
+        for subject in ("as-1", "as-11", "as-1", "as", "as-1"):
+            await bus.publish(make_event(subject))
+        await asyncio.gather(*(bus.publish(make_event("as-1")) for _ in range(1_500)))
+        history = await bus.history(ONE)
+        assert len(history.deliveries) == 1_503
+        assert {decode(delivery.payload).subject for delivery in history.deliveries} == {"as-1"}
+        sequences = [delivery.sequence for delivery in history.deliveries]
+        assert sequences == sorted(set(sequences))
+        assert history.sequence == sequences[-1]
+
+    async def test_an_entity_without_events_has_an_empty_history(self, bus: Bus) -> None:
+        assert await bus.history(ONE) == ([], 0)
+
+    async def test_history_and_reading_deliver_the_same(self, bus: Bus, make_event: MakeEvent) -> None:
+        for _ in range(3):
+            await bus.publish(make_event("as-1"))
+        assert (await bus.history(ONE)).deliveries == await collect(bus, 3)
+
+    async def test_state_says_what_the_stream_holds(self, bus: Bus, make_event: MakeEvent) -> None:
+        empty = await bus.state()
+        assert (empty.last_sequence, empty.messages) == (0, 0)
+        for _ in range(3):
+            await bus.publish(make_event())
+        state = await bus.state()
+        assert (state.first_sequence, state.last_sequence, state.messages) == (1, 3, 3)
+        assert state.bytes > 0
+        assert state.created == empty.created
+
+
+class UnknownAgent(RookeryError):
+    pass
+
+
+class TestCommands:
+    async def test_a_command_is_answered(self, bus: Bus) -> None:
+        async def shout(payload: bytes) -> bytes:
+            return payload.upper()
+
+        await bus.serve("cmd.fleet.shout", shout, queue="fleet")
+        assert await bus.request("cmd.fleet.shout", b"hello") == b"HELLO"
+
+    async def test_each_command_goes_to_one_of_a_queue(self, bus: Bus) -> None:
+        served: list[str] = []
+
+        def handler(name: str) -> Callable[[bytes], object]:
+            async def handle(payload: bytes) -> bytes:
+                served.append(name)
+                return payload
+
+            return handle
+
+        for name in ("a", "b"):
+            await bus.serve("cmd.fleet.work", handler(name), queue="fleet")  # type: ignore[arg-type]
+        await asyncio.gather(*(bus.request("cmd.fleet.work", b"") for _ in range(60)))
+        assert len(served) == 60
+        assert set(served) == {"a", "b"}
+
+    async def test_a_refusal_keeps_its_reason_and_type(self, bus: Bus) -> None:
+        async def refuse(payload: bytes) -> bytes:
+            raise UnknownAgent("no agent is called 'bob'\nnot even elsewhere: ü")
+
+        await bus.serve("cmd.fleet.assign", refuse, queue="fleet")
+        with pytest.raises(CommandRefused) as refused:
+            await bus.request("cmd.fleet.assign", b"")
+        assert refused.value.type == "UnknownAgent"
+        assert refused.value.reason == "no agent is called 'bob'\nnot even elsewhere: ü"
+
+    async def test_a_refusal_passed_on_stays_as_it_was(self, bus: Bus) -> None:
+        async def refuse(payload: bytes) -> bytes:
+            raise UnknownAgent("no")
+
+        async def pass_on(payload: bytes) -> bytes:
+            return await bus.request("cmd.fleet.inner", payload)
+
+        await bus.serve("cmd.fleet.inner", refuse, queue="fleet")
+        await bus.serve("cmd.fleet.outer", pass_on, queue="fleet")
+        with pytest.raises(CommandRefused) as refused:
+            await bus.request("cmd.fleet.outer", b"")
+        assert refused.value.type == "UnknownAgent"
+
+    async def test_a_crash_is_logged_where_it_happens_and_tells_no_secrets(
+        self, bus: Bus, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def crash(payload: bytes) -> bytes:
+            raise ZeroDivisionError("secret")
+
+        await bus.serve("cmd.fleet.crash", crash, queue="fleet")
+        with pytest.raises(CommandFailed) as failed:
+            await bus.request("cmd.fleet.crash", b"")
+        assert "secret" not in str(failed.value)
+        assert "ZeroDivisionError" in caplog.text
+
+    async def test_nobody_serving_is_said_at_once(self, bus: Bus) -> None:
+        with pytest.raises(NoResponder) as missing:
+            await bus.request("cmd.nobody.home", b"", timeout_seconds=60)
+        assert missing.value.subject == "cmd.nobody.home"
+
+    async def test_a_slow_answer_times_out_for_the_caller(self, bus: Bus) -> None:
+        release, done = asyncio.Event(), asyncio.Event()
+
+        async def slow(payload: bytes) -> bytes:
+            await release.wait()
+            done.set()
+            return b""
+
+        service = await bus.serve("cmd.fleet.slow", slow, queue="fleet")
+        with pytest.raises(RequestTimedOut) as late:
+            await bus.request("cmd.fleet.slow", b"", timeout_seconds=0.05)
+        assert late.value.timeout_seconds == 0.05
+        release.set()
+        await service.close()
+        assert done.is_set()
+
+    async def test_a_closed_service_takes_no_more(self, bus: Bus) -> None:
+        async def echo(payload: bytes) -> bytes:
+            return payload
+
+        service = await bus.serve("cmd.fleet.echo", echo, queue="fleet")
+        assert await bus.request("cmd.fleet.echo", b"x") == b"x"
+        await service.close()
+        with pytest.raises(NoResponder):
+            await bus.request("cmd.fleet.echo", b"x")
+
+    async def test_commands_are_served_side_by_side(self, bus: Bus) -> None:
+        together = asyncio.Barrier(10)
+
+        async def meet(payload: bytes) -> bytes:
+            await together.wait()
+            return payload
+
+        await bus.serve("cmd.fleet.meet", meet, queue="fleet")
+        answers = await asyncio.gather(*(bus.request("cmd.fleet.meet", bytes([n])) for n in range(10)))
+        assert answers == [bytes([n]) for n in range(10)]
+
+    async def test_a_command_that_is_too_large_is_refused(self, bus: Bus) -> None:
+        with pytest.raises(RequestTooLarge):
+            await bus.request("cmd.fleet.echo", b"x" * 2_000_000)
+
+
+class TestKeyValue:
+    async def test_a_key_has_its_last_value(self, bus: Bus) -> None:
+        store = await bus.key_value("settings")
+        first = await store.put("a/b", b"1")
+        second = await store.put("a/b", b"2")
+        assert second > first
+        assert await store.get("a/b") == ("a/b", b"2", second)
+        assert await (await bus.key_value("settings")).get("a/b") == ("a/b", b"2", second)
+
+    async def test_a_missing_key_is_named(self, bus: Bus) -> None:
+        store = await bus.key_value("settings")
+        with pytest.raises(KeyNotFound) as missing:
+            await store.get("nope")
+        assert (missing.value.bucket, missing.value.key) == ("settings", "nope")
+
+    async def test_a_deleted_key_is_gone_and_can_come_back(self, bus: Bus) -> None:
+        store = await bus.key_value("settings")
+        await store.put("k", b"1")
+        await store.delete("k")
+        await store.delete("never-there")
+        with pytest.raises(KeyNotFound):
+            await store.get("k")
+        assert await store.keys() == []
+        await store.put("k", b"2", expected_revision=0)
+        assert (await store.get("k")).value == b"2"
+
+    async def test_a_put_can_expect_a_revision(self, bus: Bus) -> None:
+        store = await bus.key_value("settings")
+        revision = await store.put("k", b"1", expected_revision=0)
+        with pytest.raises(RevisionConflict):
+            await store.put("k", b"2", expected_revision=0)
+        changed = await store.put("k", b"2", expected_revision=revision)
+        with pytest.raises(RevisionConflict):
+            await store.put("k", b"3", expected_revision=revision)
+        assert await store.get("k") == ("k", b"2", changed)
+
+    async def test_keys_are_listed_sorted(self, bus: Bus) -> None:
+        store = await bus.key_value("settings")
+        assert await store.keys() == []
+        for key in ("b", "a", "c"):
+            await store.put(key, b"")
+        assert await store.keys() == ["a", "b", "c"]
+
+    @pytest.mark.parametrize("key", ["", ".a", "a.", "a b", "a*", "ü"])
+    async def test_what_is_no_key_is_refused(self, bus: Bus, key: str) -> None:
+        store = await bus.key_value("settings")
+        with pytest.raises(InvalidKey):
+            await store.put(key, b"")
+        with pytest.raises(InvalidKey):
+            await store.get(key)
+
+    async def test_too_large_a_value_is_refused(self, bus: Bus) -> None:
+        with pytest.raises(TooLarge):
+            await (await bus.key_value("settings")).put("k", b"x" * 2_000_000)
+
+
+class TestObjects:
+    @pytest.mark.parametrize("size_bytes", [0, 1, 128 * 1024, 3_000_000])
+    async def test_an_object_comes_back_as_it_was(self, bus: Bus, size_bytes: int) -> None:
+        store = await bus.objects("files")
+        content = bytes(n % 251 for n in range(1_000)) * (size_bytes // 1_000) + b"." * (size_bytes % 1_000)
+        await store.put("a name/with: anything", content)
+        assert await store.get("a name/with: anything") == content
+
+    async def test_an_object_is_replaced_and_deleted(self, bus: Bus) -> None:
+        store = await bus.objects("files")
+        assert await store.names() == []
+        await store.put("x", b"1")
+        await store.put("x", b"2")
+        await store.put("b", b"")
+        assert await store.get("x") == b"2"
+        assert await store.names() == ["b", "x"]
+        await store.delete("x")
+        assert await store.names() == ["b"]
+        with pytest.raises(ObjectNotFound):
+            await store.get("x")
+        with pytest.raises(ObjectNotFound) as missing:
+            await store.delete("y")
+        assert (missing.value.bucket, missing.value.name) == ("files", "y")
