@@ -5,11 +5,13 @@ from .errors import (
     BusRegressed,
     EventStoreError,
     InvalidOrigin,
+    LogClosed,
     LogDamaged,
     LogLocked,
     LogReadOnly,
     LogWriteFailed,
 )
+from .ingest import Ingest, IngestStatus
 from .judging import DeadLetter
 from .line import Record
 from .log import Log
@@ -22,8 +24,11 @@ __all__ = [
     "DeadLetter",
     "Disk",
     "EventStoreError",
+    "Ingest",
+    "IngestStatus",
     "InvalidOrigin",
     "Log",
+    "LogClosed",
     "LogDamaged",
     "LogLocked",
     "LogReadOnly",

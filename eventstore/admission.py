@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ..bus.contract import Delivery
+from ..bus import Delivery
 from .ids import event_key, is_event, letter_key
 from .judging import Verdict, judge
 from .line import Letter, Record, event_line, letter_line

@@ -5,6 +5,7 @@ RookeryError
     ├── InvalidOrigin       a name that cannot be an origin's, because origins are folders (origin)
     ├── LogLocked           another process is writing this origin (path)
     ├── LogReadOnly         this log was opened to be read (path)
+    ├── LogClosed           this log was closed (path)
     ├── LogWriteFailed      the disk refused; nothing was acknowledged, and a later append works (path, reason)
     ├── LogDamaged          bytes are not what was written, beyond what a crash leaves behind (path, what, remedy)
     └── BusRegressed        the bus no longer holds what the log took from it (origin, position, reason)
@@ -46,6 +47,14 @@ class LogReadOnly(EventStoreError):
     def __init__(self, path: Path) -> None:
         self.path = path
         super().__init__(f"{path} was opened to be read; only the node that owns it may write")
+
+
+class LogClosed(EventStoreError):
+    """This log was closed; what was appended until then is in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} was closed; open the log again to write")
 
 
 class LogWriteFailed(EventStoreError):

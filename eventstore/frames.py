@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +68,7 @@ class FramedFile:
 
     def frame_of(self, n: int) -> int:
         """The index of the frame that holds the event `n`, if this file has it."""
-        return max(bisect_right(self.frames, n, key=self._first_number) - 1, 0)
+        return max(bisect_right(self._first_numbers, n) - 1, 0)
 
     def decode(self, frame: Frame) -> list[bytes]:
         """The lines of one frame, without their newlines."""
@@ -80,6 +81,10 @@ class FramedFile:
         if len(block) != frame.size_bytes or not block.endswith(b"\n"):
             raise LogDamaged(self.path, f"the frame at byte {frame.offset} has another size than its table", _REMEDY)
         return block[:-1].split(b"\n")
+
+    @cached_property
+    def _first_numbers(self) -> list[int]:
+        return [self._first_number(frame) for frame in self.frames]
 
     def _first_number(self, frame: Frame) -> int:
         try:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 _HEAD = re.compile(rb'\{"n":([1-9][0-9]*),"seq":([1-9][0-9]*),"recordedtime":"([0-9T:.-]{26}Z)",')
+_MICROSECONDS_CHARS = len("2026-11-20T13:53:04.530453")
 _HEAD_END = b'Z",'
 _WHOLE = b'"undecodable":'
 
@@ -83,7 +84,7 @@ def number_in(line: bytes) -> int:
 
 
 def _head(n: int, sequence: int, stored_at: datetime) -> bytes:
-    recorded = stored_at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    recorded = stored_at.astimezone(UTC).isoformat(timespec="microseconds")[:_MICROSECONDS_CHARS]
     return b'{"n":%d,"seq":%d,"recordedtime":"%sZ",' % (n, sequence, recorded.encode())
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from ..bus.contract import Delivery
+from ..bus import Delivery
 from .disk import Disk
 from .errors import InvalidOrigin, LogReadOnly
 from .judging import DeadLetter

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..bus.contract import Delivery
+from ..bus import Delivery
 from .admission import Admission, Admitted
 from .disk import Disk
-from .errors import LogLocked, LogWriteFailed
+from .errors import LogClosed, LogLocked, LogWriteFailed
 from .ids import IdIndex, record_key
 from .manifest import Manifest
 from .origin import IDS, LOCK, OriginLog
@@ -54,6 +54,7 @@ class OriginWriter(OriginLog):
         self._summaries: dict[int, Summary] = {}
         self._written: tuple[PlainPart, int] | None = None
         self._torn = False
+        self._closed = False
         disk.make_folder(folder)
         self._lock_descriptor = self._lock()
         try:
@@ -73,6 +74,8 @@ class OriginWriter(OriginLog):
     def append(self, deliveries: Sequence[Delivery]) -> Appended:
         """Append what the log does not have yet; it is durable when this returns. Raises `LogWriteFailed`."""
         with self._appending:
+            if self._closed:
+                raise LogClosed(self.folder)
             admission = Admission(self.name, self._last, self._sequence, self._holder)
             admission.take(deliveries)
             first = self._last + 1
@@ -107,6 +110,8 @@ class OriginWriter(OriginLog):
     def close(self) -> None:
         """Leave the folder so that opening it again is quick, and let others write it."""
         with self._sealing, self._appending:
+            if self._closed:
+                return
             with suppress(OSError, LogWriteFailed):
                 self._checkpoint()
                 self._disk.fsync(self._lock_descriptor)
@@ -252,6 +257,7 @@ class OriginWriter(OriginLog):
         return descriptor
 
     def _release(self) -> None:
+        self._closed = True
         if self._written is not None:
             self._disk.close(self._written[1])
             self._written = None

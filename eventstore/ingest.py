@@ -1,0 +1,274 @@
+"""Ingest: takes events off the bus, in order, and appends them to the log.
+
+The log is its own cursor: what it holds says where to go on, and there is nothing to acknowledge and so nothing to get
+out of step. Before going on, ingest looks whether the bus still holds, at that place, what the log took from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Literal, NamedTuple, NoReturn, ParamSpec, TypeVar
+
+from ..bus import Bus, BusError, Delivery, StreamRewound, StreamState
+from .errors import BusRegressed, LogWriteFailed
+from .line import Record
+from .log import Log
+from .writer import Appended
+
+GROUP_EVENTS_MAX = 4_096
+QUEUED_BATCHES_MAX = 4
+CHECK_SECONDS = 5.0
+RETRY_SECONDS_MIN = 0.05
+RETRY_SECONDS_MAX = 10.0
+
+logger = logging.getLogger(__name__)
+
+State = Literal["starting", "running", "failing", "failed"]
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
+
+
+class IngestStatus(NamedTuple):
+    """How ingest is. `failing`: it tries again by itself; `failed`: it waits for a person. Both say why, since when.
+
+    `position` is the last bus sequence that the log holds, and `missing` counts sequences that the bus skipped.
+    """
+
+    state: State
+    reason: str
+    since: datetime
+    position: int
+    events: int
+    duplicates: int
+    missing: int
+
+
+class Ingest:
+    """Appends one bus's events to one origin of the log.
+
+    `on_append` is called in the event loop after each group that added events. `accept_regression` says that a loss
+    of the bus is final: the bus is then read again from its start, and the log recognises what it has.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        log: Log,
+        origin: str,
+        *,
+        on_append: Callable[[], object] | None = None,
+        accept_regression: bool = False,
+        check_seconds: float = CHECK_SECONDS,
+        retry_seconds_max: float = RETRY_SECONDS_MAX,
+    ) -> None:
+        self._bus = bus
+        self._log = log
+        self._origin = origin
+        self._on_append = on_append
+        self._accept_regression = accept_regression
+        self._check_seconds = check_seconds
+        self._retry_seconds_max = retry_seconds_max
+        self._status = IngestStatus("starting", "", datetime.now(UTC), log.bus_sequence(origin), 0, 0, 0)
+        self._failures: dict[str, str] = {}
+        self._changed = asyncio.Condition()
+        self._stopped: BaseException | None = None
+
+    @property
+    def status(self) -> IngestStatus:
+        """How it is right now."""
+        return self._status
+
+    @property
+    def position(self) -> int:
+        """The last bus sequence that the log holds."""
+        return self._status.position
+
+    async def lag(self) -> int:
+        """How many events the bus holds that the log does not yet."""
+        return max((await self._bus.state()).last_sequence - self.position, 0)
+
+    async def wait_for(self, bus_sequence: int) -> None:
+        """Return when the log holds the bus up to this sequence. Raises what ingest failed with, if it did."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._stopped is not None or self.position >= bus_sequence)
+        if self._stopped is not None and self.position < bus_sequence:
+            raise self._stopped
+
+    async def run(self) -> None:
+        """Ingest until cancelled. Raises `BusRegressed`, unless regressions are accepted."""
+        self._stopped = None
+        while True:
+            try:
+                await _Session(self).run()
+            except BusRegressed as error:
+                if not self._accept_regression:
+                    await self._fail(error)
+                logger.warning("reading the bus again from its start: %s", error)
+                await _to_the_end(self._log.rewind, self._origin)
+                await self._note(position=0)
+            except Exception as error:
+                await self._fail(error)
+
+    async def _fail(self, error: Exception) -> NoReturn:
+        self._stopped = error
+        await self._note(state="failed", reason=str(error), since=datetime.now(UTC))
+        raise error
+
+    async def _note(self, **changes: Any) -> None:
+        async with self._changed:
+            self._status = self._status._replace(**changes)
+            self._changed.notify_all()
+
+    async def _note_failure(self, what: str, error: Exception | None) -> None:
+        """Remember what fails, each kind of work by itself, until it succeeds."""
+        reason = "" if error is None else str(error)
+        if self._failures.get(what, "") == reason and self._status.state != "starting":
+            return
+        if error is None:
+            self._failures.pop(what, None)
+        else:
+            logger.warning("ingest of %s: %s", self._origin, error)
+            self._failures[what] = reason
+        state: State = "failing" if self._failures else "running"
+        since = self._status.since if state == self._status.state else datetime.now(UTC)
+        await self._note(state=state, reason="; ".join(self._failures.values()), since=since)
+
+
+class _Session:
+    """From one look at the bus to the moment when it turns out to be another one."""
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+        self._bus = ingest._bus
+        self._log = ingest._log
+        self._origin = ingest._origin
+        self._queue: asyncio.Queue[list[Delivery]] = asyncio.Queue(QUEUED_BATCHES_MAX)
+        self._read_up_to = self._log.bus_sequence(self._origin)
+        self._anchor = self._last_record()
+        self._full = asyncio.Event()
+
+    async def run(self) -> None:
+        """Read, append, seal and look at the bus, side by side, until one of them fails for good."""
+        created = await self._retrying("bus", self._check_bus)
+        if self._log.has_full_segments:
+            self._full.set()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read())
+                tasks.create_task(self._append())
+                tasks.create_task(self._seal())
+                tasks.create_task(self._watch(created))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _read(self) -> None:
+        while True:
+            await self._retrying("bus", self._read_on)
+
+    async def _read_on(self) -> None:
+        # What the log took last is read once more, and compared.
+        anchor = self._anchor.sequence - 1 if self._anchor else self._read_up_to
+        try:
+            async for batch in self._bus.read(after=anchor):
+                self._check_anchor(batch[0])
+                await self._note_missing(batch)
+                self._read_up_to = batch[-1].sequence
+                await self._queue.put(batch)
+                await self._ingest._note_failure("bus", None)
+        except StreamRewound as rewound:
+            raise self._regressed(f"the bus ends at {rewound.last_sequence}") from None
+
+    async def _append(self) -> None:
+        while True:
+            group = await self._queue.get()
+            while len(group) < GROUP_EVENTS_MAX and not self._queue.empty():
+                group = group + self._queue.get_nowait()
+            await self._retrying("log", partial(self._append_group, group))
+
+    async def _append_group(self, group: list[Delivery]) -> None:
+        appended: Appended = await _to_the_end(self._log.append, self._origin, group)
+        status = self._ingest.status
+        await self._ingest._note(
+            position=self._log.bus_sequence(self._origin),
+            events=status.events + appended.events,
+            duplicates=status.duplicates + appended.duplicates,
+        )
+        if self._log.has_full_segments:
+            self._full.set()
+        if appended.events and self._ingest._on_append:
+            self._ingest._on_append()
+
+    async def _seal(self) -> None:
+        while True:
+            await self._full.wait()
+            self._full.clear()
+            await self._retrying("seal", partial(_to_the_end, self._log.seal_full_segments))
+
+    async def _watch(self, created: datetime) -> None:
+        while True:
+            await asyncio.sleep(self._ingest._check_seconds)
+            if await self._retrying("bus", self._check_bus) != created:
+                raise self._regressed("the bus's stream was made anew")
+
+    async def _check_bus(self) -> datetime:
+        """When the bus's stream was made. Raises `BusRegressed` where the log is ahead of it."""
+        position = max(self._read_up_to, self._ingest.position)
+        held: StreamState = await self._bus.state()
+        if held.last_sequence < position:
+            raise self._regressed(f"the bus ends at {held.last_sequence}")
+        if position and held.first_sequence > position + 1:
+            raise self._regressed(f"the bus begins at {held.first_sequence}, and what was between is gone")
+        if self._anchor and held.first_sequence > self._anchor.sequence:
+            self._anchor = None  # the bus no longer has it to compare
+        return held.created
+
+    def _check_anchor(self, delivery: Delivery) -> None:
+        anchor, self._anchor = self._anchor, None
+        if anchor is None:
+            return
+        held = (anchor.sequence, anchor.payload, anchor.recorded_time)
+        if held != (delivery.sequence, delivery.payload, delivery.stored_at):
+            raise self._regressed(f"the bus now has another event at {anchor.sequence}")
+
+    def _last_record(self) -> Record | None:
+        """The last line, if the bus should still have it at the same place."""
+        last = self._log.get(self._origin, self._log.vector().get(self._origin, 0))
+        return last if last and last.sequence <= self._read_up_to else None
+
+    async def _note_missing(self, batch: list[Delivery]) -> None:
+        fresh = [delivery.sequence for delivery in batch if delivery.sequence > self._read_up_to]
+        missing = fresh[-1] - self._read_up_to - len(fresh) if fresh else 0
+        if missing:
+            logger.error("the bus lost %d events of %s before %d", missing, self._origin, fresh[-1])
+            await self._ingest._note(missing=self._ingest.status.missing + missing)
+
+    async def _retrying(self, what: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
+        """Try again, with growing pauses, for as long as the disk or the bus refuses."""
+        pause_seconds = RETRY_SECONDS_MIN
+        while True:
+            try:
+                result = await attempt()
+            except (BusError, LogWriteFailed) as error:
+                await self._ingest._note_failure(what, error)
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * 2, self._ingest._retry_seconds_max)
+            else:
+                await self._ingest._note_failure(what, None)
+                return result
+
+    def _regressed(self, reason: str) -> BusRegressed:
+        return BusRegressed(self._origin, self._read_up_to, reason)
+
+
+async def _to_the_end(work: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+    """Do blocking work in a thread, and never leave it running behind: a cancelled caller waits for its end."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
