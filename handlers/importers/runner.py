@@ -22,6 +22,7 @@ from .sources import Source, source_named
 CHUNK_EVENTS_MAX = 1_000
 CHUNK_BYTES_MAX = 4 * 2**20
 REJECTIONS_SHOWN_MAX = 20
+REASON_CHARS_MAX = 500
 
 
 class Refused(NamedTuple):
@@ -127,7 +128,7 @@ class Chunk:
     def add(self, path: Path, finding: Finding) -> None:
         """Take in one thing that was found in the file at `path`."""
         if isinstance(finding, Rejected):
-            self.rejections.append(Rejection(str(path), finding.where, finding.reason))
+            self.rejections.append(Rejection(str(path), finding.where, finding.reason[:REASON_CHARS_MAX]))
         else:
             self.payloads.append(finding.payload)
             self.places.append((str(path), finding.where))

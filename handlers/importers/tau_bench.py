@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 
 from ...schemas import EventData, MessageRecorded, RunCompleted, RunFailed, RunStarted, ToolCallCompleted
+from ...schemas.vocabulary import Name
 from .clockless import ClocklessRun
 from .elements import elements
 from .found import Finding, Rejected
@@ -62,7 +63,7 @@ class Info(msgspec.Struct):
 class Trajectory(msgspec.Struct):
     """One trial of an agent at a task."""
 
-    task_id: int | str
+    task_id: int | Name
     trial: int
     reward: float
     info: Info

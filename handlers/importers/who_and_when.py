@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Literal, get_args
 import msgspec
 
 from ...schemas import InsightRecorded, MessageRecorded, RunFailed, RunFailureAttributed, RunStarted
+from ...schemas.vocabulary import Name
 from .clockless import ClocklessRun
 from .elements import ELEMENT_BYTES_MAX
 from .found import Finding, Rejected, read_as
@@ -52,7 +53,7 @@ class FailedRun(msgspec.Struct):
     """One file."""
 
     question: str
-    question_id: str = msgspec.field(name="question_ID")
+    question_id: Name = msgspec.field(name="question_ID")
     history: list[Entry]
     mistake_agent: str
     mistake_step: int

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,9 @@ HEADER = b"TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
 ROW = b"2023-11-16 18:15:46.6805909,374,44\r\n"
 
 
-def calls(text: bytes, provider: str = "openai", model: str = "gpt-4o", agent: str | None = None) -> list[dict]:
+def calls(
+    text: bytes, provider: str = "openai", model: str = "gpt-4o", agent: str | None = None
+) -> list[dict[str, Any]]:
     return [
         msgspec.json.decode(found.payload)
         for found in read(BytesIO(text), "trace", provider=provider, model=model, agent=agent)

@@ -31,6 +31,7 @@ async def imported_twice(shelf: Any, source: str, path: Path, options: dict[str,
 async def test_azure_s_trace_costs_what_its_tokens_cost(real_data: Path, shelf: Any) -> None:
     with (real_data / AZURE).open(newline="") as file:
         rows = list(csv.DictReader(file))
+    price: Any
     [price] = [m.prices for p in providers if p.id == "openai" for m in p.models if m.id == "gpt-4o"]
     inputs = [int(row["ContextTokens"]) for row in rows]
     outputs = [int(row["GeneratedTokens"]) for row in rows]

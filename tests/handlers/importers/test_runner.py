@@ -75,6 +75,14 @@ async def test_what_is_rejected_is_counted_and_the_first_of_it_shown_with_its_pl
     assert [rejection.where for rejection in summary.rejections] == [f"line {number}" for number in range(2, 22)]
 
 
+async def test_a_reason_is_cut_to_a_length_that_can_be_shown(tmp_path: Path, shelf: Any) -> None:
+    path = tmp_path / "events.ndjson"
+    twin = '"' + "x" * 10_000 + '":1,'
+    path.write_bytes(event("one").replace(b"{", b"{" + twin.encode() * 2, 1))
+    [rejection] = (await run_import("ndjson", [path], {}, shelf.publish)).rejections
+    assert len(rejection.reason) == 500
+
+
 async def test_what_the_bus_refuses_is_rejected_with_its_place(trace: Path) -> None:
     async def publish(payloads: list[bytes]) -> Published:
         return Published(len(payloads) - 1, 0, [Refused(2, "too large for this server")])
@@ -149,7 +157,8 @@ async def test_a_failing_bus_ends_the_import_and_the_next_one_continues_it(trace
     async def publish(payloads: list[bytes]) -> Published:
         if len(shelf.payloads) >= 10:
             raise ConnectionError("the bus is gone")
-        return await shelf.publish(payloads)
+        published: Published = await shelf.publish(payloads)
+        return published
 
     with pytest.raises(ConnectionError):
         await run_import("azure-llm", [trace], MODEL, publish, chunk_events_max=5)
@@ -164,7 +173,8 @@ async def test_a_cancelled_import_stops_reading_and_the_next_one_continues_it(tr
         if len(shelf.payloads) >= 10:
             waiting.set()
             await asyncio.Event().wait()
-        return await shelf.publish(payloads)
+        published: Published = await shelf.publish(payloads)
+        return published
 
     importing = asyncio.create_task(run_import("azure-llm", [trace], MODEL, publish, chunk_events_max=5))
     await waiting.wait()

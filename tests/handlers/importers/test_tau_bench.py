@@ -221,6 +221,7 @@ def test_a_message_too_large_for_the_bus_is_rejected_alone() -> None:
     ("change", "reason"),
     [
         ({"task_id": None}, "$.task_id"),
+        ({"task_id": ""}, "$.task_id"),
         ({"reward": "high"}, "$.reward"),
         ({"traj": [{"role": "wizard", "content": ""}]}, "$.traj[0].role"),
         ({"traj": [{"content": ""}]}, "missing required field `role`"),

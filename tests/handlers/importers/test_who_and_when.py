@@ -13,7 +13,7 @@ from rookery.handlers.importers.who_and_when import read
 from rookery.schemas import check_strictly
 
 BEGIN = datetime(2025, 4, 30, tzinfo=UTC)
-FILE = {
+FILE: dict[str, Any] = {
     "is_correct": False,
     "question": "How many?",
     "question_ID": "q-7",
@@ -127,6 +127,7 @@ def test_two_crews_at_the_same_question_are_two_runs_and_one_crew_written_differ
         (b"", "truncated"),
         (b"[]", "Expected `object`, got `array`"),
         (b"\xff\xfe{", "malformed"),
+        ({**FILE, "question_ID": ""}, "$.question_ID"),
         ({**FILE, "history": "none"}, "$.history"),
         ({**FILE, "mistake_step": "first"}, "$.mistake_step"),
         ({name: value for name, value in FILE.items() if name != "mistake_agent"}, "`mistake_agent`"),
