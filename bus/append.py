@@ -109,7 +109,7 @@ class _Append:
         self._items = items
         self._headers = headers
         self._expected = expected
-        self._attempts = 0
+        self._sent_before = False  # then what the stream holds of our events is our own earlier attempt's doing
         self._unseen_conflicts = 0
 
     async def run(self) -> list[Receipt]:
@@ -127,25 +127,28 @@ class _Append:
 
     async def _attempt(self) -> list[Receipt] | None:
         """The receipts, or None: the outcome is not known yet, so try again."""
-        if self._attempts and (receipts := await self._stored_since_expected()):
+        if self._sent_before and (receipts := await self._stored_since_expected()):
             return receipts
-        self._attempts += 1
-        ack = await self._send()
-        fault = ack.error
-        if fault is None:
+        try:
+            ack = await self._send()
+            if ack.error is not None:
+                return await self._after(ack.error)
             first = ack.seq - len(self._items) + 1
-            duplicate = ack.duplicate and self._attempts == 1
-            return [Receipt(first + index, duplicate) for index in range(len(self._items))]
+            return [Receipt(first + n, ack.duplicate and not self._sent_before) for n in range(len(self._items))]
+        finally:
+            self._sent_before = True
+
+    async def _after(self, fault: Fault) -> list[Receipt] | None:
         if fault.passes:
             raise self._connection.unavailable(fault.description)
-        if fault.err_code in WRONG_LAST_SEQUENCE:
-            receipts = await self._stored_since_expected()
-            if receipts is None:
-                await self._raise_conflict(fault)
-            return receipts
         if fault.err_code == DUPLICATE_IN_BATCH:
             return await self._all_duplicates()
-        raise fault.refusal()
+        if fault.err_code not in WRONG_LAST_SEQUENCE:
+            raise fault.refusal()
+        receipts = await self._stored_since_expected()
+        if receipts is None:
+            await self._raise_conflict(fault)
+        return receipts
 
     async def _send(self) -> Ack:
         if len(self._items) == 1:  # a publish of its own does for one event what a batch does, at a fifth of the cost
@@ -183,8 +186,7 @@ class _Append:
         return found
 
     def _receipts(self, found: Mapping[str, int]) -> list[Receipt]:
-        # After a first attempt without an answer, what is there is that attempt's doing.
-        return [Receipt(found[item.id], duplicate=self._attempts == 1) for item in self._items]
+        return [Receipt(found[item.id], duplicate=not self._sent_before) for item in self._items]
 
 
 def _headers(entity: Entity, sequence: int) -> dict[str, str]:

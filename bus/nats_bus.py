@@ -77,6 +77,11 @@ class NatsBus:
         """Where the bus is, without a password."""
         return self._connection.shown_url
 
+    @property
+    def pending_events(self) -> int:
+        """How many published events wait to be acknowledged."""
+        return self._publisher.pending_events
+
     async def publish(self, event: Event, payload: bytes | None = None) -> Receipt:
         """See `Bus.publish`."""
         return await self._publisher.publish(event, payload)

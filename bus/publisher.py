@@ -63,6 +63,7 @@ class Publisher:
         self._last_sequence = last_sequence
         self._deadline_seconds = deadline_seconds
         self._room = asyncio.Semaphore(pending_events_max)
+        self._pending_events = 0
         self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -70,6 +71,11 @@ class Publisher:
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._run(), name="bus publisher")
+
+    @property
+    def pending_events(self) -> int:
+        """How many events wait to be acknowledged: at most `pending_events_max`."""
+        return self._pending_events
 
     async def publish(self, event: Event, payload: bytes | None = None) -> Receipt:
         """See `Bus.publish`."""
@@ -79,6 +85,7 @@ class Publisher:
         if self._closed:
             self._room.release()
             raise self._connection.unavailable("the bus is closed")
+        self._pending_events += 1
         self._queue.append(item)
         self._idle.clear()
         self._wake.set()
@@ -110,7 +117,7 @@ class Publisher:
                 break
             item = self._queue.popleft()
             if item.receipt.done():
-                self._room.release()
+                self._leave()
             elif (first := batch.setdefault(item.id, item)) is not item:
                 first.twins += (item,)
         return list(batch.values())
@@ -129,7 +136,7 @@ class Publisher:
 
     async def _settle_all(self, batch: list[Waiting]) -> None:
         known = self._last_sequence  # what is sent here is stored after this, or was there before
-        sent = False
+        sent = False  # once it is, what the stream holds after `known` may be of our own earlier attempt
         pauses = pauses_seconds()
         while batch := self._within_deadline(_unsettled(batch), sent):
             try:
@@ -137,8 +144,8 @@ class Publisher:
                     await self._connection.ready()
                     if sent:
                         await self._read_back(batch, known)
-                    sent = True
-                    await self._send(_unsettled(batch), known)
+                    attempted_after, sent = known if sent else None, True
+                    await self._send(_unsettled(batch), attempted_after)
             except TimeoutError:
                 continue
             except (BusUnavailable, NoResponder) as error:
@@ -172,9 +179,9 @@ class Publisher:
 
         await _all(read_back(subject, items) for subject, items in by_subject.items())
 
-    async def _send(self, batch: Sequence[Waiting], known: int) -> None:
+    async def _send(self, batch: Sequence[Waiting], attempted_after: int | None) -> None:
         if len(batch) == 1:
-            await self._send_singly(batch, known)
+            await self._send_singly(batch, attempted_after)
         elif batch:
             ack = await send_batch(self._connection, batch)
             if ack.error is None:
@@ -182,11 +189,11 @@ class Publisher:
                 for index, item in enumerate(batch):
                     self._settle(item, Receipt(first + index, duplicate=False))
             elif ack.error.err_code == DUPLICATE_IN_BATCH:
-                await self._send_singly(batch, known)
+                await self._send_singly(batch, attempted_after)
             else:
                 self._refuse(batch, ack)
 
-    async def _send_singly(self, batch: Sequence[Waiting], known: int) -> None:
+    async def _send_singly(self, batch: Sequence[Waiting], attempted_after: int | None) -> None:
         """Each on its own, in order: the server then says which ones it has already."""
 
         async def send(item: Waiting) -> None:
@@ -194,8 +201,8 @@ class Publisher:
             if ack.error is not None:
                 self._refuse([item], ack)
             else:
-                # A duplicate that is newer than what we knew is our own earlier attempt, not somebody's.
-                self._settle(item, Receipt(ack.seq, duplicate=ack.duplicate and ack.seq <= known))
+                ours = attempted_after is not None and ack.seq > attempted_after
+                self._settle(item, Receipt(ack.seq, duplicate=ack.duplicate and not ours))
 
         for start in range(0, len(batch), SINGLE_SENDS_MAX):
             await _all(send(item) for item in batch[start : start + SINGLE_SENDS_MAX])
@@ -213,7 +220,7 @@ class Publisher:
         item.settled = True
         self._last_sequence = max(self._last_sequence, receipt.sequence)
         for waiting in (item, *item.twins):
-            self._room.release()
+            self._leave()
             if not waiting.receipt.done():
                 waiting.receipt.set_result(receipt if waiting is item else receipt._replace(duplicate=True))
 
@@ -221,9 +228,13 @@ class Publisher:
         for item in batch:
             item.settled = True
             for waiting in (item, *item.twins):
-                self._room.release()
+                self._leave()
                 if not waiting.receipt.done():
                     waiting.receipt.set_exception(error)
+
+    def _leave(self) -> None:
+        self._pending_events -= 1
+        self._room.release()
 
 
 def _unsettled(batch: Iterable[Waiting]) -> list[Waiting]:
