@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from ..bus import Delivery
 from .disk import Disk
@@ -59,6 +60,12 @@ class Log:
         for origin in self._origins.values():
             origin.close()
         self._origins = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def origins(self) -> list[str]:
         """The origins' names, sorted."""

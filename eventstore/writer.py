@@ -55,8 +55,9 @@ class OriginWriter(OriginLog):
         self._written: tuple[PlainPart, int] | None = None
         self._torn = False
         self._closed = False
-        disk.make_folder(folder)
-        self._lock_descriptor = self._lock()
+        with _failing_as_log_write(folder):
+            disk.make_folder(folder)
+            self._lock_descriptor = self._lock()
         try:
             self._recover()
         except BaseException:
