@@ -69,7 +69,9 @@ async def test_chunks_are_bounded_in_events_and_in_bytes(tmp_path: Path, shelf: 
 async def test_what_is_rejected_is_counted_and_the_first_of_it_shown_with_its_place(tmp_path: Path, shelf: Any) -> None:
     path = tmp_path / "events.ndjson"
     path.write_bytes(b"\n".join([event("one"), *[b"no json"] * 30, event("two", 1)]))
-    summary = await run_import("ndjson", [path], {}, shelf.publish, chunk_events_max=3)
+    seen: list[Progress] = []
+    summary = await run_import("ndjson", [path], {}, shelf.publish, seen.append, chunk_events_max=3)
+    assert len(seen) > 30 / 3, "what is rejected fills a chunk too"
     assert (summary.events, summary.rejected, len(summary.rejections)) == (2, 30, 20)
     assert summary.rejections[0].path == str(path)
     assert [rejection.where for rejection in summary.rejections] == [f"line {number}" for number in range(2, 22)]

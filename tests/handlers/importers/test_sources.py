@@ -67,6 +67,13 @@ def test_a_folder_stands_for_its_matching_files_at_any_depth_in_a_fixed_order(tm
     assert [str(file.relative_to(tmp_path)) for file in files] == ["b.json", "a.json", "b.json", "inner/a.json"]
 
 
+def test_the_files_of_a_folder_come_in_the_order_of_their_names(tmp_path: Path) -> None:
+    names = [f"{number:02}.csv" for number in range(20)]
+    for name in (*names[10:], *reversed(names[:10])):
+        (tmp_path / name).write_text("")
+    assert [file.name for file in SOURCES["azure-llm"].files([tmp_path])] == names
+
+
 def test_paths_that_cannot_be_read_fail_with_their_name(tmp_path: Path) -> None:
     with pytest.raises(ImportFailed, match="no such file or folder") as failed:
         SOURCES["ndjson"].files([tmp_path / "missing"])

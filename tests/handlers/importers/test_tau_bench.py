@@ -187,6 +187,7 @@ def test_calls_are_paired_with_their_answers_by_id_also_when_an_id_comes_again()
             turn("tool", "1", tool_call_id="a"),
             turn("assistant", None, tool_calls=[asks("a", "third", "{}")]),
             turn("tool", "3", tool_call_id="a"),
+            turn("tool", "3, said twice", tool_call_id="a"),
         )
     )
     calls = [event["data"] for event in told if event["type"] == "tool_call.completed"]
