@@ -1,0 +1,91 @@
+"""What a query answers: columns, and rows of values that JSON can carry without losing any of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import duckdb
+import msgspec
+
+
+class Column(NamedTuple):
+    """A column of an answer or a read model, with its SQL type."""
+
+    name: str
+    type: str
+    description: str = ""
+
+
+class Answer(NamedTuple):
+    """Rows as lists, in the order of `columns`. `truncated`: there were more rows than the limit allowed.
+
+    Decimals are strings of plain digits without trailing zeros ("0.0034375"), timestamps RFC 3339 in UTC, dates ISO
+    8601, JSON the object that it says, intervals seconds, and bytes base64. NaN and infinity are null.
+    """
+
+    columns: list[Column]
+    rows: list[list[Any]]
+    truncated: bool = False
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as objects."""
+        names = [column.name for column in self.columns]
+        return [dict(zip(names, row, strict=True)) for row in self.rows]
+
+
+def read_answer(result: duckdb.DuckDBPyConnection, limit: int) -> Answer:
+    """At most `limit` rows of a result."""
+    columns = _columns(result.description)
+    fetched = result.fetchmany(limit + 1)
+    is_json = [column.type == "JSON" for column in columns]
+    rows = [[_parsed(v) if json else plain(v) for v, json in zip(row, is_json, strict=True)] for row in fetched[:limit]]
+    return Answer(columns, rows, truncated=len(fetched) > limit)
+
+
+def plain(value: Any) -> Any:
+    """A value of DuckDB's as JSON can carry it."""
+    if value is None or isinstance(value, str | int):
+        return value
+    convert = _CONVERSIONS.get(type(value))
+    return convert(value) if convert else str(value)
+
+
+def digits(amount: Decimal) -> str:
+    """A decimal in plain digits, without trailing zeros: never rounded, never `1E+2`."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _columns(description: Sequence[Sequence[Any]]) -> list[Column]:
+    seen: dict[str, int] = {}
+    columns = []
+    for name, sql_type, *_ in description:
+        seen[name] = seen.get(name, 0) + 1
+        unique = name if seen[name] == 1 else f"{name}_{seen[name] - 1}"
+        columns.append(Column(unique, str(sql_type)))
+    return columns
+
+
+def _parsed(text: str | None) -> Any:
+    try:
+        return None if text is None else msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+
+
+_CONVERSIONS: dict[type, Any] = {
+    float: lambda value: value if math.isfinite(value) else None,
+    Decimal: digits,
+    datetime: lambda value: value.isoformat(timespec="microseconds") + "Z",
+    date: date.isoformat,
+    time: time.isoformat,
+    timedelta: timedelta.total_seconds,
+    bytes: lambda value: msgspec.to_builtins(value),
+    list: lambda value: [plain(item) for item in value],
+    tuple: lambda value: [plain(item) for item in value],
+    dict: lambda value: {str(key): plain(item) for key, item in value.items()},
+}

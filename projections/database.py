@@ -1,0 +1,128 @@
+"""The DuckDB file: opening it closed to the world around it, telling damage from other trouble, moving it aside."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from .errors import DatabaseLocked, DatabaseUnusable
+from .relations import literal
+
+CORRUPT_FILES_KEPT_MAX = 2
+
+_LOCKED = ("could not set lock", "conflicting lock", "already open")
+_NO_DAMAGE = ("permission denied", "no space left", "read-only file system", "too many open files", "out of memory")
+_DAMAGE = ("corrupt", "checksum", "database has been invalidated", "failed to load", "not a valid duckdb")
+
+
+class Resources(NamedTuple):
+    """What DuckDB may use. Folding sorted-out batches needs little; big rebuilds and queries spill to disk."""
+
+    threads: int = 2
+    memory_size_mib_max: int = 1_024
+    # Below this much write-ahead log, a commit is one write; above it, the tables are rewritten where they changed.
+    wal_size_mib_max: int = 64
+
+
+class DamagedDatabase(Exception):
+    """The file is not one that DuckDB can go on with; everything in it can be had from the log again."""
+
+
+class Database:
+    """An open database file: a connection for the one writer, and cursors for readers in any thread."""
+
+    def __init__(self, path: Path, con: duckdb.DuckDBPyConnection) -> None:
+        self.path = path
+        self.con = con
+        self._parent = con.cursor()
+
+    @classmethod
+    def open(cls, path: Path, *, scratch: Path, readable: list[Path], resources: Resources) -> Database:
+        """Open or create the file. Queries can read files in `readable` and `scratch`, and none besides.
+
+        Raises `DamagedDatabase`, `DatabaseLocked` or `DatabaseUnusable`.
+        """
+        try:
+            con = duckdb.connect(str(path), config=_config(scratch, resources))
+        except duckdb.Error as error:
+            reason = str(error)
+            if any(sign in reason.lower() for sign in _LOCKED):
+                raise DatabaseLocked(path) from error
+            if any(sign in reason.lower() for sign in _NO_DAMAGE):
+                raise DatabaseUnusable(path, reason) from error
+            raise DamagedDatabase(reason) from error
+        folders = ", ".join(literal(str(folder)) for folder in (scratch, *readable))
+        con.execute(f"set allowed_directories = [{folders}]")
+        con.execute("set enable_external_access = false")
+        con.execute("set lock_configuration = true")
+        return cls(path, con)
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own for one query; temporary views in it are its own too."""
+        return self._parent.cursor()
+
+    def close(self) -> None:
+        """Write everything into the one file, and close it."""
+        with suppress(duckdb.Error):  # what could not be checkpointed is in the write-ahead log
+            self.con.execute("checkpoint")
+        self._parent.close()
+        self.con.close()
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Whether an error of DuckDB's, or its cause, means that the file can't be trusted."""
+    while error is not None:
+        if isinstance(error, duckdb.FatalException | duckdb.InternalException | DamagedDatabase):
+            return True
+        if isinstance(error, duckdb.IOException | duckdb.SerializationException):
+            return any(sign in str(error).lower() for sign in _DAMAGE)
+        error = error.__cause__
+    return False
+
+
+def move_aside(path: Path) -> Path:
+    """Put a damaged file out of the way, for whoever wants to know what happened; only the newest few are kept."""
+    kept = path.with_name(f"{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+    path.replace(kept)
+    write_ahead_log(path).unlink(missing_ok=True)
+    for old in sorted(path.parent.glob(f"{path.name}.corrupt-*"))[:-CORRUPT_FILES_KEPT_MAX]:
+        old.unlink()
+    return kept
+
+
+def remove(path: Path) -> None:
+    """Remove a database file and what belongs to it."""
+    path.unlink(missing_ok=True)
+    write_ahead_log(path).unlink(missing_ok=True)
+
+
+def empty(folder: Path) -> None:
+    """Remove what a process that was killed left in its scratch folder."""
+    for left in folder.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def write_ahead_log(path: Path) -> Path:
+    """The file in which DuckDB keeps what it hasn't written into `path` yet."""
+    return path.with_name(path.name + ".wal")
+
+
+def _config(scratch: Path, resources: Resources) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "threads": resources.threads,
+        "memory_limit": f"{resources.memory_size_mib_max}MiB",
+        "checkpoint_threshold": f"{resources.wal_size_mib_max}MiB",
+        "temp_directory": str(scratch / "spilled"),
+        "preserve_insertion_order": False,
+        "python_enable_replacements": False,
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+    }

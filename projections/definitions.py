@@ -1,0 +1,205 @@
+"""Projections as they are written: one described .sql file each, read and checked here.
+
+    -- projection: cost_by_model   version: 1   uses: cost_by_hour
+    -- What each model cost.                                 (the description; any number of lines)
+    create table …; create view …;                           (comments behind columns describe them)
+
+    -- relation: priced_call   of: llm_call_completed, llm_call_failed
+    select …;                                                (a view of the batch, for every fold to select from)
+
+    -- fold: priced_call
+    merge into …;                                            (runs when the batch holds such events)
+
+A file creates the table or view that it is named for, and whatever lies behind it. `uses` names the projections whose
+tables its views select from. `-- fold: events` runs for every batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from .errors import InvalidProjection
+from .relations import relations
+
+SQL_FOLDER = Path(__file__).parent / "sql"
+EVENTS = "events"
+
+_HEADER = re.compile(r"^-- projection: (\w+)\s+version: (\d+)(?:\s+uses: (.+))?$")
+_BLOCK = re.compile(r"^-- (relation|fold): (.+)$", re.MULTILINE)
+_RELATION = re.compile(r"^(\w+)\s+of: (.+)$")
+_COMMENT = re.compile(r"--[^\n]*")
+_DESCRIBED = re.compile(r"^\s*(?P<code>[^\s-].*?),?\s+-- (?P<note>.+)$")
+
+
+class Derived(NamedTuple):
+    """A relation that is derived from events' own, for folds to share. `of`: the event relations that it draws on."""
+
+    name: str
+    of: frozenset[str]
+    query: str
+
+    @property
+    def statement(self) -> str:
+        """What creates it over the batch."""
+        return f"create or replace temp view {self.name} as {self.query}"
+
+
+class Fold(NamedTuple):
+    """What to run when the batch holds events of any of these relations."""
+
+    relations: frozenset[str]
+    statements: tuple[str, ...]
+
+
+class Projection(NamedTuple):
+    """One .sql file, taken apart."""
+
+    name: str
+    version: int
+    uses: tuple[str, ...]
+    description: str
+    creates: tuple[str, ...]
+    relations: tuple[Derived, ...]
+    folds: tuple[Fold, ...]
+    notes: Mapping[str, str]
+    fingerprint: str
+
+
+class Catalogue:
+    """Every projection of a folder, in an order in which they can be created."""
+
+    def __init__(self, projections: Iterable[Projection]) -> None:
+        self.projections = _in_order(list(projections))
+        for projection in self.projections:
+            for fold in projection.folds:
+                if unknown := fold.relations - self._known:
+                    raise InvalidProjection(projection.name, f"folds {min(unknown)}, which is not an event's relation")
+
+    @classmethod
+    def of_folder(cls, folder: Path = SQL_FOLDER) -> Catalogue:
+        """The projections of the .sql files in `folder`."""
+        return cls(parse(path.read_text("utf-8"), path.name) for path in sorted(folder.glob("*.sql")))
+
+    @cached_property
+    def by_name(self) -> dict[str, Projection]:
+        """Every projection by its name, which is that of its read model."""
+        return {projection.name: projection for projection in self.projections}
+
+    def notes(self, name: str) -> dict[str, str]:
+        """What is said of a read model's columns: by itself, or by the projections that it uses."""
+        projection = self.by_name[name]
+        notes: dict[str, str] = {}
+        for used in projection.uses:
+            notes.update(self.notes(used))
+        notes.update(projection.notes)
+        return notes
+
+    @cached_property
+    def derived(self) -> dict[str, Derived]:
+        """The derived relations of all files, by name."""
+        return {derived.name: derived for projection in self.projections for derived in projection.relations}
+
+    @cached_property
+    def fingerprints(self) -> dict[str, tuple[int, str]]:
+        """Version and fingerprint of every projection: tables made by others are out of date."""
+        return {projection.name: (projection.version, projection.fingerprint) for projection in self.projections}
+
+    def occurring(self, relations: frozenset[str]) -> frozenset[str]:
+        """Everything foldable in a batch that holds events of `relations`."""
+        drawn = {name for name, derived in self.derived.items() if derived.of & relations}
+        return relations | drawn | {EVENTS}
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(relations()) | frozenset(self.derived) | {EVENTS}
+
+
+def parse(text: str, file: str) -> Projection:
+    """The projection that a file's text defines. Raises `InvalidProjection`."""
+    head, *rest = text.split("\n")
+    header = _HEADER.match(head)
+    if header is None:
+        raise InvalidProjection(file, "the first line is not `-- projection: NAME   version: N`")
+    if f"{header[1]}.sql" != file:
+        raise InvalidProjection(file, f"defines {header[1]}, which belongs into {header[1]}.sql")
+    description, body = _description(rest)
+    creates, *blocks = re.split(r"(?m)^(?=-- (?:relation|fold): )", body)
+    derived = tuple(_derived(block, file) for block in blocks if block.startswith("-- relation: "))
+    folds = tuple(_fold(block, file) for block in blocks if block.startswith("-- fold: "))
+    return Projection(
+        name=header[1],
+        version=int(header[2]),
+        uses=_names(header[3] or ""),
+        description=description,
+        creates=_statements(creates, file),
+        relations=derived,
+        folds=folds,
+        notes=_notes(creates),
+        fingerprint=_fingerprint(body),
+    )
+
+
+def _description(lines: list[str]) -> tuple[str, str]:
+    said = 0
+    while said < len(lines) and lines[said].startswith("--") and not _BLOCK.match(lines[said]):
+        said += 1
+    return "\n".join(line[2:].strip() for line in lines[:said]), "\n".join(lines[said:])
+
+
+def _derived(block: str, file: str) -> Derived:
+    head, _, query = block.partition("\n")
+    found = _RELATION.match(head.removeprefix("-- relation: "))
+    if found is None:
+        raise InvalidProjection(file, f"expected `-- relation: NAME   of: RELATION, …`, not `{head}`")
+    return Derived(found[1], frozenset(_names(found[2])), _statements(query, file)[0])
+
+
+def _fold(block: str, file: str) -> Fold:
+    head, _, code = block.partition("\n")
+    return Fold(frozenset(_names(head.removeprefix("-- fold: "))), _statements(code, file))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _statements(code: str, file: str) -> tuple[str, ...]:
+    try:
+        return tuple(statement.query.strip() for statement in duckdb.extract_statements(code))
+    except duckdb.Error as error:
+        raise InvalidProjection(file, str(error)) from None
+
+
+def _notes(creates: str) -> dict[str, str]:
+    """What the comments behind columns say of them, by column: the name comes first in a table, last in a view."""
+    notes: dict[str, str] = {}
+    for statement in re.split(r"(?m)^(?=create )", creates):
+        place = 0 if statement.startswith("create table") else -1
+        for line in filter(None, map(_DESCRIBED.match, statement.split("\n"))):
+            notes[line["code"].split()[place].rpartition(".")[2].strip('"(),')] = line["note"]
+    return notes
+
+
+def _fingerprint(body: str) -> str:
+    code = " ".join(_COMMENT.sub(lambda found: found[0] if _BLOCK.match(found[0]) else "", body).split())
+    return hashlib.sha256(code.encode()).hexdigest()
+
+
+def _in_order(projections: list[Projection]) -> tuple[Projection, ...]:
+    by_name = {projection.name: projection for projection in projections}
+    for projection in projections:
+        if missing := set(projection.uses) - by_name.keys():
+            raise InvalidProjection(projection.name, f"uses {min(missing)}, which no file defines")
+    try:
+        order = TopologicalSorter({name: by_name[name].uses for name in sorted(by_name)}).static_order()
+        return tuple(by_name[name] for name in order)
+    except CycleError as error:
+        raise InvalidProjection(error.args[1][0], f"uses itself by way of {', '.join(error.args[1])}") from None

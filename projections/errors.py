@@ -1,0 +1,124 @@
+"""What can go wrong between the log and a query's answer, as types.
+
+RookeryError
+└── ProjectionError
+    ├── InvalidProjection    a .sql file breaks the rules that its neighbours keep (file, reason)
+    ├── LoadFailed           a batch of events did not arrive whole in DuckDB (origin, first, last, reason)
+    ├── FoldFailed           a statement of a fold failed, and its batch was rolled back (projection, statement, …)
+    ├── DatabaseLocked       another process holds the database file (path)
+    ├── DatabaseUnusable     the database file can't be opened, for a reason that is not damage (path, reason)
+    ├── CheckpointConflict   the batch does not begin where the tables end (origin, first, checkpoint)
+    ├── RebuildAbandoned     the projections were closed, so the old tables stay
+    ├── UnknownReadModel     no read model has that name (name, known)
+    ├── QueryRefused         the query may not run at all (reason)
+    └── QueryFailed          the query ran, and failed or took too long (reason)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from ..schemas import RookeryError
+
+
+class ProjectionError(RookeryError):
+    """The root of what the projections raise."""
+
+
+class InvalidProjection(ProjectionError):
+    """A projection's file can't be used as it is."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        self.file = file
+        self.reason = reason
+        super().__init__(f"{file}: {reason}")
+
+
+class LoadFailed(ProjectionError):
+    """DuckDB did not take a batch of events whole; nothing of it was folded."""
+
+    def __init__(self, origin: str, first: int, last: int, reason: str) -> None:
+        self.origin = origin
+        self.first = first
+        self.last = last
+        self.reason = reason
+        super().__init__(f"events {origin}:{first} to {last} can't be loaded: {reason}")
+
+
+class FoldFailed(ProjectionError):
+    """A fold's statement failed. Its batch was rolled back, so the tables stand where they stood before it."""
+
+    def __init__(self, projection: str, statement: str, origin: str, first: int, last: int, reason: str) -> None:
+        self.projection = projection
+        self.statement = statement
+        self.origin = origin
+        self.first = first
+        self.last = last
+        self.reason = reason
+        super().__init__(f"projection {projection} can't fold events {origin}:{first} to {last}: {reason}")
+
+
+class CheckpointConflict(ProjectionError):
+    """Folding this batch would leave events out or count some twice; rebuild the projections from the log."""
+
+    def __init__(self, origin: str, first: int, checkpoint: int) -> None:
+        self.origin = origin
+        self.first = first
+        self.checkpoint = checkpoint
+        super().__init__(
+            f"the read models hold {origin} up to event {checkpoint}, and the batch begins at {first}; "
+            "rebuild them with `rookery rebuild`"
+        )
+
+
+class DatabaseLocked(ProjectionError):
+    """Another process has the read models' file open: DuckDB lets in one at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} is in use by another process; stop that one, or ask it through its HTTP API")
+
+
+class DatabaseUnusable(ProjectionError):
+    """The read models' file can't be opened, and a new one in its place wouldn't help."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path} can't be opened: {reason}")
+
+
+class RebuildAbandoned(ProjectionError):
+    """The projections were closed before a rebuild was done."""
+
+    def __init__(self) -> None:
+        super().__init__("closed before the rebuild was done; the read models stay as they were")
+
+
+class UnknownReadModel(ProjectionError):
+    """No read model has this name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name = name
+        self.known = tuple(known)
+        nearest = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; there are {', '.join(known)}"
+        super().__init__(f"no read model is named {name!r}{hint}")
+
+
+class QueryRefused(ProjectionError):
+    """The query is not one that this node answers; it was not run."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class QueryFailed(ProjectionError):
+    """The query was run, and has no answer."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)

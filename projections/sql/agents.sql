@@ -1,0 +1,71 @@
+-- projection: agents   version: 1
+-- Who is in the colony: each agent's latest registration, its state, and when it last gave a sign of life.
+
+create table agent_registrations (
+    agent_id varchar, name varchar, role varchar, tier varchar, parent_agent_id varchar, capabilities varchar[],
+    transport varchar, endpoint varchar, version varchar, heartbeat_interval_seconds decimal(18, 6),
+    registered_at timestamp, happened struct(time timestamp, origin varchar, n ubigint)
+);
+create table agent_states (
+    agent_id varchar, state varchar, happened struct(time timestamp, origin varchar, n ubigint)
+);
+create table agent_sightings (
+    agent_id varchar, last_seen_at timestamp, active_assignments bigint,
+    happened struct(time timestamp, origin varchar, n ubigint)
+);
+
+create view agents as
+select
+    agent_id,                                                -- The agent.
+    name,                                                    -- What it calls itself.
+    role,                                                    -- What it is for.
+    tier,                                                    -- coordinator, system or execution.
+    parent_agent_id,                                         -- The agent that it answers to.
+    capabilities,                                            -- The skills that it says it has.
+    transport,                                               -- How work is handed to it.
+    endpoint,                                                -- Where.
+    version,                                                 -- Of its program.
+    state,                                                   -- alive, suspect, expired or unregistered.
+    heartbeat_interval_seconds::double as heartbeat_interval_seconds, -- How often it means to give a sign of life.
+    registered_at,                                           -- When it last registered.
+    last_seen_at,                                            -- Its last registration or heartbeat.
+    active_assignments                                       -- What it was busy with at its last heartbeat.
+from agent_registrations
+full join agent_states using (agent_id)
+full join agent_sightings using (agent_id);
+
+-- fold: agent_registered
+merge into agent_registrations as known using (
+    select distinct on (subject)
+        subject as agent_id, name, role, tier, parent_agent_id, capabilities, transport, endpoint, version,
+        heartbeat_interval_seconds, time as registered_at, happened
+    from agent_registered
+    order by happened desc
+) as new using (agent_id)
+when matched and new.happened > known.happened then update by name
+when not matched then insert by name;
+
+-- relation: agent_state   of: agent_registered, agent_state_changed, agent_unregistered
+select subject as agent_id, 'alive' as state, happened from agent_registered
+union all select subject, state, happened from agent_state_changed
+union all select subject, 'unregistered', happened from agent_unregistered;
+
+-- fold: agent_state
+merge into agent_states as known using (
+    select distinct on (agent_id) * from agent_state order by happened desc
+) as new using (agent_id)
+when matched and new.happened > known.happened then update by name
+when not matched then insert by name;
+
+-- relation: agent_sighting   of: agent_registered, agent_heartbeat_sent
+select subject as agent_id, happened, null::bigint as active_assignments from agent_registered
+union all select subject, happened, active_assignments from agent_heartbeat_sent;
+
+-- fold: agent_sighting
+merge into agent_sightings as known using (
+    select distinct on (agent_id) agent_id, happened.time as last_seen_at, active_assignments, happened
+    from agent_sighting
+    order by happened desc
+) as new using (agent_id)
+when matched and new.happened > known.happened then update by name
+when not matched then insert by name;

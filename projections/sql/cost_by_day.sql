@@ -1,0 +1,9 @@
+-- projection: cost_by_day   version: 1   uses: cost_by_hour
+-- Calls, tokens and dollars per day.
+
+create view cost_by_day as
+select
+    hour::date as day,                   -- The day, in UTC.
+    sum(columns(* exclude (hour, provider, model, agent_id)))
+from cost_by_hour
+group by all;

@@ -1,0 +1,10 @@
+-- projection: cost_by_model   version: 1   uses: cost_by_hour
+-- Calls, tokens and dollars per model.
+
+create view cost_by_model as
+select
+    provider,                            -- Who was asked.
+    model,                               -- The model that was asked for.
+    sum(columns(* exclude (hour, provider, model, agent_id)))
+from cost_by_hour
+group by all;

@@ -1,0 +1,9 @@
+-- projection: cost_by_provider   version: 1   uses: cost_by_hour
+-- Calls, tokens and dollars per provider.
+
+create view cost_by_provider as
+select
+    provider,                            -- Who was asked.
+    sum(columns(* exclude (hour, provider, model, agent_id)))
+from cost_by_hour
+group by all;

@@ -1,0 +1,102 @@
+-- projection: runs   version: 1   uses: cost_by_run, failure_attributions
+-- Every run: how it stands, what it was worth, what happened in it and what it cost.
+
+create table run_starts (
+    run_id varchar, agent_id varchar, task_id varchar, task varchar, skill varchar, parent_run_id varchar,
+    assignment_id varchar, started_at timestamp, happened struct(time timestamp, origin varchar, n ubigint)
+);
+create table run_ends (
+    run_id varchar, status varchar, agent_id varchar, skill varchar, success boolean, reward decimal(18, 9),
+    duration_seconds decimal(18, 6), error varchar, ended_at timestamp,
+    happened struct(time timestamp, origin varchar, n ubigint)
+);
+create table run_activity (run_id varchar, messages hugeint, tool_calls hugeint, tool_errors hugeint);
+
+create view runs as
+with known as (
+    select run_id from run_starts
+    union select run_id from run_ends
+    union select run_id from run_activity
+    union select run_id from run_costs
+    union select run_id from failure_attributions
+), mistake as (
+    select distinct on (run_id) * from failure_attributions order by time desc, origin desc, n desc
+)
+select
+    known.run_id,                                            -- The run.
+    coalesce(ended.status, 'running') as status,             -- running, completed, failed or cancelled.
+    coalesce(started.agent_id, ended.agent_id) as agent_id,  -- Who was at work.
+    started.task_id,                                         -- The task.
+    started.task,                                            -- The task in words.
+    coalesce(started.skill, ended.skill) as skill,           -- The skill that it asks for.
+    started.parent_run_id,                                   -- The run that this one is a part of.
+    started.assignment_id,                                   -- The assignment that it carries out.
+    started.started_at,                                      -- When work began.
+    ended.ended_at,                                          -- When it ended.
+    coalesce(
+        ended.duration_seconds::double,
+        if(ended_at >= started_at, date_diff('microsecond', started_at, ended_at) / 1e6, null)
+    ) as duration_seconds,                                   -- How long it took: as reported, or from start to end.
+    ended.success,                                           -- Whether the result is right, where that is known.
+    ended.reward::double as reward,                          -- What the run was worth.
+    coalesce(activity.messages, 0) as messages,              -- How many messages were exchanged.
+    coalesce(activity.tool_calls, 0) as tool_calls,          -- How many tools were called.
+    coalesce(activity.tool_errors, 0) as tool_errors,        -- How many of those calls failed.
+    coalesce(cost.calls, 0) as llm_calls,                    -- How many models were called.
+    coalesce(cost.input_tokens, 0) as input_tokens,          -- All of the prompts.
+    coalesce(cost.output_tokens, 0) as output_tokens,        -- All of the answers.
+    cost.cost_usd,                                           -- What the calls of known price cost.
+    coalesce(cost.unpriced_calls, 0) as unpriced_calls,      -- How many calls have no known price.
+    mistake.agent_id as mistake_agent_id,                    -- Who made the decisive mistake.
+    mistake.step as mistake_step,                            -- At which step.
+    mistake.reason as mistake_reason,                        -- What it was.
+    ended.error                                              -- Why the run failed or was cancelled.
+from known
+left join run_starts as started using (run_id)
+left join run_ends as ended using (run_id)
+left join run_activity as activity using (run_id)
+left join cost_by_run as cost using (run_id)
+left join mistake using (run_id);
+
+-- fold: run_started
+merge into run_starts as known using (
+    select distinct on (subject)
+        subject as run_id, agent_id, task_id, task, skill, parent_run_id, assignment_id, time as started_at, happened
+    from run_started
+    order by happened desc
+) as new using (run_id)
+when matched and new.happened > known.happened then update by name
+when not matched then insert by name;
+
+-- relation: run_ended   of: run_completed, run_failed, run_cancelled
+select 'completed' as status, *, null::varchar as error from run_completed
+union all by name
+select 'failed' as status, *, false as success from run_failed
+union all by name
+select 'cancelled' as status, * exclude (reason), reason as error from run_cancelled;
+
+-- fold: run_ended
+merge into run_ends as known using (
+    select distinct on (subject)
+        subject as run_id, status, agent_id, skill, success, reward, duration_seconds, error, time as ended_at, happened
+    from run_ended
+    order by happened desc
+) as new using (run_id)
+when matched and new.happened > known.happened then update by name
+when not matched then insert by name;
+
+-- relation: run_step   of: message_recorded, tool_call_completed
+select run_id, 1 as messages, 0 as tool_calls, 0 as tool_errors from message_recorded
+union all
+select run_id, 0, 1, (error is not null or outcome in ('error', 'timed_out', 'denied'))::int from tool_call_completed
+where run_id is not null;
+
+-- fold: run_step
+merge into run_activity as known using (
+    select run_id, sum(columns(* exclude (run_id))) from run_step group by run_id
+) as new using (run_id)
+when matched then update set
+    messages = known.messages + new.messages,
+    tool_calls = known.tool_calls + new.tool_calls,
+    tool_errors = known.tool_errors + new.tool_errors
+when not matched then insert by name;

@@ -1,0 +1,297 @@
+"""The read models as the rest of Rookery sees them: kept level with the log, and asked from any thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import duckdb
+
+from ..eventstore import Log
+from .answers import Answer, Column
+from .database import DamagedDatabase, Database, Resources, empty, is_damage, move_aside, remove, write_ahead_log
+from .definitions import Catalogue
+from .digests import digests
+from .engine import Engine, OutdatedTables, Progress, Vector
+from .errors import ProjectionError, QueryFailed, RebuildAbandoned, UnknownReadModel
+from .queries import Parameters, ask
+from .readers import Readers
+from .relations import quoted
+
+ROWS_MAX = 1_000_000
+QUERY_SECONDS_MAX = 30.0
+# A rebuild commits big batches and is thrown away if it is interrupted: it needn't tidy up after each of them.
+_REBUILD_WAL_SIZE_MIB = 1_024
+
+logger = logging.getLogger(__name__)
+
+
+class Folded(NamedTuple):
+    """What `catch_up` did."""
+
+    events: int
+    seconds: float
+
+
+class ReadModel(NamedTuple):
+    """A table or view that can be asked by its name."""
+
+    name: str
+    version: int
+    description: str
+    columns: list[Column]
+
+
+class RebuildReport(NamedTuple):
+    """What a rebuild did. The digests are of the same events; they differ only if the old tables were wrong."""
+
+    events: int
+    seconds: float
+    digests_before: dict[str, str]
+    digests_after: dict[str, str]
+
+    @property
+    def changed(self) -> list[str]:
+        """The read models that came out otherwise than they were."""
+        return sorted(name for name, after in self.digests_after.items() if self.digests_before.get(name) != after)
+
+
+class Projections:
+    """All SQL read models, in one DuckDB file.
+
+    One thread folds at a time (`catch_up`, `rebuild`); any number may ask (`rows`, `sql`) meanwhile. Every method
+    blocks: call them in threads.
+    """
+
+    def __init__(self, path: Path, log: Log, catalogue: Catalogue, resources: Resources) -> None:
+        self.path = path
+        self._log = log
+        self._catalogue = catalogue
+        self._resources = resources
+        self._scratch = path.with_name(path.name + ".scratch")
+        self._rebuilt = path.with_name(path.name + ".rebuilt")
+        self._folding = threading.RLock()
+        self._rebuilding = threading.Lock()
+        self._engines: set[Engine] = set()
+        self._suspicion: BaseException | None = None
+        self._database, self._engine = self._open()
+        self._readers = Readers(self._database)
+        empty(self._scratch)
+        remove(self._rebuilt)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        log: Log,
+        *,
+        catalogue: Catalogue | None = None,
+        resources: Resources | None = None,
+        progress: Progress | None = None,
+    ) -> Projections:
+        """Open the read models in `path`, a file that need not exist.
+
+        A file that is damaged, or was made by other projections or event schemas than today's, is made anew from the
+        log before this returns. One that is merely behind is left so: call `catch_up`. Raises `DatabaseLocked`.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        existed = path.exists()
+        projections = cls(path, log, catalogue or Catalogue.of_folder(), resources or Resources())
+        if existed and not projections.vector():
+            projections.catch_up(progress)
+        return projections
+
+    def catch_up(self, progress: Progress | None = None) -> Folded:
+        """Fold everything that the log has beyond the tables. A database that turns out damaged is made anew.
+
+        Raises `LoadFailed` or `FoldFailed`, with the tables left where the batch before ended.
+        """
+        started = time.perf_counter()
+        with self._folding:
+            try:
+                if self._suspicion:
+                    raise self._suspicion
+                events = self._engine.catch_up(progress=progress)
+            except (ProjectionError, duckdb.Error) as error:
+                if not is_damage(error):
+                    raise
+                self._readers.exchange(partial(self._made_anew, error))
+                events = self._engine.catch_up(progress=progress)
+        return Folded(events, time.perf_counter() - started)
+
+    def vector(self) -> Vector:
+        """How far the tables are: the last folded n of each origin."""
+        return self._engine.vector()
+
+    def models(self) -> list[ReadModel]:
+        """Every read model, by name."""
+        with self._readers.cursor() as cursor:
+            return [self._model(cursor, name) for name in self._names]
+
+    def rows(self, name: str, *, where: Mapping[str, Any] | None = None, limit: int = 1_000, offset: int = 0) -> Answer:
+        """Rows of one read model, ordered by its columns from the first; `where`: columns that must have a value.
+
+        Raises `UnknownReadModel` or `QueryFailed`.
+        """
+        if name not in self._catalogue.by_name:
+            raise UnknownReadModel(name, self._names)
+        wanted = dict(where or {})
+        conditions = " and ".join(f"{quoted(column)} is not distinct from ?" for column in wanted) or "true"
+        query = f"from {quoted(name)} where {conditions} order by all offset {int(offset)}"
+        return self.sql(query, list(wanted.values()), limit=limit)
+
+    def sql(
+        self,
+        text: str,
+        parameters: Parameters | None = None,
+        *,
+        limit: int = 10_000,
+        timeout_seconds: float = QUERY_SECONDS_MAX,
+    ) -> Answer:
+        """Answer one reading statement. It sees every read model, and the log as `events`.
+
+        Raises `QueryRefused` if it is anything but one query, and `QueryFailed` if it fails or takes too long.
+        """
+        limit = min(limit, ROWS_MAX)
+        with self._readers.cursor() as cursor:
+            try:
+                return ask(cursor, self._log, text, parameters, limit=limit, timeout_seconds=timeout_seconds)
+            except QueryFailed as error:
+                if is_damage(error):
+                    self._suspicion = error  # the next `catch_up` makes the database anew
+                raise
+
+    def digests(self) -> dict[str, str]:
+        """A digest of every read model's rows, all of the same moment."""
+        with self._readers.cursor() as cursor:
+            return self._digests(cursor)
+
+    def rebuild(self, progress: Progress | None = None) -> RebuildReport:
+        """Make all read models anew from the log, beside the old ones, which answer until the new ones take over."""
+        started = time.perf_counter()
+        with self._rebuilding:
+            remove(self._rebuilt)
+            resources = self._resources._replace(wal_size_mib_max=_REBUILD_WAL_SIZE_MIB)
+            database, engine = self._connect(self._rebuilt, resources)
+            try:
+                events = engine.catch_up(progress=progress)
+                with self._folding:
+                    report = self._take_over(database, engine, events, started)
+            finally:
+                self._engines.discard(engine)
+                database.close()
+                remove(self._rebuilt)
+        return report
+
+    def close(self) -> None:
+        """Stop folding after the present batch, let queries end, and close the file."""
+        for engine in list(self._engines):
+            engine.stop()
+        with self._rebuilding, self._folding:
+            self._readers.close()
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _names(self) -> list[str]:
+        return sorted(self._catalogue.by_name)
+
+    def _model(self, cursor: duckdb.DuckDBPyConnection, name: str) -> ReadModel:
+        projection = self._catalogue.by_name[name]
+        notes = self._catalogue.notes(name)
+        described = cursor.execute(f"describe {quoted(name)}").fetchall()
+        columns = [Column(column, sql_type, notes.get(column, "")) for column, sql_type, *_ in described]
+        return ReadModel(name, projection.version, projection.description, columns)
+
+    def _digests(self, con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+        try:
+            con.execute("begin transaction read only")
+            found = digests(con, self._names)
+            con.execute("rollback")
+        except duckdb.Error as error:
+            raise QueryFailed(str(error)) from error
+        return found
+
+    def _take_over(self, database: Database, engine: Engine, events: int, started: float) -> RebuildReport:
+        target = self._log.vector()
+        events += engine.catch_up(target)
+        if engine.vector() != target:
+            raise RebuildAbandoned
+        before = self._digests_at(target)
+        after = self._digests(database.con)
+        database.close()
+        self._readers.exchange(self._exchanged)
+        report = RebuildReport(events, time.perf_counter() - started, before, after)
+        if before and report.changed:
+            logger.warning("the rebuild corrected %s", ", ".join(report.changed))
+        return report
+
+    def _digests_at(self, target: Vector) -> dict[str, str]:
+        """Of the old tables, for comparison; none if they are past telling."""
+        try:
+            self._engine.catch_up(target)
+            with self._readers.cursor() as cursor:
+                return self._digests(cursor)
+        except (ProjectionError, duckdb.Error) as error:
+            logger.warning("the old read models can't be compared with the rebuilt ones: %s", error)
+            return {}
+
+    def _exchanged(self) -> Database:
+        self._drop()
+        self._rebuilt.replace(self.path)
+        self._database, self._engine = self._open()
+        return self._database
+
+    def _made_anew(self, error: BaseException) -> Database:
+        self._suspicion = None
+        self._drop()
+        self._put_aside(error)
+        self._database, self._engine = self._open()
+        return self._database
+
+    def _drop(self) -> None:
+        """Close the present file for good: what is in its write-ahead log must not meet another file."""
+        self._engines.discard(self._engine)
+        self._database.close()
+        write_ahead_log(self.path).unlink(missing_ok=True)
+
+    def _open(self) -> tuple[Database, Engine]:
+        try:
+            return self._connect(self.path, self._resources)
+        except OutdatedTables:
+            logger.info("%s was made by other projections or event schemas; making it anew", self.path)
+            remove(self.path)
+        except (DamagedDatabase, duckdb.Error) as error:
+            if not is_damage(error):
+                raise
+            self._put_aside(error)
+        return self._connect(self.path, self._resources)
+
+    def _put_aside(self, error: BaseException) -> None:
+        kept = move_aside(self.path)
+        logger.warning("the read models were damaged (%s); kept as %s and made anew from the log", error, kept)
+
+    def _connect(self, path: Path, resources: Resources) -> tuple[Database, Engine]:
+        self._scratch.mkdir(exist_ok=True)
+        database = Database.open(path, scratch=self._scratch, readable=[self._log.folder], resources=resources)
+        engine = Engine(database.con, self._catalogue, self._log, self._scratch)
+        try:
+            engine.open()
+        except BaseException:
+            database.close()
+            raise
+        self._engines.add(engine)
+        return database, engine
