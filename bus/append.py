@@ -27,8 +27,7 @@ from .jetstream import DUPLICATE_IN_BATCH, WRONG_LAST_SEQUENCE, Ack, Fault, last
 from .outgoing import Outgoing, send_batch, send_one
 
 APPEND_BYTES_MAX = 32 * 1024 * 1024
-# A conflict that can't be seen any more when it is looked for may have been with an append that then failed.
-UNSEEN_CONFLICTS_MAX = 5
+UNEXPLAINED_REFUSALS_MAX = 5
 
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
@@ -110,7 +109,7 @@ class _Append:
         self._headers = headers
         self._expected = expected
         self._sent_before = False  # then what the stream holds of our events is our own earlier attempt's doing
-        self._unseen_conflicts = 0
+        self._unexplained = 0
 
     async def run(self) -> list[Receipt]:
         pauses = pauses_seconds()
@@ -139,15 +138,17 @@ class _Append:
             self._sent_before = True
 
     async def _after(self, fault: Fault) -> list[Receipt] | None:
+        """What a refused append comes to: what the stream holds says it, whichever fault the server met first."""
         if fault.passes:
             raise self._connection.unavailable(fault.description)
-        if fault.err_code == DUPLICATE_IN_BATCH:
-            return await self._all_duplicates()
-        if fault.err_code not in WRONG_LAST_SEQUENCE:
+        if fault.err_code != DUPLICATE_IN_BATCH and fault.err_code not in WRONG_LAST_SEQUENCE:
             raise fault.refusal()
+        conflict = await self._conflict()
+        if conflict is None:
+            return await self._all_duplicates(fault)
         receipts = await self._stored_since_expected()
         if receipts is None:
-            await self._raise_conflict(fault)
+            raise conflict
         return receipts
 
     async def _send(self) -> Ack:
@@ -155,26 +156,28 @@ class _Append:
             return await send_one(self._connection, self._items[0], self._headers.get(0))
         return await send_batch(self._connection, self._items, self._headers)
 
-    async def _stored_since_expected(self) -> list[Receipt] | None:
-        """The receipts, if the conflict is with these very events, appended earlier."""
-        found = await self._find(after=min(self._expected.values(), default=0))
-        return self._receipts(found) if len(found) == len(self._items) else None
-
-    async def _all_duplicates(self) -> list[Receipt] | None:
-        found = await self._find(after=0)
-        if 0 < len(found) < len(self._items):
-            raise AlreadyPublished(sorted(found))
-        return self._receipts(found) if found else None
-
-    async def _raise_conflict(self, fault: Fault) -> None:
-        """Say which entity moved on. If none did, another append was under way and failed: it may be tried again."""
+    async def _conflict(self) -> ConcurrencyConflict | None:
         for entity, expected in self._expected.items():
             actual = await last_sequence(self._connection, self._stream, entity_filter(*entity))
             if actual != expected:
-                raise ConcurrencyConflict(entity, expected, actual)
-        self._unseen_conflicts += 1
-        if self._unseen_conflicts > UNSEEN_CONFLICTS_MAX:
+                return ConcurrencyConflict(entity, expected, actual)
+        return None
+
+    async def _stored_since_expected(self) -> list[Receipt] | None:
+        """The receipts, if what came after the expected sequences are these very events."""
+        found = await self._find(after=min(self._expected.values(), default=0))
+        return self._receipts(found) if len(found) == len(self._items) else None
+
+    async def _all_duplicates(self, fault: Fault) -> list[Receipt] | None:
+        found = await self._find(after=0)
+        if len(found) == len(self._items):
+            return self._receipts(found)
+        if found:
+            raise AlreadyPublished(sorted(found))
+        self._unexplained += 1  # another append stood in the way and is gone, or a replica lags behind
+        if self._unexplained > UNEXPLAINED_REFUSALS_MAX:
             raise fault.refusal()
+        return None
 
     async def _find(self, *, after: int) -> dict[str, int]:
         """The sequences of those of our events that the stream holds, by id."""

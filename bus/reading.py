@@ -181,7 +181,7 @@ class _PullFrom:
         self._arrived.set()
 
     def _take_event(self, message: Msg) -> None:
-        sequence, delivered, stored_at = _place(message.reply)
+        sequence, delivered, stored_at = place_in(message.reply)
         if delivered != self._delivered + 1 or sequence <= self._last_sequence:
             self._lose(
                 f"delivery {delivered} of sequence {sequence} followed {self._delivered} of {self._last_sequence}"
@@ -206,7 +206,7 @@ class _PullFrom:
         self._arrived.set()
 
 
-def _place(reply: str) -> tuple[int, int, datetime]:
+def place_in(reply: str) -> tuple[int, int, datetime]:
     """The stream sequence, the consumer's count and the store time in `$JS.ACK.….<sseq>.<cseq>.<ns>.<pending>`.
 
     The older form has 9 tokens, the newer one names domain and account besides and may end in another token.

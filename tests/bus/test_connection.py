@@ -1,0 +1,85 @@
+"""The connection says what is wrong with it, and to whom."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+import pytest
+from rookery.bus import BusUnavailable, NatsBus
+from rookery.ops.nats_server import NatsServer
+from rookery.schemas import Event
+
+MakeEvent = Callable[..., Event]
+
+
+async def test_a_bus_that_is_not_there_is_named_with_what_to_do() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"nats://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(BusUnavailable, match="rookery up") as missing:
+            await NatsBus.connect(url, timeout_seconds=0.1)
+    assert missing.value.url == url
+    assert url in str(missing.value)
+
+
+async def test_passwords_are_not_shown() -> None:
+    with pytest.raises(BusUnavailable) as missing:
+        await NatsBus.connect("nats://me:secret@127.0.0.1:1", timeout_seconds=0.05)
+    assert "secret" not in str(missing.value)
+    assert "me:***@127.0.0.1" in str(missing.value)
+
+
+async def test_connected_follows_the_server(nats_server: NatsServer, nats_bus: NatsBus, make_event: MakeEvent) -> None:
+    assert nats_bus.connected
+    os.kill(nats_server.pid, signal.SIGKILL)
+    await nats_server.wait()
+    while nats_bus.connected:
+        await asyncio.sleep(0)
+    await nats_server.restart()
+    await nats_bus.publish(make_event())
+    assert nats_bus.connected
+
+
+async def test_a_lost_connection_is_logged_and_nothing_is_printed(
+    nats_server: NatsServer,
+    nats_bus: NatsBus,
+    make_event: MakeEvent,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.INFO, "rookery.bus")
+    os.kill(nats_server.pid, signal.SIGKILL)
+    await nats_server.wait()
+    await nats_server.restart()
+    await nats_bus.publish(make_event())
+    assert f"lost the connection to {nats_server.url}" in caplog.text
+    assert f"reconnected to {nats_server.url}" in caplog.text
+    assert {record.name.partition(".")[0] for record in caplog.records} == {"rookery"}
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_closing_ends_waiting_readers(nats_server: NatsServer) -> None:
+    bus = await NatsBus.connect(nats_server.url)
+    waiting = asyncio.ensure_future(anext(bus.read()))
+    await asyncio.sleep(0.02)
+    await bus.close()
+    with pytest.raises(BusUnavailable, match="closed"):
+        await waiting
+
+
+async def test_closing_without_a_server_ends_within_the_deadlines(
+    nats_server: NatsServer, make_event: MakeEvent
+) -> None:
+    bus = await NatsBus.connect(nats_server.url, publish_deadline_seconds=0.2)
+    os.kill(nats_server.pid, signal.SIGKILL)
+    await nats_server.wait()
+    publishing = asyncio.create_task(bus.publish(make_event()))
+    await asyncio.sleep(0)
+    await bus.close()
+    with pytest.raises(BusUnavailable, match="publishing the same event again is safe"):
+        await publishing
