@@ -9,11 +9,12 @@ from msgspec import Meta
 
 INT64_MAX = 2**63 - 1
 
-Name = Annotated[str, Meta(min_length=1, max_length=256)]
-AgentId = Annotated[str, Meta(min_length=1, max_length=256, description="The agent's id.")]
-AssignmentId = Annotated[str, Meta(min_length=1, max_length=256, description="The assignment's id.")]
-RunId = Annotated[str, Meta(min_length=1, max_length=256, description="The run's id.")]
-Skill = Annotated[str, Meta(min_length=1, max_length=256, description="A skill, as in `code.review`.")]
+# Whatever names something: an id, a tool, a model. No control characters: it appears in subjects and on terminals.
+Name = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+AgentId = Annotated[Name, Meta(description="The agent's id.")]
+AssignmentId = Annotated[Name, Meta(description="The assignment's id.")]
+RunId = Annotated[Name, Meta(description="The run's id.")]
+Skill = Annotated[Name, Meta(description="A skill, as in `code.review`.")]
 Count = Annotated[int, Meta(ge=0, le=INT64_MAX)]
 Tokens = Annotated[int, Meta(ge=0, le=INT64_MAX, description="A number of tokens.")]
 Bytes = Annotated[int, Meta(ge=0, le=INT64_MAX, description="A size in bytes.")]
@@ -40,9 +41,14 @@ Outcome = Annotated[Literal["ok", "error", "timed_out", "denied"], Meta(descript
 Labels = Annotated[dict[str, Any], Meta(description="Free-form facts, kept as JSON.")]
 
 _USD_PLACES = Decimal(1).scaleb(-12)
+_USD_MAX = Decimal(10) ** 12
 
 
 def usd(amount: Decimal) -> str:
-    """An amount of dollars as events carry it: plain digits, at most 12 places, no trailing zeros."""
-    exact = amount if amount == amount.quantize(_USD_PLACES) else amount.quantize(_USD_PLACES, ROUND_HALF_EVEN)
-    return f"{exact.normalize():f}"
+    """An amount of dollars as events carry it: plain digits, at most 12 places, no trailing zeros.
+
+    Raises `ValueError` for what an event can't carry: negative amounts, and a million million dollars or more.
+    """
+    if not 0 <= amount < _USD_MAX:
+        raise ValueError(f"{amount} is not an amount of dollars that an event can carry")
+    return f"{amount.quantize(_USD_PLACES, ROUND_HALF_EVEN).normalize():f}"

@@ -13,6 +13,7 @@ from .registry import EventData, all_types, reason_and_field
 
 # The log writes these attributes of its own in front of an event's, so an event may not bring them.
 RESERVED = frozenset({"n", "seq", "recordedtime", "undecodable"})
+DEPTH_MAX = 64
 
 _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder()
@@ -43,7 +44,8 @@ def check(payload: bytes) -> tuple[Event, EventData]:
     """
     event = decode(payload)
     data = event.payload()
-    if payload != encode(event) or bytes(event.data) != _encoder.encode(data):
+    is_canonical = payload == encode(event) and bytes(event.data) == _encoder.encode(data)
+    if not is_canonical or payload.count(b"{") + payload.count(b"[") > DEPTH_MAX:
         _refuse_what_readers_disagree_on(payload)
     return event, data
 
@@ -70,24 +72,42 @@ def _refuse_what_readers_disagree_on(payload: bytes) -> None:
         raise MalformedEvent("an event is one line of JSON; this one has line breaks between its parts")
     if not payload.startswith(b"{"):
         raise MalformedEvent("an event's first byte is `{`; this one begins with white space")
-    attributes = _object_without_twins(payload)
+    attributes = _parsed_pedantically(payload)
     if reserved := RESERVED & attributes.keys():
         raise MalformedEvent("this attribute is the log's own", min(reserved))
+    if "data_base64" in attributes:
+        raise MalformedEvent("the payload must be JSON, in `data`", "data_base64")
+    if _depth(attributes, DEPTH_MAX) > DEPTH_MAX:
+        raise MalformedEvent(f"nested more than {DEPTH_MAX} deep; flatten it, or publish it as a string")
 
 
-def _object_without_twins(payload: bytes) -> dict[str, object]:
-    def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
-        found = dict(items)
-        if len(found) < len(items):
-            names = [name for name, _ in items]
-            raise MalformedEvent(
-                "named twice in one object; readers disagree on which one counts",
-                next(name for name in names if names.count(name) > 1),
-            )
-        return found
-
+def _parsed_pedantically(payload: bytes) -> dict[str, object]:
     try:
-        found: dict[str, object] = json.loads(payload, object_pairs_hook=pairs)
+        found: dict[str, object] = json.loads(payload, object_pairs_hook=_without_twins, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise MalformedEvent(str(error)) from None
     return found
+
+
+def _without_twins(items: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(items)
+    if len(found) < len(items):
+        names = [name for name, _ in items]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise MalformedEvent("named twice in one object; readers disagree on which one counts", twin)
+    return found
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise MalformedEvent(f"{digits} is beyond what a number can be")
+    return number
+
+
+def _depth(value: object, left: int) -> int:
+    """How deep `value` is nested; no deeper than just beyond `left` is looked."""
+    if left < 0 or not isinstance(value, dict | list):
+        return 0
+    inside = value.values() if isinstance(value, dict) else value
+    return 1 + max((_depth(one, left - 1) for one in inside), default=0)

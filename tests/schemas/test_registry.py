@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import msgspec
 import pytest
@@ -60,3 +60,9 @@ def test_type_of_gives_the_wire_name() -> None:
 )
 def test_dollars_travel_as_plain_digits(amount: str, text: str) -> None:
     assert usd(Decimal(amount)) == text
+
+
+@pytest.mark.parametrize("amount", ["-1", "1E+12", "NaN"])
+def test_an_amount_that_no_event_can_carry_is_refused(amount: str) -> None:
+    with pytest.raises((ValueError, InvalidOperation)):
+        usd(Decimal(amount))

@@ -68,6 +68,9 @@ def test_decoding_undoes_encoding() -> None:
         ("specversion", "0.3", MalformedEvent, "specversion"),
         ("subject", "", MalformedEvent, "subject"),
         ("subject", 7, MalformedEvent, "subject"),
+        ("subject", "two\nlines", MalformedEvent, "subject"),
+        ("data_base64", "AAAA", MalformedEvent, "data_base64"),
+        ("data.run_id", "nul\0", InvalidData, "data.run_id"),
         ("source", "/agents/", MalformedEvent, "source"),
         ("type", "Completed", MalformedEvent, "type"),
         ("type", "llm_call.complete", UnknownEventType, "type"),
@@ -124,6 +127,23 @@ def test_a_newer_publishers_fields_pass_but_a_persons_typing_mistake_does_not() 
     assert refusal.value.field == "data.input_token"
 
 
+def nested(depth: int) -> bytes:
+    """An event whose data, envelope included, is nested `depth` deep."""
+    empty = encode(Event.of(AgentRegistered(name="a", metadata={"deep": []}), subject="a", source="/agents/a"))
+    return empty.replace(b"[]", b"[" * (depth - 3) + b"]" * (depth - 3))
+
+
+def test_what_is_nested_deeper_than_every_reader_follows_is_refused() -> None:
+    check(nested(64))
+    with pytest.raises(MalformedEvent, match="64 deep"):
+        check(nested(65))
+
+
+def test_a_number_that_no_reader_can_hold_is_refused() -> None:
+    with pytest.raises(MalformedEvent, match="1e400"):
+        check(encode(EVENT).replace(b'"provider"', b'"newer_field":1e400,"provider"'))
+
+
 def test_extension_attributes_are_allowed() -> None:
     assert check(changed("partitionkey", "a"))[1] == CALL
 
@@ -134,11 +154,12 @@ def test_a_misspelt_type_is_told_the_nearest() -> None:
 
 
 @given(
-    st.text(min_size=1, max_size=256),
+    st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=256),
+    st.text(max_size=256),
     st.dictionaries(st.text(), JSON_SCALARS),
 )
-def test_whatever_a_publisher_says_survives_the_wire(name: str, metadata: dict[str, object]) -> None:
-    data = AgentRegistered(name=name, metadata=metadata)
+def test_whatever_a_publisher_says_survives_the_wire(name: str, text: str, metadata: dict[str, object]) -> None:
+    data = AgentRegistered(name=name, role=text, metadata=metadata)
     event, read = check(encode(Event.of(data, subject=name, source="/agents/a")))
     assert (event.subject, read) == (name, data)
 
