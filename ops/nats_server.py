@@ -199,7 +199,7 @@ class NatsServer:
 
     async def _spawn(self) -> None:
         config_file = self._folder / "nats-server.conf"
-        config_file.write_text(json.dumps(self._config, indent=2) + "\n")
+        config_file.write_text(json.dumps(self._config, indent=2, ensure_ascii=False) + "\n")
         for stale in self._folder.glob("*.ports"):
             stale.unlink(missing_ok=True)
         log_start = self._log_size()
