@@ -46,13 +46,13 @@ class Manifest:
         """Chain the entry to the last one and write it, durably. Raises `OSError`; the file is then as it was."""
         entry = msgspec.structs.replace(entry, previous=self._head())
         line = msgspec.json.encode(entry)
-        self.cut_torn_line()
+        self._cut_torn_line()
         self._write(line + b"\n")
         self._lines.append(line)
         self.entries.append(entry)
         return entry
 
-    def cut_torn_line(self) -> None:
+    def _cut_torn_line(self) -> None:
         """Remove what a write that was interrupted left behind the last whole line."""
         if self._disk.exists(self.path) and self._disk.size_bytes(self.path) > self._size_bytes():
             descriptor = self._disk.open_to_write(self.path)

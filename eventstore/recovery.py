@@ -36,7 +36,6 @@ class Recovered(NamedTuple):
 def recover(folder: Path, disk: Disk) -> Recovered:
     """Check the folder, finish or undo what was interrupted, and say what is there."""
     record = Manifest(folder / manifest.NAME, disk)
-    record.cut_torn_line()
     for name in disk.names(folder):
         if name.endswith(".tmp"):
             disk.unlink(folder / name)

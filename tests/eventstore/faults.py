@@ -89,7 +89,9 @@ class DyingDisk(CountingDisk):
             self._open.discard(args[0])
         if name == "fsync":
             self._synced_bytes.pop(path_of(args[0]), None)
-        if name in ("rename", "unlink"):
+        if name == "rename" and (synced_bytes := self._synced_bytes.pop(str(args[0]), None)) is not None:
+            self._synced_bytes[str(args[1])] = synced_bytes
+        if name == "unlink":
             self._synced_bytes.pop(str(args[0]), None)
         return result
 

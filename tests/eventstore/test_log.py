@@ -375,9 +375,9 @@ def test_a_reader_without_an_index_finds_ids_all_the_same(log, tmp_path):
         assert reader.find(["id-run-7", "nobody"]) == {"id-run-7": ("here", 7)}
 
 
-def test_the_newline_of_a_subject_of_an_event_does_not_matter(log):
-    odd = event("line\nbreak", id="odd")
+def test_an_entity_may_have_any_name_that_its_subject_escapes(log):
+    odd = event("a.b *>ö", id="odd")
     log.append("here", [deliver(1, odd)])
     assert list(log.dead_letters()) == []
-    assert subject_of(odd) == "evt.run.line%0Abreak.completed.coder-7"
+    assert subject_of(odd) == "evt.run.a%2Eb%20%2A%3E%C3%B6.completed.coder-7"
     assert payloads(log) == [encode(odd)]

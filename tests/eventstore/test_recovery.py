@@ -1,0 +1,191 @@
+"""What a crash leaves behind is healed; whatever else is wrong is said, with what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rookery.eventstore import Log, LogDamaged, LogWriteFailed
+from rookery.tests.eventstore.deliveries import deliver, event, many
+from rookery.tests.eventstore.faults import FullDisk
+
+FIRST = "00000000000000000001.ndjson"
+OPEN = "00000000000000000017.ndjson"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A log of two sealed segments and an open one with four lines."""
+    with opened(tmp_path) as log:
+        log.append("here", many(20))
+        log.seal_full_segments()
+    return tmp_path
+
+
+def opened(folder: Path, **options: object) -> Log:
+    return Log.open(folder, segment_events_max=8, **options)  # type: ignore[arg-type]
+
+
+TORN = {
+    "half a line": b'{"n":21,"seq":21,"recordedtime":"2026-11-20T12:00:21',
+    "a line without its end": b'{"n":21,"seq":21,"recordedtime":"2026-11-20T12:00:21.000021Z","id":"x"}',
+    "blocks that were never filled": bytes(4096),
+    "a hole and what came after it": bytes(512) + b'21Z","id":"x"}\n{"n":22,"seq":22}\n',
+    "a long tail": b'{"n":21,' + b"x" * 5_000,
+}
+
+
+@pytest.mark.parametrize("tail", TORN.values(), ids=TORN)
+def test_a_torn_tail_is_cut_off_and_the_next_append_follows(folder: Path, tail: bytes) -> None:
+    path = folder / "here" / OPEN
+    whole = path.read_bytes()
+    path.write_bytes(whole + tail)
+    with opened(folder) as log:
+        assert log.vector() == {"here": 20}
+        assert log.bus_sequence("here") == 20
+        assert path.read_bytes() == whole
+        log.append("here", [deliver(21, event("x"))])
+    with opened(folder) as log:
+        assert [record.n for record in log.read("here")] == list(range(1, 22))
+
+
+def test_a_torn_manifest_line_is_written_again(folder: Path) -> None:
+    with opened(folder) as log:
+        log.append("here", many(24))
+    manifest = folder / "here" / "manifest.ndjson"
+    with manifest.open("ab") as file:
+        file.write(b'{"segment":"00000000000000000017.ndjson.zst","first":17,"la')
+    with opened(folder) as log:
+        assert [part.last for part in log.segments("here")] == [8, 16]
+        assert log.seal_full_segments() == 1
+        assert [part.last for part in log.segments("here")] == [8, 16, 24]
+    with opened(folder) as log:
+        assert [part.last for part in log.segments("here")] == [8, 16, 24]
+
+
+def flip(path: Path, at: int) -> None:
+    held = bytearray(path.read_bytes())
+    held[at] ^= 1
+    path.write_bytes(held)
+
+
+def cut_lines(path: Path, begin: int, end: int) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:begin] + lines[end:]))
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a line is missing": (lambda here: cut_lines(here / OPEN, 1, 2), "the line of event 18"),
+    "a line is not the log's": (lambda here: flip(here / OPEN, 3), "the line of event 17"),
+    "a sealed segment is gone": (lambda here: (here / f"{FIRST}.zst").unlink(), "it is gone"),
+    "a sealed segment is cut short": (lambda here: os.truncate(here / f"{FIRST}.zst", 100), "100 bytes"),
+    "the manifest is gone": (lambda here: (here / "manifest.ndjson").unlink(), "not in the manifest"),
+    "a manifest line is gone": (lambda here: cut_lines(here / "manifest.ndjson", 0, 1), "was altered"),
+    "a manifest line is altered": (lambda here: flip(here / "manifest.ndjson", 200), "altered"),
+    "a manifest line is no JSON": (lambda here: flip(here / "manifest.ndjson", 0), "not a segment's"),
+    "an open segment is gone": (
+        lambda here: (here / OPEN).rename(here / "00000000000000000018.ndjson"),
+        "from 17 to 17 are missing",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "what"), DAMAGES.values(), ids=DAMAGES)
+def test_damage_is_an_error_that_says_what_and_what_to_do(
+    folder: Path, damage: Callable[[Path], object], what: str
+) -> None:
+    damage(folder / "here")
+    before = {path.name: path.read_bytes() for path in (folder / "here").glob("*ndjson*")}
+    with pytest.raises(LogDamaged, match=what) as raised:
+        opened(folder)
+    assert "restore" in raised.value.remedy
+    assert {path.name: path.read_bytes() for path in (folder / "here").glob("*ndjson*")} == before
+
+
+def test_damage_inside_a_sealed_segment_is_noticed_when_it_is_read(folder: Path) -> None:
+    flip(folder / "here" / f"{FIRST}.zst", 60)
+    with opened(folder) as log, pytest.raises(LogDamaged, match="does not decode"):
+        list(log.read("here"))
+
+
+def test_a_lost_file_is_noticed_when_it_is_read(folder: Path) -> None:
+    with opened(folder) as log:
+        (folder / "here" / f"{FIRST}.zst").unlink()
+        with pytest.raises(LogDamaged, match="it is gone"):
+            list(log.read("here"))
+        with pytest.raises(LogDamaged, match="it is gone"):
+            log.get("here", 3)
+
+
+def test_other_files_in_the_folder_are_left_alone(folder: Path) -> None:
+    for name in ("notes.txt", "mine.ndjson", "1.ndjson"):
+        (folder / "here" / name).write_text("mine")
+    with opened(folder) as log:
+        assert log.vector() == {"here": 20}
+    assert (folder / "here" / "mine.ndjson").read_text() == "mine"
+
+
+@pytest.mark.parametrize("left", ["nothing", "another log's", "an older one"])
+def test_the_index_of_ids_is_made_to_fit_the_log(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, left: str
+) -> None:
+    ids = folder / "here" / "ids"
+    older = tmp_path_factory.mktemp("older") / "ids"
+    shutil.copytree(ids, older)
+    with opened(folder) as log:
+        log.append("here", many(10, first=21))
+    shutil.rmtree(ids)
+    if left == "another log's":
+        with opened(tmp_path_factory.mktemp("other")) as other:
+            other.append("here", [deliver(at, event(f"other-{at}")) for at in range(1, 31)])
+            other.close()
+            shutil.copytree(other.folder / "here" / "ids", ids)
+    if left == "an older one":
+        shutil.copytree(older, ids)
+    with opened(folder) as log:
+        again = [given._replace(sequence=given.sequence + 30) for given in many(30)]
+        assert log.append("here", again).duplicates == 30
+        assert log.find(["other-3"]) == {}
+
+
+def test_an_index_that_is_ahead_of_the_log_does_no_harm(folder: Path) -> None:
+    with opened(folder) as log:
+        log.append("here", many(2, first=21))
+    cut_lines(folder / "here" / OPEN, 4, 6)
+    with opened(folder) as log:
+        assert log.append("here", many(2, first=21)).events == 2
+        assert log.append("here", many(2, first=21)).duplicates == 0
+        assert log.find(["id-run-22"]) == {"id-run-22": ("here", 22)}
+
+
+def test_garbage_that_could_not_be_cut_off_at_once_is_cut_off_before_the_next_write(tmp_path: Path) -> None:
+    disk = FullDisk()
+    log = opened(tmp_path, disk=disk)
+    log.append("here", many(2))
+    disk.first, disk.last = disk.touches + 1, disk.touches + 2  # the write, and cutting off what came through of it
+    with pytest.raises(LogWriteFailed, match="No space left on device") as raised:
+        log.append("here", many(6, first=3))
+    assert raised.value.reason == "No space left on device"
+    assert "nothing is lost" in str(raised.value)
+    log.append("here", many(1, first=3))
+    (path,) = log.files()
+    assert path.read_bytes() == b"".join(record.line + b"\n" for record in log.read("here"))
+    assert log.vector() == {"here": 3}
+    log.close()
+
+
+def test_what_an_append_made_durable_before_it_failed_stays(tmp_path: Path) -> None:
+    disk = FullDisk()
+    log = opened(tmp_path, disk=disk)
+    log.append("here", many(6))
+    disk.first, disk.last = disk.touches + 4, 2**62  # the second segment cannot be made
+    with pytest.raises(LogWriteFailed):
+        log.append("here", many(6, first=7))
+    assert log.vector() == {"here": 8}
+    assert log.bus_sequence("here") == 8
+    disk.last = 0
+    assert log.append("here", many(12)) == (9, 12, 4, 0)
+    log.close()
