@@ -1,0 +1,202 @@
+"""Ingest: what the bus acknowledged reaches the log, once, in order, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from rookery.bus import BusUnavailable, MemoryBus, StreamState
+from rookery.eventstore import BusRegressed, Ingest, Log
+from rookery.schemas import encode
+from rookery.tests.eventstore.deliveries import event
+from rookery.tests.eventstore.faults import FullDisk
+
+PATIENCE_SECONDS = 20
+
+
+@asynccontextmanager
+async def running(ingest: Ingest) -> AsyncIterator[Ingest]:
+    work = asyncio.create_task(ingest.run())
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            yield ingest
+    finally:
+        work.cancel()
+        with suppress(asyncio.CancelledError, BusRegressed):
+            await work
+
+
+async def publish(bus: MemoryBus, first: int, last: int) -> None:
+    for at in range(first, last + 1):
+        await bus.publish(event(f"run-{at}", at=at))
+
+
+def logged(log: Log) -> list[bytes]:
+    return [record.payload for record in log.read("here")]
+
+
+def published(first: int, last: int) -> list[bytes]:
+    return [encode(event(f"run-{at}", at=at)) for at in range(first, last + 1)]
+
+
+async def until(holds: Callable[[], bool], ingest: Ingest) -> None:
+    """Wait for a change of the ingest's status after which something holds."""
+    async with ingest._changed:
+        await ingest._changed.wait_for(holds)
+
+
+async def test_what_is_published_is_in_the_log_once_waited_for(log: Log) -> None:
+    bus, appended = MemoryBus(), asyncio.Event()
+    await publish(bus, 1, 10)
+    async with running(Ingest(bus, log, "here", on_append=appended.set)) as ingest:
+        await ingest.wait_for(10)
+        assert logged(log) == published(1, 10)
+        appended.clear()
+        await publish(bus, 11, 30)
+        await appended.wait()
+        await ingest.wait_for(30)
+        assert logged(log) == published(1, 30)
+        assert await ingest.lag() == 0
+        assert (ingest.status.state, ingest.position, ingest.status.events) == ("running", 30, 30)
+
+
+async def test_ingest_goes_on_where_the_log_ends(log: Log) -> None:
+    bus = MemoryBus()
+    for first in (1, 11, 21):
+        await publish(bus, first, first + 9)
+        async with running(Ingest(bus, log, "here")) as ingest:
+            await ingest.wait_for(first + 9)
+            assert ingest.status.events == 10
+    assert logged(log) == published(1, 30)
+    assert log.vector() == {"here": 30}
+
+
+async def test_full_segments_are_sealed_beside_the_appends(log: Log) -> None:
+    bus = MemoryBus()
+    await publish(bus, 1, 50)
+    async with running(Ingest(bus, log, "here")) as ingest:
+        await ingest.wait_for(50)
+    async with running(Ingest(bus, log, "here")) as ingest:  # what was left unsealed is sealed on the next start
+        while log.has_full_segments:
+            await asyncio.sleep(0)
+    assert [part.last for part in log.segments("here")] == [8, 16, 24, 32, 40, 48]
+
+
+async def test_on_a_full_disk_ingest_waits_and_skips_nothing(tmp_path: Path) -> None:
+    disk = FullDisk()
+    log, bus = Log.open(tmp_path, segment_events_max=8, disk=disk), MemoryBus()
+    async with running(Ingest(bus, log, "here", retry_seconds_max=0.05)) as ingest:
+        await publish(bus, 1, 5)
+        await ingest.wait_for(5)
+        disk.first, disk.last = disk.touches + 1, 2**62
+        await publish(bus, 6, 20)
+        await until(lambda: ingest.status.state == "failing", ingest)
+        assert "No space left on device" in ingest.status.reason
+        assert logged(log) == published(1, ingest.position)
+        disk.last = 0
+        await ingest.wait_for(20)
+        assert ingest.status.state == "running"
+        assert ingest.status.reason == ""
+    assert logged(log) == published(1, 20)
+    log.close()
+
+
+async def test_a_bus_that_was_made_anew_stops_ingest_and_says_what_to_do(log: Log) -> None:
+    await ingest_all(log, count=10)
+    anew = MemoryBus()
+    await publish(anew, 11, 14)
+    ingest = Ingest(anew, log, "here")
+    with pytest.raises(BusRegressed, match="the bus ends at 4") as raised:
+        await ingest.run()
+    assert (raised.value.origin, raised.value.position) == ("here", 10)
+    assert "Restore the bus" in ingest.status.reason
+    assert ingest.status.state == "failed"
+    with pytest.raises(BusRegressed):
+        await ingest.wait_for(11)
+    assert logged(log) == published(1, 10)
+
+
+async def test_a_bus_that_was_made_anew_and_has_grown_since_is_recognised(log: Log) -> None:
+    await ingest_all(log, count=10)
+    anew = MemoryBus()
+    await publish(anew, 101, 130)
+    with pytest.raises(BusRegressed, match="another event at 10"):
+        await Ingest(anew, log, "here").run()
+    assert logged(log) == published(1, 10)
+
+
+async def test_where_the_loss_is_accepted_the_bus_is_read_again_and_nothing_is_doubled(log: Log) -> None:
+    await ingest_all(log, count=10)
+    anew = MemoryBus()
+    await publish(anew, 8, 25)  # some that the log has, some that it has not
+    async with running(Ingest(anew, log, "here", accept_regression=True)) as ingest:
+        await ingest.wait_for(18)
+        assert (ingest.status.events, ingest.status.duplicates) == (15, 3)
+    assert logged(log) == published(1, 25)
+    assert [record.n for record in log.read("here")] == list(range(1, 26))
+    async with running(Ingest(anew, log, "here")) as ingest:  # from here on it is the new bus that the log follows
+        await publish(anew, 26, 26)
+        await ingest.wait_for(19)
+    assert logged(log) == published(1, 26)
+
+
+async def ingest_all(log: Log, *, count: int) -> None:
+    bus = MemoryBus()
+    await publish(bus, 1, count)
+    async with running(Ingest(bus, log, "here")) as ingest:
+        await ingest.wait_for(count)
+
+
+class ExchangedBus(MemoryBus):
+    """A bus whose stream can be made anew, or made unreachable, while it is being read."""
+
+    unreachable = False
+
+    def make_anew(self) -> None:
+        self._created = MemoryBus()._created
+
+    async def state(self) -> StreamState:
+        if self.unreachable:
+            raise BusUnavailable("memory:", "unplugged")
+        return await super().state()
+
+
+async def test_a_stream_that_is_made_anew_under_ingest_is_noticed(log: Log) -> None:
+    bus = ExchangedBus()
+    await publish(bus, 1, 5)
+    ingest = Ingest(bus, log, "here", check_seconds=0.01)
+    work = asyncio.create_task(ingest.run())
+    await ingest.wait_for(5)
+    bus.make_anew()
+    with pytest.raises(BusRegressed, match="made anew"):
+        await work
+    assert logged(log) == published(1, 5)
+
+
+async def test_an_unreachable_bus_is_waited_for(log: Log) -> None:
+    bus = ExchangedBus()
+    bus.unreachable = True
+    await publish(bus, 1, 5)
+    async with running(Ingest(bus, log, "here", retry_seconds_max=0.05)) as ingest:
+        await until(lambda: ingest.status.state == "failing", ingest)
+        assert "unplugged" in ingest.status.reason
+        bus.unreachable = False
+        await ingest.wait_for(5)
+        assert ingest.status.state == "running"
+
+
+async def test_a_cancelled_ingest_leaves_no_append_behind(log: Log) -> None:
+    bus = MemoryBus()
+    await publish(bus, 1, 200)
+    for _ in range(20):
+        async with running(Ingest(bus, log, "here")):
+            await asyncio.sleep(0)
+        held = log.bus_sequence("here")
+        await asyncio.sleep(0)
+        assert log.bus_sequence("here") == held
+    async with running(Ingest(bus, log, "here")) as ingest:
+        await ingest.wait_for(200)
+    assert logged(log) == published(1, 200)
