@@ -69,6 +69,8 @@ def decode_data(name: str, data: bytes | msgspec.Raw) -> EventData:
         payload = known.decoder.decode(data)
     except msgspec.ValidationError as error:
         raise InvalidData(*reason_and_field(error, "data")) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidData(str(error), "data") from None
     while upcast := _upcasters.get(type(payload)):
         payload = upcast(payload)
     return payload
