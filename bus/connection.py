@@ -7,6 +7,7 @@ are asked through one inbox of our own: when the connection breaks, everyone who
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
@@ -187,7 +188,8 @@ class Connection:
                     await self.client.flush()
             except (TimeoutError, NatsError, OSError):
                 logger.warning("the last messages to %s may not have been sent", self.shown_url)
-        await self.client.close()
+        with contextlib.suppress(OSError):  # nats-py sends what is pending even where the server is gone
+            await self.client.close()
 
     async def _connect(self, name: str, credentials: Path | None) -> None:
         await self.client.connect(

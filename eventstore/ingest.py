@@ -76,6 +76,7 @@ class Ingest:
         self._failures: dict[str, str] = {}
         self._changed = asyncio.Condition()
         self._stopped: BaseException | None = None
+        self._recognised = False  # whether the bus is the one whose sequences the log holds
 
     @property
     def status(self) -> IngestStatus:
@@ -94,9 +95,12 @@ class Ingest:
     async def wait_for(self, bus_sequence: int) -> None:
         """Return when the log holds the bus up to this sequence. Raises what ingest failed with, if it did."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._stopped is not None or self.position >= bus_sequence)
-        if self._stopped is not None and self.position < bus_sequence:
+            await self._changed.wait_for(lambda: self._stopped is not None or self._holds(bus_sequence))
+        if self._stopped is not None and not self._holds(bus_sequence):
             raise self._stopped
+
+    def _holds(self, bus_sequence: int) -> bool:
+        return self._recognised and self.position >= bus_sequence
 
     async def run(self) -> None:
         """Ingest until cancelled. Raises `BusRegressed`, unless regressions are accepted."""
@@ -122,6 +126,10 @@ class Ingest:
         async with self._changed:
             self._status = self._status._replace(**changes)
             self._changed.notify_all()
+
+    async def _recognise(self, recognised: bool) -> None:
+        self._recognised = recognised
+        await self._note()
 
     async def _note_failure(self, what: str, error: Exception | None) -> None:
         """Remember what fails, each kind of work by itself, until it succeeds."""
@@ -153,7 +161,10 @@ class _Session:
 
     async def run(self) -> None:
         """Read, append, seal and look at the bus, side by side, until one of them fails for good."""
+        await self._ingest._recognise(False)
         created = await self._retrying("bus", self._check_bus)
+        if self._anchor is None:
+            await self._ingest._recognise(True)
         if self._log.has_full_segments:
             self._full.set()
         try:
@@ -174,7 +185,7 @@ class _Session:
         anchor = self._anchor.sequence - 1 if self._anchor else self._read_up_to
         try:
             async for batch in self._bus.read(after=anchor):
-                self._check_anchor(batch[0])
+                await self._check_anchor(batch[0])
                 await self._note_missing(batch)
                 self._read_up_to = batch[-1].sequence
                 await self._queue.put(batch)
@@ -224,15 +235,17 @@ class _Session:
             raise self._regressed(f"the bus begins at {held.first_sequence}, and what was between is gone")
         if self._anchor and held.first_sequence > self._anchor.sequence:
             self._anchor = None  # the bus no longer has it to compare
+            await self._ingest._recognise(True)
         return held.created
 
-    def _check_anchor(self, delivery: Delivery) -> None:
+    async def _check_anchor(self, delivery: Delivery) -> None:
         anchor, self._anchor = self._anchor, None
         if anchor is None:
             return
         held = (anchor.sequence, anchor.payload, anchor.recorded_time)
         if held != (delivery.sequence, delivery.payload, delivery.stored_at):
             raise self._regressed(f"the bus now has another event at {anchor.sequence}")
+        await self._ingest._recognise(True)
 
     def _last_record(self) -> Record | None:
         """The last line, if the bus should still have it at the same place."""

@@ -18,10 +18,8 @@ from ..schemas import (
     publisher_in,
     subject_of,
 )
+from ..schemas.wire import RESERVED
 from .line import Record
-
-# The attributes that the log writes in front of an event's own.
-_OURS = frozenset({"n", "seq", "recordedtime", "undecodable"})
 
 
 class Verdict(NamedTuple):
@@ -109,7 +107,7 @@ def _judge_splicing(payload: bytes, error: InvalidEvent) -> Verdict:
         attributes = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
     except (ValueError, RecursionError) as malformed:
         return Verdict(None, str(malformed))
-    if reserved := _OURS & attributes.keys():
+    if reserved := RESERVED & attributes.keys():
         return Verdict(None, "this attribute is the log's own", min(reserved))
     if not payload.startswith(b"{") or b"\n" in payload or b"\r" in payload:
         return Verdict(None, "an event is one line of JSON that begins with `{`")

@@ -1,3 +1,5 @@
+"""Sealed files: readable by anybody, by frames for us, and never silently wrong."""
+
 from __future__ import annotations
 
 import shutil

@@ -1,3 +1,5 @@
+"""The index of ids: nothing that was added is ever missed."""
+
 from __future__ import annotations
 
 from collections import defaultdict

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from rookery.bus import BusUnavailable, MemoryBus, StreamState
+from rookery.bus import BusUnavailable, Delivery, MemoryBus, StreamState
 from rookery.eventstore import BusRegressed, Ingest, Log
 from rookery.schemas import encode
 from rookery.tests.eventstore.deliveries import event
@@ -174,6 +175,25 @@ async def test_a_stream_that_is_made_anew_under_ingest_is_noticed(log: Log) -> N
     with pytest.raises(BusRegressed, match="made anew"):
         await work
     assert logged(log) == published(1, 5)
+
+
+class LeakyBus(MemoryBus):
+    """A bus that silently lost one event, as a flipped bit can make it."""
+
+    async def read(self, **wanted: Any) -> AsyncIterator[list[Delivery]]:  # type: ignore[override]
+        async for batch in super().read(**wanted):
+            if kept := [delivery for delivery in batch if delivery.sequence != 3]:
+                yield kept
+
+
+async def test_an_event_that_the_bus_lost_is_counted(log: Log) -> None:
+    bus = LeakyBus()
+    await publish(bus, 1, 6)
+    async with running(Ingest(bus, log, "here")) as ingest:
+        await ingest.wait_for(6)
+        assert ingest.status.missing == 1
+    assert [record.sequence for record in log.read("here")] == [1, 2, 4, 5, 6]
+    assert log.vector() == {"here": 5}
 
 
 async def test_an_unreachable_bus_is_waited_for(log: Log) -> None:

@@ -1,3 +1,5 @@
+"""A line of the log: bytes in front of bytes, and exactly the same bytes back."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone

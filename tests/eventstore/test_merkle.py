@@ -1,3 +1,5 @@
+"""The Merkle tree, against RFC 9162's own words and known vectors."""
+
 from __future__ import annotations
 
 from hashlib import sha256
