@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import StaleConnectionError
 
 from .errors import BusUnavailable, NoResponder
 
@@ -35,6 +35,9 @@ PATIENCE_SECONDS = 30.0
 _PAUSE_SECONDS = 0.05
 _PAUSE_SECONDS_MAX = 1.0
 _NOBODY_THERE = "503"
+
+_START_ONE = "start one with `rookery up`, or name a running one with ROOKERY_NATS_URL"
+_CHECK_CREDENTIALS = "check the user and password in the URL, or the credentials file"
 
 Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
@@ -70,11 +73,10 @@ class Connection:
                 await connection._connect(name, credentials)
         except (TimeoutError, OSError, NatsError) as error:
             await connection.client.close()
+            if _refuses_us(error):
+                raise connection.unavailable(f"{error}; {_CHECK_CREDENTIALS}") from None
             reason = connection._last_error or str(error) or "no answer"
-            raise BusUnavailable(
-                connection.shown_url,
-                f"{reason}; start one with `rookery up`, or name a running one with ROOKERY_NATS_URL",
-            ) from None
+            raise connection.unavailable(f"{reason}; {_START_ONE}") from None
         return connection
 
     @property
@@ -97,7 +99,7 @@ class Connection:
         """Wait until the bus can be reached. Raises `BusUnavailable` once the connection is closed."""
         while not self.connected:
             if self.client.is_closed:
-                raise self.unavailable("the connection is closed")
+                raise self.unavailable(f"the connection is closed ({self._last_error or 'by this program'})")
             if self._up.is_set():  # nats-py knows already and hasn't told us yet
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
@@ -222,8 +224,10 @@ class Connection:
 
     async def _errored(self, error: Exception) -> None:
         self._last_error = str(error) or type(error).__name__
-        level = logging.DEBUG if isinstance(error, OSError | nats.errors.StaleConnectionError) else logging.WARNING
-        logger.log(level, "connection to %s: %s", self.shown_url, self._last_error)
+        if not self._inbox and _refuses_us(error):
+            raise error  # which ends nats-py's attempts to connect: the next ones would end the same way
+        expected = not self._inbox or isinstance(error, OSError | StaleConnectionError)
+        logger.log(logging.DEBUG if expected else logging.WARNING, "%s: %s", self.shown_url, self._last_error)
 
     async def _disconnected(self) -> None:
         if self.client.is_closed:
@@ -234,6 +238,7 @@ class Connection:
 
     async def _reconnected(self) -> None:
         logger.info("reconnected to %s", self.shown_url)
+        self._last_error = ""
         self._up.set()
         for notice in list(self._on_reconnect):
             notice()
@@ -272,6 +277,10 @@ def pauses_seconds() -> itertools.chain[float]:
     """How long to pause before each next attempt: longer each time, up to a bound."""
     growing = itertools.takewhile(lambda pause: pause < _PAUSE_SECONDS_MAX, (_PAUSE_SECONDS * 2**n for n in range(99)))
     return itertools.chain(growing, itertools.repeat(_PAUSE_SECONDS_MAX))
+
+
+def _refuses_us(error: BaseException) -> bool:
+    return "authorization" in str(error).lower() or "authentication" in str(error).lower()
 
 
 def _first(_: Msg) -> bool:

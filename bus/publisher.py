@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 
 from ..schemas import Event
 from .connection import Connection, pauses_seconds
@@ -47,7 +47,12 @@ class Waiting(Outgoing):
 
 
 class Publisher:
-    """Publishes events to one stream. `last_sequence` is the stream's, as of now."""
+    """Publishes events to one stream.
+
+    `last_sequence` is the stream's as of now: where reading back begins. At most `pending_events_max` events wait to be
+    acknowledged; further callers wait to be let in. After `deadline_seconds` a caller is told that the outcome is
+    unknown.
+    """
 
     def __init__(
         self,
@@ -130,15 +135,16 @@ class Publisher:
             if isinstance(error, Exception):
                 logger.exception("publishing %d events failed", len(batch))
             reason = f"publishing stopped ({error!r}); publishing the same event again is safe"
-            self._fail(_unsettled(batch), self._connection.unavailable(reason))
+            self._fail(_unsettled(batch), lambda: self._connection.unavailable(reason))
             if not isinstance(error, Exception):
                 raise
 
     async def _settle_all(self, batch: list[Waiting]) -> None:
         known = self._last_sequence  # what is sent here is stored after this, or was there before
         sent = False  # once it is, what the stream holds after `known` may be of our own earlier attempt
+        trouble = "the bus is not connected"
         pauses = pauses_seconds()
-        while batch := self._within_deadline(_unsettled(batch), sent):
+        while batch := self._within_deadline(_unsettled(batch), sent, trouble):
             try:
                 async with asyncio.timeout_at(min(item.deadline for item in batch)):
                     await self._connection.ready()
@@ -147,20 +153,24 @@ class Publisher:
                     attempted_after, sent = known if sent else None, True
                     await self._send(_unsettled(batch), attempted_after)
             except TimeoutError:
-                continue
+                trouble = "no answer" if self._connection.connected else trouble
             except (BusUnavailable, NoResponder) as error:
                 if self._connection.client.is_closed:
                     raise
-                logger.info("publishing %d events: %s; reading back what was stored", len(batch), error)
+                trouble = str(error)
+                logger.info("publishing %d events: %s; reading back what was stored", len(batch), trouble)
                 await asyncio.sleep(next(pauses))
 
-    def _within_deadline(self, batch: list[Waiting], sent: bool) -> list[Waiting]:
+    def _within_deadline(self, batch: list[Waiting], sent: bool, trouble: str) -> list[Waiting]:
         """The events that have time left; the others are given up on."""
         now = self._loop.time()
         if overdue := [item for item in batch if item.deadline <= now]:
             outcome = "whether it was stored is unknown" if sent else "it was not sent"
-            reason = f"no answer within {self._deadline_seconds:g} s; {outcome}"
-            self._fail(overdue, self._connection.unavailable(f"{reason}, and publishing the same event again is safe"))
+            reason = (
+                f"no acknowledgement within {self._deadline_seconds:g} s ({trouble}); {outcome}, and publishing the same "
+                "event again is safe"
+            )
+            self._fail(overdue, lambda: self._connection.unavailable(reason))
         return _unsettled(batch)
 
     async def _read_back(self, batch: Sequence[Waiting], known: int) -> None:
@@ -212,7 +222,7 @@ class Publisher:
         assert fault is not None
         if fault.passes:
             raise self._connection.unavailable(fault.description)
-        self._fail(batch, fault.refusal())
+        self._fail(batch, fault.refusal)
 
     def _settle(self, item: Waiting, receipt: Receipt) -> None:
         if item.settled:
@@ -224,13 +234,14 @@ class Publisher:
             if not waiting.receipt.done():
                 waiting.receipt.set_result(receipt if waiting is item else receipt._replace(duplicate=True))
 
-    def _fail(self, batch: Iterable[Waiting], error: BusError) -> None:
+    def _fail(self, batch: Iterable[Waiting], error: Callable[[], BusError]) -> None:
+        """Every caller gets an error of its own: one that many raise would collect all their tracebacks."""
         for item in batch:
             item.settled = True
             for waiting in (item, *item.twins):
                 self._leave()
                 if not waiting.receipt.done():
-                    waiting.receipt.set_exception(error)
+                    waiting.receipt.set_exception(error())
 
     def _leave(self) -> None:
         self._pending_events -= 1

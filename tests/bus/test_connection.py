@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rookery.bus import BusUnavailable, NatsBus
-from rookery.ops.nats_server import NatsServer
+from rookery.ops.nats_server import NatsServer, find_binary
 from rookery.schemas import Event
 
 MakeEvent = Callable[..., Event]
@@ -32,6 +34,22 @@ async def test_passwords_are_not_shown() -> None:
         await NatsBus.connect("nats://me:secret@127.0.0.1:1", timeout_seconds=0.05)
     assert "secret" not in str(missing.value)
     assert "me:***@127.0.0.1" in str(missing.value)
+
+
+async def test_wrong_credentials_are_said_at_once(tmp_path: Path) -> None:
+    guarded = {"host": "127.0.0.1", "port": -1, "ports_file_dir": str(tmp_path), "authorization": {"token": "right"}}
+    (tmp_path / "guarded.conf").write_text(json.dumps(guarded))
+    server = await asyncio.create_subprocess_exec(
+        find_binary(), "-c", tmp_path / "guarded.conf", stderr=asyncio.subprocess.DEVNULL
+    )
+    async with asyncio.timeout(10):
+        while not (ports := list(tmp_path.glob("*.ports"))):
+            await asyncio.sleep(0.005)
+    url = json.loads(ports[0].read_text())["nats"][0]
+    with pytest.raises(BusUnavailable, match=r"(?i)authorization.*credentials"):
+        await NatsBus.connect(url, timeout_seconds=600)
+    server.kill()
+    await server.wait()
 
 
 async def test_connected_follows_the_server(nats_server: NatsServer, nats_bus: NatsBus, make_event: MakeEvent) -> None:

@@ -132,13 +132,18 @@ class TestPublish:
         assert refused.value.field == "subject"
         assert (await bus.state()).messages == 0
 
+    async def test_a_line_break_in_an_id_is_refused(self, bus: Bus, make_event: MakeEvent) -> None:
+        with pytest.raises(MalformedEvent) as refused:
+            await bus.publish(make_event("\r\nPUB x 0\r\n"))
+        assert refused.value.field == "subject"
+
     async def test_ids_that_make_too_long_a_subject_are_refused(self, bus: Bus, make_event: MakeEvent) -> None:
         with pytest.raises(InvalidEvent, match="shorter ids") as refused:
             await bus.publish(make_event("\N{SNOWMAN}" * 256))
         assert refused.value.field == "subject"
         await bus.publish(make_event())
 
-    @pytest.mark.parametrize("id", ["a b", "a.b", "*", ">", "\r\nPUB x 0\r\n", "ü", "$SYS"])
+    @pytest.mark.parametrize("id", ["a b", "a.b", "*", ">", "ü", "$SYS"])
     async def test_no_id_can_leave_its_place_in_the_subject(self, bus: Bus, make_event: MakeEvent, id: str) -> None:
         await bus.publish(make_event(id))
         await bus.publish(make_event("other"))

@@ -171,8 +171,9 @@ async def test_an_orphan_on_the_folder_is_ended_first(tmp_path: Path) -> None:
         while not list(tmp_path.glob("*.ports")):
             await asyncio.sleep(0.005)
     async with await start(tmp_path) as server:
-        assert await orphan.wait() is not None
-        assert server.pid != orphan.pid
+        await gone(orphan.pid)
+        assert server.running
+    await orphan.wait()
 
 
 async def test_a_pid_that_is_another_programs_now_is_left_alone(tmp_path: Path) -> None:
