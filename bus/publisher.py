@@ -167,8 +167,8 @@ class Publisher:
         if overdue := [item for item in batch if item.deadline <= now]:
             outcome = "whether it was stored is unknown" if sent else "it was not sent"
             reason = (
-                f"no acknowledgement within {self._deadline_seconds:g} s ({trouble}); {outcome}, and publishing the same "
-                "event again is safe"
+                f"no acknowledgement within {self._deadline_seconds:g} s ({trouble}); {outcome}, and "
+                "publishing the same event again is safe"
             )
             self._fail(overdue, lambda: self._connection.unavailable(reason))
         return _unsettled(batch)
