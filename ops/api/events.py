@@ -1,0 +1,179 @@
+"""Events in and out: publishing over HTTP, reading and following the log, and what could not be read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from itertools import islice
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from ...bus import Entity
+from ...eventstore import DeadLetter, Record
+from ...schemas import MalformedEvent
+from ..node import Node, Wait
+from .dependencies import ServingNode, json
+from .problems import problem
+
+NDJSON = "application/x-ndjson"
+BATCH = "application/cloudevents-batch+json"
+REQUEST_BYTES_MAX = 64 * 1024 * 1024
+REQUEST_EVENTS_MAX = 10_000
+CHUNK_EVENTS = 500
+
+router = APIRouter(tags=["events"])
+
+
+@router.post("/events", status_code=HTTPStatus.ACCEPTED)
+async def publish(request: Request, node: ServingNode, wait: Wait = "visible") -> Response:
+    """Publish CloudEvents: one (`application/cloudevents+json`), an array, or one a line (`application/x-ndjson`).
+
+    Answers when all of them are durable on the bus, in the log, or visible to queries, as `wait` says. An event
+    whose id is known already is a duplicate and changes nothing. Where some are invalid the others are taken all
+    the same, and the answer (422) says which were refused and why.
+    """
+    body = await _body(request)
+    if body is None:
+        return problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a request may have {REQUEST_BYTES_MAX:,} bytes; send several"
+        )
+    payloads = _split(body, request.headers.get("content-type", ""))
+    if len(payloads) > REQUEST_EVENTS_MAX:
+        return problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"a request may bring {REQUEST_EVENTS_MAX:,} events; this one has {len(payloads):,}: send several",
+        )
+    taken = await node.take(payloads, wait)
+    if not taken.refusals:
+        return json(taken, HTTPStatus.ACCEPTED)
+    first = taken.refusals[0]
+    where = f"event {first.index}" + (f", {first.field}" if first.field else "")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first.reason}", **msgspec.to_builtins(taken))
+
+
+@router.get("/events")
+async def read(
+    node: ServingNode,
+    after: Annotated[str | None, Query(description="Start behind this address, as in `local:41`.")] = None,
+    last: Annotated[int | None, Query(ge=0, description="Start so many events before each origin's end.")] = None,
+    type: Annotated[list[str] | None, Query(description="Only these event types.")] = None,
+    entity: Annotated[str | None, Query(description="Only this entity's, as in `run/run-9`.")] = None,
+    source: Annotated[str | None, Query(description="Only from this source, as in `/agents/coder-7`.")] = None,
+    since: Annotated[datetime | None, Query(description="Only what happened at this time or later.")] = None,
+    until: Annotated[datetime | None, Query(description="Only what happened before this time.")] = None,
+    limit: Annotated[int | None, Query(ge=0, description="At most so many.")] = None,
+    follow: Annotated[bool, Query(description="Stay, and send what the log gains.")] = False,
+) -> Response:
+    """The log's lines, each with its origin in front, as NDJSON: origin by origin, oldest first."""
+    start = _start(node, after, last)
+    wanted = Wanted(types=type, entity=_entity(entity), source=source, since=_utc(since), until=_utc(until))
+    return StreamingResponse(_lines(node, start, wanted, limit, follow), media_type=NDJSON)
+
+
+@router.get("/dead-letters")
+async def dead_letters(node: ServingNode, limit: Annotated[int, Query(ge=0)] = 1000) -> Response:
+    """Events that the log keeps and no read model holds, each with the reason."""
+    found = await asyncio.to_thread(lambda: list(islice(node.log.dead_letters(), limit)))
+    return json([_dead_letter(one) for one in found])
+
+
+class Wanted(NamedTuple):
+    """Which events a reader asked for."""
+
+    types: Sequence[str] | None
+    entity: Entity | None
+    source: str | None
+    since: datetime | None
+    until: datetime | None
+
+
+async def _lines(
+    node: Node, start: dict[str, int], wanted: Wanted, limit: int | None, follow: bool
+) -> AsyncIterator[bytes]:
+    position = dict(start)
+    left = limit
+    while True:
+        growth, end = node.growth, node.log.vector()
+        found = node.log.search(after=position, **wanted._asdict(), limit=left)
+        while records := await asyncio.to_thread(_take, found):
+            yield b"".join(_line(record) for record in records)
+            position |= {record.origin: record.n for record in records}
+            left = None if left is None else left - len(records)
+        position = {origin: max(n, position.get(origin, 0)) for origin, n in end.items()}
+        if not follow or left == 0 or node.is_closing:
+            return
+        await growth.wait()
+
+
+def _take(records: Iterator[Record]) -> list[Record]:
+    return list(islice(records, CHUNK_EVENTS))
+
+
+def _line(record: Record) -> bytes:
+    return b'{"origin":"%b",%b\n' % (record.origin.encode(), record.line[1:])
+
+
+def _start(node: Node, after: str | None, last: int | None) -> dict[str, int]:
+    if after is not None:
+        origin, colon, n = after.rpartition(":")
+        if not colon or not n.isascii() or not n.isdigit():
+            raise MalformedEvent("an address is an origin and a number, as in `local:41`", "after")
+        return {origin: int(n)}
+    if last is not None:
+        return {origin: max(0, n - last) for origin, n in node.log.vector().items()}
+    return {}
+
+
+def _entity(text: str | None) -> Entity | None:
+    if text is None:
+        return None
+    kind, slash, name = text.partition("/")
+    if not slash:
+        raise MalformedEvent("an entity is a kind and an id, as in `run/run-9`", "entity")
+    return Entity(kind, name)
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time
+
+
+def _dead_letter(one: DeadLetter) -> dict[str, Any]:
+    return {
+        "address": f"{one.origin}:{one.n}",
+        "reason": one.reason,
+        "field": one.field,
+        "type": one.type,
+        "id": one.id,
+        "recordedtime": one.recorded_time,
+        "payload": one.payload.decode(errors="replace"),
+    }
+
+
+async def _body(request: Request) -> bytes | None:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > REQUEST_BYTES_MAX:
+            return None
+    return bytes(body)
+
+
+def _split(body: bytes, content_type: str) -> list[bytes]:
+    """The payloads in a request's body, each on one line. Raises `MalformedEvent`."""
+    if content_type.startswith(NDJSON):
+        return [line for line in body.splitlines() if line.strip()]
+    try:
+        if content_type.startswith(BATCH) or body.lstrip().startswith(b"["):
+            return [_on_one_line(bytes(one)) for one in msgspec.json.decode(body, type=list[msgspec.Raw])]
+        return [_on_one_line(body)]
+    except msgspec.DecodeError as error:
+        raise MalformedEvent(str(error)) from None
+
+
+def _on_one_line(payload: bytes) -> bytes:
+    return msgspec.json.format(payload, indent=-1) if b"\n" in payload else payload.strip()

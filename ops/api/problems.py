@@ -1,0 +1,57 @@
+"""Errors as RFC 9457 problem details: what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from ...bus import BusUnavailable
+from ...eventstore import LogWriteFailed
+from ...projections import QueryFailed, QueryRefused, UnknownReadModel
+from ...schemas import InvalidInput, RookeryError
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: dict[type[RookeryError], HTTPStatus] = {
+    InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    UnknownReadModel: HTTPStatus.NOT_FOUND,
+    QueryRefused: HTTPStatus.BAD_REQUEST,
+    QueryFailed: HTTPStatus.BAD_REQUEST,
+    BusUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    LogWriteFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def problem(status: HTTPStatus, detail: str, **members: Any) -> Response:
+    """A problem details response; `members` are extension members of its object."""
+    body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail, **members}
+    return Response(msgspec.json.encode(body), status, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of `app` a problem."""
+    app.add_exception_handler(RookeryError, _rookery_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+async def _rookery_error(request: Request, error: Exception) -> Response:
+    status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), None)
+    return problem(status or HTTPStatus.INTERNAL_SERVER_ERROR, str(error), error=type(error).__name__)
+
+
+async def _invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = [{"where": ".".join(map(str, one["loc"])), "reason": one["msg"]} for one in error.errors()]
+    detail = "; ".join(f"{one['where']}: {one['reason']}" for one in found)
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=found)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(HTTPStatus(error.status_code), error.detail)

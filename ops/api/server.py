@@ -1,0 +1,57 @@
+"""The HTTP server: uvicorn on a socket that was bound before anything else was started."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+
+from ..nats_server import PortInUse
+from ..node import Node
+from .app import create_app
+
+CLOSE_SECONDS_MAX = 5
+START_POLL_SECONDS = 0.005
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The socket that the API will listen on. Raises `PortInUse`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(port, "--port") from None
+        raise
+    return listener
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield  # the node decides what a signal means
+
+
+@asynccontextmanager
+async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve `node` on `listener`; on the way out, let requests under way finish within a bound."""
+    config = uvicorn.Config(
+        create_app(node), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=CLOSE_SECONDS_MAX
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    while not server.started and not task.done():
+        await asyncio.sleep(START_POLL_SECONDS)  # uvicorn has no event to wait for
+    try:
+        yield
+    finally:
+        node.end_following()
+        server.should_exit = True
+        await task

@@ -1,0 +1,33 @@
+"""Starting: how long `rookery up` takes to be ready, and what an idle node holds in memory."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+
+from .figures import Figure
+from .node_process import node_process
+
+IDLE_SECONDS = 3.0
+RUNS = 3
+
+
+def startup() -> list[Figure]:
+    """Seconds from the command to ready, and mebibytes of the idle node with its nats-server: medians of a few runs."""
+    measured = sorted(_once() for _ in range(RUNS))
+    middle_seconds, middle_mebibytes = measured[RUNS // 2]
+    return [
+        Figure.of("startup.ready", middle_seconds, "s"),
+        Figure.of("startup.idle_memory", middle_mebibytes, "MiB"),
+    ]
+
+
+def _once() -> tuple[float, float]:
+    with TemporaryDirectory(prefix="rookery-bench-") as folder, node_process(Path(folder)) as running:
+        time.sleep(IDLE_SECONDS)
+        node = psutil.Process(running.process.pid)
+        family = [node, *node.children(recursive=True)]
+        return running.ready_seconds, sum(one.memory_info().rss for one in family) / 2**20

@@ -1,0 +1,7 @@
+"""`python -m rookery.ops.cli`: the command line, without its entry point."""
+
+import sys
+
+from .main import main
+
+sys.exit(main())

@@ -1,0 +1,118 @@
+"""The client of a running node's HTTP API that the command line uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import httpx
+import msgspec
+
+from ..schemas import InvalidInput, RookeryError
+
+
+class NodeUnreachable(RookeryError):
+    """No node answers at the URL."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        super().__init__(f"no node answers at {url} ({reason}); start one with `rookery up`, or name one with --url")
+
+
+class RequestFailed(RookeryError):
+    """The node answered with a problem. `problem` is its details object."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        self.status = status
+        self.problem = problem
+        super().__init__(str(problem.get("detail") or f"the node answered {status}"))
+
+
+class RequestRefused(RequestFailed, InvalidInput):
+    """The node says that the request itself is at fault."""
+
+
+class Client:
+    """A node's HTTP API, one method for each way to ask. Raises `NodeUnreachable` and `RequestFailed`."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        # A TLS context takes longer to make than most answers: only where there is TLS.
+        tls = self.url.startswith("https:")
+        self._http = httpx.Client(base_url=self.url, timeout=timeout_seconds, trust_env=False, verify=tls)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The JSON at `path`."""
+        return self._request("GET", path, params=_given(parameters))
+
+    def post(self, path: str, content: bytes, *, content_type: str = "application/json", **parameters: Any) -> Any:
+        """What the node answers to `content`."""
+        return self._request(
+            "POST",
+            path,
+            content=content,
+            headers={"content-type": content_type},
+            params=_given(parameters),
+            timeout=None,
+        )
+
+    def publish(self, payloads: list[bytes], *, wait: str = "visible") -> dict[str, Any]:
+        """Publish events; the answer counts new ones and duplicates, and lists refusals."""
+        body = b"\n".join(payloads)
+        try:
+            answer = self.post("/events", body, content_type="application/x-ndjson", wait=wait)
+        except RequestRefused as refused:
+            if "refusals" not in refused.problem:
+                raise
+            answer = refused.problem
+        assert isinstance(answer, dict)
+        return answer
+
+    def lines(self, path: str, **parameters: Any) -> Iterator[bytes]:
+        """The NDJSON lines at `path`, as they come."""
+        try:
+            with self._http.stream(
+                "GET", path, params=_given(parameters), timeout=httpx.Timeout(60.0, read=None)
+            ) as response:
+                if response.is_error:
+                    response.read()
+                    self._raise(response)
+                pending = b""
+                for chunk in response.iter_raw():
+                    *whole, pending = (pending + chunk).split(b"\n")
+                    yield from whole
+        except httpx.TransportError as error:
+            raise NodeUnreachable(self.url, _reason(error)) from None
+
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise NodeUnreachable(self.url, _reason(error)) from None
+        if response.is_error:
+            self._raise(response)
+        return msgspec.json.decode(response.content)
+
+    def _raise(self, response: httpx.Response) -> None:
+        try:
+            problem = msgspec.json.decode(response.content, type=dict[str, Any])
+        except msgspec.MsgspecError:
+            raise NodeUnreachable(self.url, f"status {response.status_code}, and not from Rookery") from None
+        raise (RequestRefused if response.is_client_error else RequestFailed)(response.status_code, problem)
+
+
+def _given(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value not in (None, (), [])}
+
+
+def _reason(error: httpx.TransportError) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,114 @@
+"""The data folder: one node at a time owns it, and leaves word there of who it is."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from ..schemas import RookeryError
+
+LOCK_FILE = "node.lock"
+NODE_FILE = "node.json"
+
+
+class DataFolderInUse(RookeryError):
+    """Another node owns the data folder."""
+
+    def __init__(self, folder: Path, pid: int | None) -> None:
+        self.folder = folder
+        self.pid = pid
+        owner = f"the node with pid {pid}" if pid else "another node"
+        super().__init__(
+            f"{folder} is in use by {owner}; stop it with `rookery down`, or choose another folder with --data"
+        )
+
+
+class DataFolderUnusable(RookeryError):
+    """The data folder can't be made or written to."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        self.folder = folder
+        self.reason = reason
+        super().__init__(f"can't use the data folder {folder}: {reason}; choose another with --data")
+
+
+class RunningNode(msgspec.Struct, frozen=True):
+    """Who owns a data folder, and where it answers."""
+
+    pid: int
+    url: str
+    nats_url: str
+    started_at: datetime
+
+
+class DataFolder:
+    """A data folder, owned from `__enter__` to `__exit__` through a lock that the kernel drops if the process dies."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    @property
+    def log(self) -> Path:
+        """Where the event log lies."""
+        return self.path / "log"
+
+    @property
+    def database(self) -> Path:
+        """The DuckDB file of the read models."""
+        return self.path / "projections.duckdb"
+
+    def __enter__(self) -> DataFolder:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise DataFolderUnusable(self.path, error.strerror or str(error)) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            owner = self._announced()
+            raise DataFolderInUse(self.path, owner.pid if owner else None) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        (self.path / NODE_FILE).unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def announce(self, node: RunningNode) -> None:
+        """Leave word of the node that owns the folder, for `running` to find."""
+        beside = self.path / f"{NODE_FILE}.new"
+        beside.write_bytes(msgspec.json.encode(node))
+        beside.replace(self.path / NODE_FILE)
+
+    def is_owned(self) -> bool:
+        """Whether a living process owns the folder."""
+        try:
+            lock = os.open(self.path / LOCK_FILE, os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        else:
+            return False
+        finally:
+            os.close(lock)
+
+    def running(self) -> RunningNode | None:
+        """The node that owns the folder and has announced itself."""
+        return self._announced() if self.is_owned() else None
+
+    def _announced(self) -> RunningNode | None:
+        try:
+            return msgspec.json.decode((self.path / NODE_FILE).read_bytes(), type=RunningNode)
+        except (OSError, msgspec.MsgspecError):
+            return None

@@ -1,0 +1,68 @@
+"""The intake: events that come in by HTTP are checked, looked up, published and, if asked, waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from ..bus import Bus, EventTooLarge, Receipt
+from ..eventstore import Log
+from ..schemas import Event, InvalidEvent, check
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why the event at `index` (from 0) of a request was not taken."""
+
+    index: int
+    reason: str
+    field: str = ""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What became of a request's events. `sequence` is the bus sequence that holds them all."""
+
+    new: int
+    duplicates: int
+    refusals: list[Refusal]
+    sequence: int
+
+
+class Intake:
+    """Takes payloads as they were sent: the same bytes go on the bus, and so into the log.
+
+    An id that is known already is a duplicate, whatever the rest of the event says: the first one counts.
+    """
+
+    def __init__(self, bus: Bus, log: Log) -> None:
+        self._bus = bus
+        self._log = log
+
+    async def take(self, payloads: Sequence[bytes]) -> Taken:
+        """Publish what is valid and not in the log yet. Returns when all of it is durable."""
+        refusals: list[Refusal] = []
+        events: list[tuple[int, Event, bytes]] = []
+        for index, payload in enumerate(payloads):
+            try:
+                events.append((index, check(payload)[0], payload))
+            except InvalidEvent as error:
+                refusals.append(Refusal(index, error.reason, error.field))
+        known = await asyncio.to_thread(self._log.find, [event.id for _, event, _ in events])
+        fresh = [found for found in events if found[1].id not in known]
+        outcomes = await asyncio.gather(*(self._publish(*found) for found in fresh))
+        receipts = [outcome for outcome in outcomes if not isinstance(outcome, Refusal)]
+        refusals += [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
+        new = sum(not receipt.duplicate for receipt in receipts)
+        return Taken(
+            new=new,
+            duplicates=len(payloads) - len(refusals) - new,
+            refusals=sorted(refusals, key=lambda refusal: refusal.index),
+            sequence=max((receipt.sequence for receipt in receipts), default=0),
+        )
+
+    async def _publish(self, index: int, event: Event, payload: bytes) -> Receipt | Refusal:
+        try:
+            return await self._bus.publish(event, payload)
+        except EventTooLarge as error:
+            return Refusal(index, str(error))

@@ -1,0 +1,184 @@
+"""The node: the one place where bus, log, read models and their workers are put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from .. import __version__
+from ..bus import Bus, BusError, NatsBus
+from ..eventstore import Ingest, Log
+from ..projections import Projections, RebuildReport
+from ..schemas import Event, EventData, NodeStarted, NodeStopped
+from .data_folder import DataFolder
+from .health import Health, State
+from .intake import Intake, Taken
+from .nats_server import NatsServer, NatsServerError
+from .projector import Projector
+from .settings import Settings
+
+WATCH_SECONDS = 0.5
+SETTLE_POLL_SECONDS = 0.01
+FAREWELL_SECONDS_MAX = 5.0
+RESTART_SECONDS_MIN = 0.1
+RESTART_SECONDS_MAX = 10.0
+
+Wait = Literal["durable", "logged", "visible"]
+
+INGEST_STATES: dict[str, State] = {
+    "starting": "starting",
+    "running": "ready",
+    "failing": "degraded",
+    "failed": "failed",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class Node:
+    """A running node: what the HTTP API talks to. Made by `running_node`."""
+
+    def __init__(
+        self, settings: Settings, health: Health, *, bus: Bus, nats_url: str, log: Log, projections: Projections
+    ) -> None:
+        self.settings = settings
+        self.health = health
+        self.bus = bus
+        self.nats_url = nats_url
+        self.log = log
+        self.projections = projections
+        self.started_at = datetime.now(UTC)
+        self.projector = Projector(projections, health)
+        self.ingest = Ingest(bus, log, settings.origin, on_append=self._log_grew)
+        self.intake = Intake(bus, log)
+        self.growth = asyncio.Event()
+        self.is_closing = False
+
+    async def take(self, payloads: Sequence[bytes], wait: Wait = "visible") -> Taken:
+        """Publish events; return when they are durable on the bus, in the log, or visible to queries."""
+        taken = await self.intake.take(payloads)
+        if wait != "durable":
+            await self.ingest.wait_for(taken.sequence)
+        if wait == "visible":
+            await self.projector.wait_for(self.log.vector())
+        return taken
+
+    def look(self) -> Health:
+        """Note what bus and ingest say of themselves right now; the other parts note it themselves."""
+        connected = self.bus.connected
+        self.health.set(
+            "bus", "ready" if connected else "failed", "" if connected else f"no answer from {self.nats_url}"
+        )
+        ingest = self.ingest.status
+        self.health.set("ingest", INGEST_STATES[ingest.state], ingest.reason)
+        return self.health
+
+    def end_following(self) -> None:
+        """Let those who follow the log go: the node closes."""
+        self.is_closing = True
+        self.growth.set()
+
+    async def rebuild(self) -> RebuildReport:
+        """Build all read models anew, beside the old ones, which answer queries meanwhile."""
+        return await asyncio.to_thread(self.projections.rebuild)
+
+    async def announce(self, fact: EventData) -> None:
+        """Publish a fact about this node itself."""
+        event = Event.of(fact, subject=self.settings.origin, source=f"/nodes/{self.settings.origin}")
+        await self.bus.publish(event)
+
+    def _log_grew(self) -> None:
+        """Wake the projector and all who took `growth` before they last looked at the log."""
+        self.projector.wake()
+        grown, self.growth = self.growth, asyncio.Event()
+        grown.set()
+
+
+@asynccontextmanager
+async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[Node]:
+    """Start everything that a node needs, on a data folder that the caller owns, and stop all of it in the end."""
+    health = Health()
+    async with AsyncExitStack() as stack:
+        nats_url = settings.nats_url or await _embedded_server(stack, folder.path, settings, health)
+        bus = await NatsBus.connect(nats_url)
+        stack.push_async_callback(bus.close)
+        log = await asyncio.to_thread(Log.open, folder.log, segment_events_max=settings.segment_events_max)
+        stack.callback(log.close)
+        projections = await asyncio.to_thread(Projections.open, folder.database, log)
+        stack.callback(projections.close)
+        node = Node(settings, health, bus=bus, nats_url=nats_url, log=log, projections=projections)
+        stack.callback(node.projector.close)
+        health.set("projector", "starting")
+        for work in (node.ingest.run(), node.projector.run(), _watch(node)):
+            await stack.enter_async_context(_running(work))
+        await node.announce(NodeStarted(version=__version__, host=platform.node() or None))
+        stack.push_async_callback(_farewell, node)
+        await _settle(node)
+        yield node
+
+
+async def _embedded_server(stack: AsyncExitStack, folder: Path, settings: Settings, health: Health) -> str:
+    server = await NatsServer.start(
+        folder, port=settings.nats_port, binary=settings.nats_server, max_payload_bytes=settings.event_bytes_max
+    )
+    stack.push_async_callback(server.stop)
+    health.set("nats-server", "ready")
+    await stack.enter_async_context(_running(_keep_alive(server, health)))
+    return server.url
+
+
+async def _keep_alive(server: NatsServer, health: Health) -> None:
+    """Start nats-server again whenever it ends by itself, with growing pauses."""
+    pause_seconds = RESTART_SECONDS_MIN
+    while True:
+        code = await server.wait()
+        health.set("nats-server", "failed", f"ended with exit code {code}; it is started again")
+        logger.error("nats-server ended with exit code %s; starting it again", code)
+        await asyncio.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
+        with suppress(NatsServerError):
+            await server.restart()
+            health.set("nats-server", "ready")
+
+
+async def _watch(node: Node) -> None:
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        node.look()
+
+
+async def _settle(node: Node) -> None:
+    """Wait until nothing is starting any more. What has failed by then is served all the same: health tells."""
+    node.look()
+    while any(part.state == "starting" for part in node.health.subsystems.values()):
+        await asyncio.sleep(SETTLE_POLL_SECONDS)
+        node.look()
+
+
+async def _farewell(node: Node) -> None:
+    with suppress(BusError, TimeoutError):
+        async with asyncio.timeout(FAREWELL_SECONDS_MAX):
+            await node.announce(NodeStopped())
+
+
+@asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work` beside the body; cancel it in the end. If it fails, the log and its subsystem's health tell."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_tell_failure)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _tell_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("%s ended: %s", task.get_name(), error)

@@ -1,0 +1,65 @@
+"""The projector: folds what the log gains into the read models, and tells who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from ..projections import Projections
+from ..schemas import RookeryError
+from .health import Health
+
+RETRY_SECONDS_MAX = 30.0
+
+
+class Projector:
+    """One fold at a time, on a thread of its own; `wake` it when the log has grown."""
+
+    def __init__(self, projections: Projections, health: Health) -> None:
+        self._projections = projections
+        self._health = health
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="projector")
+        self._grown = asyncio.Event()
+        self._folded = asyncio.Condition()
+        self._grown.set()
+
+    def wake(self) -> None:
+        """Say that the log has grown. Call it on the event loop."""
+        self._grown.set()
+
+    async def run(self) -> None:
+        """Fold until cancelled. A fold that fails is tried again with growing pauses, and health shows it."""
+        retry_seconds = 0.1
+        while True:
+            await self._grown.wait()
+            self._grown.clear()
+            try:
+                await self._catch_up()
+            except RookeryError as error:
+                self._health.set("projector", "failed", str(error))
+                self._grown.set()
+                await asyncio.sleep(retry_seconds)
+                retry_seconds = min(retry_seconds * 2, RETRY_SECONDS_MAX)
+            else:
+                self._health.set("projector", "ready")
+                retry_seconds = 0.1
+
+    async def wait_for(self, vector: Mapping[str, int]) -> None:
+        """Return when the read models hold everything up to `vector`."""
+        async with self._folded:
+            await self._folded.wait_for(lambda: self.has(vector))
+
+    def has(self, vector: Mapping[str, int]) -> bool:
+        """Whether the read models hold everything up to `vector`."""
+        position = self._projections.vector()
+        return all(position.get(origin, 0) >= n for origin, n in vector.items())
+
+    async def _catch_up(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._projections.catch_up)
+        async with self._folded:
+            self._folded.notify_all()
+
+    def close(self) -> None:
+        """Wait for the fold under way, if there is one."""
+        self._thread.shutdown()

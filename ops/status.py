@@ -1,0 +1,99 @@
+"""The status: what a node holds, and how far each of its parts is behind the one before it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from .. import __version__
+from ..bus import BusError, StreamState
+from .health import Subsystem
+
+if TYPE_CHECKING:
+    from .node import Node
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """The node itself."""
+
+    origin: str
+    version: str
+    state: str
+    started_at: datetime
+
+
+class BusStatus(msgspec.Struct, frozen=True):
+    """The bus. What it holds is unknown (null) while it can't be reached."""
+
+    url: str
+    connected: bool
+    messages: int | None
+    last_sequence: int | None
+    bytes: int | None
+
+
+class OriginStatus(msgspec.Struct, frozen=True):
+    """One origin's log. `lag_events` is how many events its bus holds beyond it."""
+
+    name: str
+    events: int
+    lag_events: int
+    duplicates: int
+
+
+class ModelStatus(msgspec.Struct, frozen=True):
+    """One read model. `lag_events` is how many events the log holds beyond it."""
+
+    name: str
+    version: int
+    lag_events: int
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Everything at a glance. `events` counts those in the log, over all origins."""
+
+    node: NodeStatus
+    bus: BusStatus
+    events: int
+    origins: list[OriginStatus]
+    projections: list[ModelStatus]
+    dead_letters: int
+    subsystems: dict[str, Subsystem]
+
+
+async def status_of(node: Node) -> Status:
+    """The status of `node` right now."""
+    try:
+        held: StreamState | None = await node.bus.state() if node.bus.connected else None
+    except BusError:
+        held = None
+    vector = node.log.vector()
+    behind = sum(max(n - node.projections.vector().get(origin, 0), 0) for origin, n in vector.items())
+    return Status(
+        node=NodeStatus(
+            node.settings.origin, __version__, "ready" if node.look().is_ready else "not ready", node.started_at
+        ),
+        bus=BusStatus(
+            node.nats_url,
+            node.bus.connected,
+            held.messages if held else None,
+            held.last_sequence if held else None,
+            held.bytes if held else None,
+        ),
+        events=sum(vector.values()),
+        origins=[_origin(node, name, n, held) for name, n in vector.items()],
+        projections=[ModelStatus(model.name, model.version, behind) for model in node.projections.models()],
+        dead_letters=await asyncio.to_thread(lambda: sum(1 for _ in node.log.dead_letters())),
+        subsystems=node.health.subsystems,
+    )
+
+
+def _origin(node: Node, name: str, events: int, held: StreamState | None) -> OriginStatus:
+    if name != node.settings.origin:
+        return OriginStatus(name, events, 0, 0)
+    ingest = node.ingest.status
+    lag = max(held.last_sequence - ingest.position, 0) if held else 0
+    return OriginStatus(name, events, lag, ingest.duplicates)
