@@ -26,6 +26,8 @@ EVENTS_THROUGH_PYTHON_MAX = 16_384
 # Opening a segment costs as much as sending this many of its events through Python.
 EVENTS_WORTH_A_SEGMENT = 4_096
 
+# Of digits beyond the microsecond, Python rounds and DuckDB cuts off.
+_TIME_CHARS_MAX = len("2026-11-20T13:53:04.530453Z")
 _ENVELOPE = {
     "n": "UBIGINT",
     "recordedtime": "TIMESTAMP",
@@ -33,7 +35,7 @@ _ENVELOPE = {
     "source": "VARCHAR",
     "type": "VARCHAR",
     "subject": "VARCHAR",
-    "time": "TIMESTAMP",
+    "time": "VARCHAR",
     "correlationid": "VARCHAR",
 }
 
@@ -152,11 +154,11 @@ def _canonical(records: Iterable[Record]) -> Iterator[bytes]:
 
 def _create_batch(con: duckdb.DuckDBPyConnection, paths: Sequence[Path], origin: str, first: int, last: int) -> int:
     """Make the table `batch` of what these files hold in the range; returns its number of rows."""
-    envelope = ", ".join(map(quoted, _ENVELOPE))
+    envelope = ", ".join(map(quoted, _ENVELOPE)).replace('"time"', '"time"::timestamp as "time"')
     data = ", ".join(f"data.{quoted(name)} as {quoted(name)}" for name in data_columns())
     con.execute(
         f"create or replace temp table batch as select {literal(origin)} as origin, {envelope}, {data} "  # noqa: S608
-        f"from {_lines(paths)} where n between {first} and {last}"
+        f"from {_lines(paths)} where n between {first} and {last} and length(time) <= {_TIME_CHARS_MAX}"
     )
     ((rows,),) = con.execute("select count(*) from batch").fetchall()
     return int(rows)

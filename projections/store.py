@@ -76,7 +76,7 @@ class Projections:
         self._resources = resources
         self._scratch = path.with_name(path.name + ".scratch")
         self._rebuilt = path.with_name(path.name + ".rebuilt")
-        self._folding = threading.RLock()
+        self._folding = threading.Lock()
         self._rebuilding = threading.Lock()
         self._engines: set[Engine] = set()
         self._suspicion: BaseException | None = None
@@ -119,7 +119,7 @@ class Projections:
                     raise self._suspicion
                 events = self._engine.catch_up(progress=progress)
             except (ProjectionError, duckdb.Error) as error:
-                if not is_damage(error):
+                if not is_damage(error, self.path):
                     raise
                 self._readers.exchange(partial(self._made_anew, error))
                 events = self._engine.catch_up(progress=progress)
@@ -163,7 +163,8 @@ class Projections:
             try:
                 return ask(cursor, self._log, text, parameters, limit=limit, timeout_seconds=timeout_seconds)
             except QueryFailed as error:
-                if is_damage(error):
+                # Some queries make DuckDB stumble over itself; that alone says nothing of the file.
+                if is_damage(error, self.path) and not isinstance(error.__cause__, duckdb.InternalException):
                     self._suspicion = error  # the next `catch_up` makes the database anew
                 raise
 
@@ -189,10 +190,14 @@ class Projections:
                 remove(self._rebuilt)
         return report
 
-    def close(self) -> None:
-        """Stop folding after the present batch, let queries end, and close the file."""
+    def stop(self) -> None:
+        """Let whatever is folding end after its present batch, for good; a rebuild is abandoned."""
         for engine in list(self._engines):
             engine.stop()
+
+    def close(self) -> None:
+        """Stop folding, let queries end, and close the file."""
+        self.stop()
         with self._rebuilding, self._folding:
             self._readers.close()
             self._database.close()
@@ -275,7 +280,7 @@ class Projections:
             logger.info("%s was made by other projections or event schemas; making it anew", self.path)
             remove(self.path)
         except (DamagedDatabase, duckdb.Error) as error:
-            if not is_damage(error):
+            if not is_damage(error, self.path):
                 raise
             self._put_aside(error)
         return self._connect(self.path, self._resources)

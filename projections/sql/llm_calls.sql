@@ -40,10 +40,11 @@ select
     cache_read_input_tokens as cache_read_tokens,
     cache_creation_input_tokens as cache_write_tokens,
     reasoning_output_tokens as reasoning_tokens,
-    greatest(
+    case when input_tokens is not null then greatest(
         input_tokens::hugeint - coalesce(cache_read_input_tokens, 0) - coalesce(cache_creation_input_tokens, 0), 0
-    )::bigint as uncached_input_tokens,
-    greatest(output_tokens - coalesce(reasoning_output_tokens, 0), 0) as answer_tokens
+    )::bigint end as uncached_input_tokens,
+    case when output_tokens is not null then greatest(output_tokens - coalesce(reasoning_output_tokens, 0), 0) end
+        as answer_tokens
 from call;
 
 -- fold: llm_call

@@ -66,10 +66,12 @@ with outcome as (
     union all
     select agent_id, skill, time, duration_seconds, 1, 0 from assignment_timed_out
     union all
-    select agent_id, skill, time, duration_seconds, 1, coalesce(success::int, greatest(least(reward, 1), 0))
+    select
+        agent_id, skill, time, duration_seconds, 1,
+        case when success is not null then success::int when reward is not null then greatest(least(reward, 1), 0) end
     from run_completed
     union all
-    select agent_id, skill, time, duration_seconds, 1, coalesce(greatest(least(reward, 1), 0), 0) from run_failed
+    select agent_id, skill, time, duration_seconds, 1, greatest(least(coalesce(reward, 0), 1), 0) from run_failed
     union all
     select agent_id, skill, time, null, 0, score from feedback_given
 )
