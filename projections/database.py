@@ -76,13 +76,12 @@ class Database:
 
 def is_damage(error: BaseException | None, path: Path) -> bool:
     """Whether an error of DuckDB's, or its cause, means that the file at `path` can't be trusted."""
+    signs = (*_DAMAGE, f'could not read enough bytes from file "{path}'.lower())
     while error is not None:
         if isinstance(error, duckdb.FatalException | duckdb.InternalException | DamagedDatabase):
             return True
         if isinstance(error, duckdb.IOException | duckdb.SerializationException):
-            return any(
-                sign in str(error).lower() for sign in (*_DAMAGE, f'could not read enough bytes from file "{path}')
-            )
+            return any(sign in str(error).lower() for sign in signs)
         error = error.__cause__
     return False
 

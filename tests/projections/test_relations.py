@@ -26,7 +26,7 @@ def test_a_column_has_the_type_that_its_annotation_says() -> None:
         flag: bool
         share: float
         duration_seconds: Seconds | None = None
-        words: list[str] = []
+        words: list[str] = []  # noqa: RUF012
         count: int = 3
         mood: str = "it's fine"
 
