@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from ..bus import Delivery
 from .ids import event_key, is_event, letter_key
 from .judging import Verdict, judge
-from .line import Letter, Record, event_line, letter_line
+from .line import Letter, Record, event_line, letter_line, parse
 
 Holder = Callable[[int, Callable[[Record], bool]], Record | None]
 
@@ -16,7 +17,9 @@ Holder = Callable[[int, Callable[[Record], bool]], Record | None]
 class Admitted(NamedTuple):
     """A line that is about to be written, with the key by which it is found again."""
 
-    record: Record
+    n: int
+    sequence: int
+    line: bytes
     key: int
     verdict: Verdict
 
@@ -31,7 +34,7 @@ class Admission:
         self._origin = origin
         self._last = last
         self._holder_in_log = holder
-        self._new: dict[int, Record] = {}
+        self._new: dict[int, Admitted] = {}
 
     def take(self, deliveries: Iterable[Delivery]) -> None:
         """Take the deliveries that are beyond the bus sequence that the log holds."""
@@ -46,7 +49,7 @@ class Admission:
             return self._take_letter(delivery, Letter(delivery.payload, delivery.subject), verdict)
         event_id = verdict.event.id
         key = event_key(event_id)
-        held = self._holder(key, lambda record: is_event(record, event_id))
+        held = self._holder(key, partial(is_event, id=event_id))
         if held is None:
             line = event_line(self._last + 1, delivery.sequence, delivery.stored_at, delivery.payload)
             return self._admit(delivery, line, key, verdict)
@@ -58,7 +61,7 @@ class Admission:
 
     def _take_letter(self, delivery: Delivery, letter: Letter, verdict: Verdict) -> None:
         key = letter_key(letter)
-        if self._holder(key, lambda record: _is_letter(record, letter)) is not None:
+        if self._holder(key, partial(_is_letter, letter=letter)) is not None:
             self.duplicates += 1
             return
         line = letter_line(self._last + 1, delivery.sequence, delivery.stored_at, letter)
@@ -66,13 +69,15 @@ class Admission:
 
     def _admit(self, delivery: Delivery, line: bytes, key: int, verdict: Verdict) -> None:
         self._last += 1
-        record = Record(self._origin, self._last, delivery.sequence, delivery.stored_at, line)
-        self._new[key] = record
-        self.admitted.append(Admitted(record, key, verdict))
+        admitted = Admitted(self._last, delivery.sequence, line, key, verdict)
+        self._new[key] = admitted
+        self.admitted.append(admitted)
 
     def _holder(self, key: int, is_it: Callable[[Record], bool]) -> Record | None:
         new = self._new.get(key)
-        return new if new is not None and is_it(new) else self._holder_in_log(key, is_it)
+        if new is not None and is_it(record := parse(self._origin, new.line)):
+            return record
+        return self._holder_in_log(key, is_it)
 
 
 def _is_letter(record: Record, letter: Letter) -> bool:

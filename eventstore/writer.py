@@ -121,7 +121,7 @@ class OriginWriter(OriginLog):
 
     def _commit(self, part: PlainPart, admitted: Sequence[Admitted]) -> None:
         """One write, one fsync, and only then anybody sees it."""
-        lines = [entry.record.line for entry in admitted]
+        lines = [entry.line for entry in admitted]
         summary = self._summary_of_plain(part)
         with _failing_as_log_write(part.path):
             self._ids.reserve(len(lines))
@@ -137,11 +137,11 @@ class OriginWriter(OriginLog):
                     self._cut_torn(part, descriptor)
                 raise
         part.extend(lines)
-        for record, key, verdict in admitted:
-            self._ids.add(key, record.n)
-            summary.add(record.n, verdict)
+        for entry in admitted:
+            self._ids.add(entry.key, entry.n)
+            summary.add(entry.n, entry.verdict)
         self._last = part.last
-        self._sequence = admitted[-1].record.sequence
+        self._sequence = admitted[-1].sequence
         with suppress(OSError):  # it only makes other processes read a little less, until the next append
             self._publish_position()
 
@@ -152,7 +152,7 @@ class OriginWriter(OriginLog):
             room, size_bytes = self._limits.segment_events_max - (part.last - part.first + 1), part.size_bytes
             count = 0
             while count < min(room, len(admitted)) and size_bytes < self._limits.segment_size_bytes_max:
-                size_bytes += len(admitted[count].record.line) + 1
+                size_bytes += len(admitted[count].line) + 1
                 count += 1
             yield part, admitted[:count]
             admitted = admitted[count:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from rookery.bus import BusUnavailable, Delivery, MemoryBus, StreamState
-from rookery.eventstore import BusRegressed, Ingest, Log
+from rookery.eventstore import BusRegressed, Disk, Ingest, Log
 from rookery.schemas import encode
 from rookery.tests.eventstore.deliveries import event
 from rookery.tests.eventstore.faults import FullDisk
@@ -28,6 +29,11 @@ async def running(ingest: Ingest) -> AsyncIterator[Ingest]:
         work.cancel()
         with suppress(asyncio.CancelledError, BusRegressed):
             await work
+
+
+async def run_for_a_while(ingest: Ingest) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await ingest.run()
 
 
 async def publish(bus: MemoryBus, first: int, last: int) -> None:
@@ -111,7 +117,7 @@ async def test_a_bus_that_was_made_anew_stops_ingest_and_says_what_to_do(log: Lo
     await publish(anew, 11, 14)
     ingest = Ingest(anew, log, "here")
     with pytest.raises(BusRegressed, match="the bus ends at 4") as raised:
-        await ingest.run()
+        await run_for_a_while(ingest)
     assert (raised.value.origin, raised.value.position) == ("here", 10)
     assert "Restore the bus" in ingest.status.reason
     assert ingest.status.state == "failed"
@@ -125,7 +131,7 @@ async def test_a_bus_that_was_made_anew_and_has_grown_since_is_recognised(log: L
     anew = MemoryBus()
     await publish(anew, 101, 130)
     with pytest.raises(BusRegressed, match="another event at 10"):
-        await Ingest(anew, log, "here").run()
+        await run_for_a_while(Ingest(anew, log, "here"))
     assert logged(log) == published(1, 10)
 
 
@@ -169,7 +175,7 @@ async def test_a_stream_that_is_made_anew_under_ingest_is_noticed(log: Log) -> N
     bus = ExchangedBus()
     await publish(bus, 1, 5)
     ingest = Ingest(bus, log, "here", check_seconds=0.01)
-    work = asyncio.create_task(ingest.run())
+    work = asyncio.create_task(run_for_a_while(ingest))
     await ingest.wait_for(5)
     bus.make_anew()
     with pytest.raises(BusRegressed, match="made anew"):
@@ -208,15 +214,55 @@ async def test_an_unreachable_bus_is_waited_for(log: Log) -> None:
         assert ingest.status.state == "running"
 
 
-async def test_a_cancelled_ingest_leaves_no_append_behind(log: Log) -> None:
-    bus = MemoryBus()
-    await publish(bus, 1, 200)
-    for _ in range(20):
-        async with running(Ingest(bus, log, "here")):
+class HeldDisk(Disk):
+    """A disk whose fsync, once `hold` is called, takes until it is let go."""
+
+    def __init__(self) -> None:
+        self.reached, self._free = threading.Event(), threading.Event()
+        self._free.set()
+
+    def hold(self) -> None:
+        self._free.clear()
+
+    def let_go(self) -> None:
+        self._free.set()
+
+    def fsync(self, descriptor: int) -> None:
+        if not self._free.is_set():
+            self.reached.set()
+            assert self._free.wait(PATIENCE_SECONDS)
+        super().fsync(descriptor)
+
+
+async def test_a_cancelled_ingest_waits_for_its_append(tmp_path: Path) -> None:
+    disk, bus = HeldDisk(), MemoryBus()
+    with Log.open(tmp_path, disk=disk) as log:
+        log.append("here", [])
+        await publish(bus, 1, 5)
+        disk.hold()
+        work = asyncio.create_task(Ingest(bus, log, "here").run())
+        assert await asyncio.to_thread(disk.reached.wait, PATIENCE_SECONDS)
+        work.cancel()
+        for _ in range(100):
             await asyncio.sleep(0)
-        held = log.bus_sequence("here")
-        await asyncio.sleep(0)
-        assert log.bus_sequence("here") == held
-    async with running(Ingest(bus, log, "here")) as ingest:
-        await ingest.wait_for(200)
-    assert logged(log) == published(1, 200)
+        assert not work.done()
+        assert logged(log) == []
+        disk.let_go()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        assert logged(log) == published(1, 5)
+
+
+async def test_what_arrives_during_an_fsync_shares_the_next_one(tmp_path: Path) -> None:
+    disk, bus, groups = HeldDisk(), MemoryBus(), asyncio.Queue[int]()
+    with Log.open(tmp_path, disk=disk) as log:
+        log.append("here", [])
+        ingest = Ingest(bus, log, "here", on_append=lambda: groups.put_nowait(ingest.position))
+        async with running(ingest):
+            disk.hold()
+            await publish(bus, 1, 1)
+            assert await asyncio.to_thread(disk.reached.wait, PATIENCE_SECONDS)
+            await publish(bus, 2, 10)
+            disk.let_go()
+            await ingest.wait_for(10)
+        assert 1 < groups.qsize() < 10

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.bus import Delivery
-from rookery.eventstore import Appended, InvalidOrigin, Log, LogClosed, LogLocked, LogReadOnly
+from rookery.eventstore import Appended, Disk, InvalidOrigin, Log, LogClosed, LogLocked, LogReadOnly
 from rookery.schemas import EventData, decode, encode, subject_of
 from rookery.schemas import registry as schemas_registry
 from rookery.schemas.registry import event_type
@@ -105,6 +105,7 @@ def test_reading_the_bus_again_from_its_start_adds_nothing(log):
         (unknown(1), "unknown event type 'gizmo.turned'", "type", "gizmo.turned"),
         (raw(1, (UNKNOWN % 1).replace(b"{", b'{"n":5,', 1), "evt.gizmo.g.turned.coder-7"), "the log's own", "n", None),
         (raw(1, (UNKNOWN % 1).replace(b",", b",\n"), "evt.gizmo.g.turned.coder-7"), "one line", "", None),
+        (raw(1, (UNKNOWN % 1).replace(b":7}", b':"\xff"}'), "evt.gizmo.g.turned.coder-7"), "utf-8", "", None),
         (
             deliver(1, event("r"), subject="evt.run.r.completed.mallory"),
             "published by 'mallory', but its source is '/agents/coder-7'",
@@ -222,6 +223,7 @@ def test_a_search_gives_what_fits_all_that_is_asked(log):
     assert searched(log, source="/agents/other") == [("there", 1)]
     assert searched(log, types=["gizmo.turned"]) == [("here", 13)]
     assert searched(log, since=moment(4), until=moment(6)) == [("here", 4), ("here", 5)]
+    assert searched(log, since=moment(8), until=moment(9)) == [("here", 8)]
     assert searched(log, after={"here": 9}, types=["run.started", "run.completed"]) == [("here", 10), ("there", 1)]
     assert searched(log, since=moment(500)) == []
 
@@ -353,6 +355,25 @@ def test_a_reader_beside_the_writer_sees_what_is_durable(log, tmp_path):
     with pytest.raises(LogReadOnly):
         reader.append("here", many(21))
     reader.close()
+
+
+class MeanwhileDisk(Disk):
+    """A disk on which something happens just before a folder is listed."""
+
+    def __init__(self, meanwhile):
+        self.meanwhile = meanwhile
+
+    def names(self, folder):
+        if folder.name == "here":
+            self.meanwhile()
+        return super().names(folder)
+
+
+def test_a_reader_that_looks_while_a_segment_is_sealed_looks_again(log, tmp_path):
+    log.append("here", many(20))
+    with Log.open(tmp_path / "log", writable=False, disk=MeanwhileDisk(log.seal_full_segments)) as reader:
+        assert payloads(reader) == payloads(log)
+        assert [part.last for part in reader.segments("here")] == [8, 16]
 
 
 def test_a_reader_does_not_see_what_the_writer_has_not_made_durable(log, tmp_path):

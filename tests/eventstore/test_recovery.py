@@ -57,11 +57,13 @@ def test_a_torn_manifest_line_is_written_again(folder: Path) -> None:
         log.append("here", many(24))
     manifest = folder / "here" / "manifest.ndjson"
     with manifest.open("ab") as file:
-        file.write(b'{"segment":"00000000000000000017.ndjson.zst","first":17,"la')
+        file.write(b'{"segment":"00000000000000000017.ndjson.zst","first":17,' + b" " * 1_000)
     with opened(folder) as log:
         assert [part.last for part in log.segments("here")] == [8, 16]
         assert log.seal_full_segments() == 1
         assert [part.last for part in log.segments("here")] == [8, 16, 24]
+        assert manifest.read_bytes().count(b"\n") == 3
+        assert manifest.read_bytes().endswith(b"}\n")
     with opened(folder) as log:
         assert [part.last for part in log.segments("here")] == [8, 16, 24]
 
