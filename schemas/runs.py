@@ -14,6 +14,12 @@ MessageRole = Annotated[
 ]
 
 
+Clock = Annotated[
+    Literal["wall", "none"],
+    Meta(description="`none`: the run's times only put its events in order, as in records that kept no times."),
+]
+
+
 @event_type("run.started")
 class RunStarted(EventData, frozen=True, kw_only=True):
     """Work on a task began."""
@@ -24,6 +30,7 @@ class RunStarted(EventData, frozen=True, kw_only=True):
     skill: Skill | None = None
     parent_run_id: RunId | None = None
     assignment_id: AssignmentId | None = None
+    clock: Clock = "wall"
     metadata: Labels | None = None
 
 

@@ -1,17 +1,18 @@
 """What keeps an import from beginning.
 
 RookeryError
-└── ImportFailed    the source, its options or its paths can't be used (path, where, reason, advice)
+└── InvalidInput
+    └── ImportFailed    the source, its options or its paths can't be used (path, where, reason, advice)
 
 What is wrong inside a file doesn't end an import: it is `Rejected`, with its place, and shown in the summary.
 """
 
 from __future__ import annotations
 
-from ...schemas import RookeryError
+from ...schemas import InvalidInput
 
 
-class ImportFailed(RookeryError):
+class ImportFailed(InvalidInput):
     """An import can't begin: `reason` says what is wrong, `advice` what to do about it.
 
     `path` is the file concerned, and `where` the place in it or the option; either may be empty.

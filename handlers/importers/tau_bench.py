@@ -97,6 +97,7 @@ def _events(trajectory: Trajectory, agent: str, skill: str, run: ClocklessRun) -
     info, reward = trajectory.info, trajectory.reward
     yield run.tell(
         RunStarted(
+            clock="none",
             agent_id=agent,
             task_id=str(trajectory.task_id),
             task=info.task.instruction if info.task else None,

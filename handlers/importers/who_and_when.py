@@ -87,6 +87,7 @@ def _run_id(recorded: FailedRun) -> str:
 def _events(recorded: FailedRun, run: ClocklessRun) -> Iterator[Finding]:
     yield run.tell(
         RunStarted(
+            clock="none",
             task_id=recorded.question_id,
             task=recorded.question,
             metadata={"level": recorded.level, "ground_truth": recorded.ground_truth},

@@ -37,6 +37,7 @@ def _ours(folder: Path) -> float:
     log = Log.open(folder / "log", segment_events_max=SEGMENT_EVENTS)
     for batch in _batches(workload.deliveries(EVENTS)):
         log.append("local", batch)
+    log.seal_full_segments()
     projections = Projections.open(folder / "projections.duckdb", log)
     report = projections.rebuild()
     projections.close()

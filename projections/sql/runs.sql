@@ -3,7 +3,7 @@
 
 create table run_starts (
     run_id varchar, agent_id varchar, task_id varchar, task varchar, skill varchar, parent_run_id varchar,
-    assignment_id varchar, started_at timestamp, happened struct(time timestamp, origin varchar, n ubigint)
+    assignment_id varchar, clock varchar, started_at timestamp, happened struct(time timestamp, origin varchar, n ubigint)
 );
 create table run_ends (
     run_id varchar, status varchar, agent_id varchar, skill varchar, success boolean, reward decimal(18, 9),
@@ -35,8 +35,8 @@ select
     ended.ended_at,                                          -- When it ended.
     coalesce(
         ended.duration_seconds::double,
-        if(ended_at >= started_at, date_diff('microsecond', started_at, ended_at) / 1e6, null)
-    ) as duration_seconds,                                   -- How long it took: as reported, or from start to end.
+        if(clock = 'wall' and ended_at >= started_at, date_diff('microsecond', started_at, ended_at) / 1e6, null)
+    ) as duration_seconds,                                   -- How long it took: as reported, or by the clock.
     ended.success,                                           -- Whether the result is right, where that is known.
     ended.reward::double as reward,                          -- What the run was worth.
     coalesce(activity.messages, 0) as messages,              -- How many messages were exchanged.
@@ -61,7 +61,8 @@ left join mistake using (run_id);
 -- fold: run_started
 merge into run_starts as known using (
     select distinct on (subject)
-        subject as run_id, agent_id, task_id, task, skill, parent_run_id, assignment_id, time as started_at, happened
+        subject as run_id, agent_id, task_id, task, skill, parent_run_id, assignment_id, clock,
+        time as started_at, happened
     from run_started
     order by happened desc
 ) as new using (run_id)

@@ -205,3 +205,13 @@ def test_a_node_is_started_until_it_stops_in_good_order(colony: Colony) -> None:
         ("b", "stopped", "1"),
         ("c", "stopped", None),
     ]
+
+
+def test_a_run_without_a_clock_has_no_duration_but_a_reported_one(colony: Colony) -> None:
+    colony.given(
+        fact(RunStarted(clock="none"), "ordered", 0),
+        fact(RunCompleted(), "ordered", 1),
+        fact(RunStarted(clock="none"), "reported", 0),
+        fact(RunCompleted(duration_seconds=7), "reported", 1),
+    )
+    assert colony.rows("runs", "run_id", "duration_seconds") == [("ordered", None), ("reported", 7.0)]

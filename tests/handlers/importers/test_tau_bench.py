@@ -57,6 +57,7 @@ def test_a_trajectory_becomes_a_run_with_its_messages_and_tool_calls_in_order() 
                 "task_id": "3",
                 "task": "Fly to Seattle.",
                 "skill": "tau-bench.airline",
+                "clock": "none",
                 "metadata": {"trial": 1},
             },
         ),

@@ -49,7 +49,7 @@ def test_a_file_becomes_a_failed_run_with_its_steps_and_whose_mistake_it_was() -
         (
             "run.started",
             "",
-            {"task_id": "q-7", "task": "How many?", "metadata": {"level": "2", "ground_truth": "8"}},
+            {"task_id": "q-7", "task": "How many?", "clock": "none", "metadata": {"level": "2", "ground_truth": "8"}},
         ),
         (
             "message.recorded",
