@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from .found import Finding, Rejected
 from .sources import Source, source_named
 
@@ -43,7 +45,7 @@ class Published(NamedTuple):
 Publish = Callable[[list[bytes]], Awaitable[Published]]
 
 
-class Rejection(NamedTuple):
+class Rejection(msgspec.Struct, frozen=True):
     """Something that was not imported. `where` is its place in the file; empty is the file as a whole."""
 
     path: str

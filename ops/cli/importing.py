@@ -84,6 +84,8 @@ def _progress() -> Iterator[Callable[[Progress], None] | None]:
 
 def _show(summary: Summary) -> None:
     click.echo(f"{summary.events:,} events: {summary.new:,} new, {summary.duplicates:,} known already")
+    for note in summary.notes:
+        click.echo(note, err=True)
     for rejection in summary.rejections:
         where = ", ".join(part for part in (rejection.path, rejection.where) if part)
         click.echo(f"rejected  {where}: {rejection.reason}", err=True)
