@@ -21,7 +21,7 @@ _DAMAGE = ("corrupt", "checksum", "database has been invalidated", "failed to lo
 
 
 class Resources(NamedTuple):
-    """What DuckDB may use. Folding sorted-out batches needs little; big rebuilds and queries spill to disk."""
+    """What DuckDB may use; what needs more memory spills to disk."""
 
     threads: int = 2
     memory_size_mib_max: int = 1_024
@@ -59,6 +59,7 @@ class Database:
         folders = ", ".join(literal(str(folder)) for folder in (scratch, *readable))
         con.execute(f"set allowed_directories = [{folders}]")
         con.execute("set enable_external_access = false")
+        con.execute("pragma disable_checkpoint_on_shutdown")  # `close` does it, where it is worth the time
         con.execute("set lock_configuration = true")
         return cls(path, con)
 
@@ -70,6 +71,10 @@ class Database:
         """Write everything into the one file, and close it."""
         with suppress(duckdb.Error):  # what could not be checkpointed is in the write-ahead log
             self.con.execute("checkpoint")
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file as it is, because another one takes its place."""
         self._parent.close()
         self.con.close()
 

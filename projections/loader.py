@@ -22,7 +22,7 @@ from .errors import LoadFailed
 from .relations import data_columns, events_view, literal, quoted, relations
 
 SEGMENTS_PER_BATCH_MAX = 6
-EVENTS_THROUGH_PYTHON_MAX = 16_384
+EVENTS_THROUGH_PYTHON_MAX = 65_536
 # Opening a segment costs as much as sending this many of its events through Python.
 EVENTS_WORTH_A_SEGMENT = 4_096
 

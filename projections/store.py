@@ -26,8 +26,6 @@ from .relations import quoted
 
 ROWS_MAX = 1_000_000
 QUERY_SECONDS_MAX = 30.0
-# A rebuild commits big batches and is thrown away if it is interrupted: it needn't tidy up after each of them.
-_REBUILD_WAL_SIZE_MIB = 1_024
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +47,10 @@ class ReadModel(NamedTuple):
 
 
 class RebuildReport(NamedTuple):
-    """What a rebuild did. The digests are of the same events; they differ only if the old tables were wrong."""
+    """What a rebuild did, and how long it took, not counting the comparison with the old tables.
+
+    The digests are of the same events; they differ only if the old tables were wrong.
+    """
 
     events: int
     seconds: float
@@ -178,8 +179,7 @@ class Projections:
         started = time.perf_counter()
         with self._rebuilding:
             remove(self._rebuilt)
-            resources = self._resources._replace(wal_size_mib_max=_REBUILD_WAL_SIZE_MIB)
-            database, engine = self._connect(self._rebuilt, resources)
+            database, engine = self._connect(self._rebuilt)
             try:
                 events = engine.catch_up(progress=progress)
                 with self._folding:
@@ -235,11 +235,14 @@ class Projections:
         events += engine.catch_up(target)
         if engine.vector() != target:
             raise RebuildAbandoned
+        folded = time.perf_counter()
         before = self._digests_at(target)
         after = self._digests(database.con)
+        compared = time.perf_counter()
         database.close()
         self._readers.exchange(self._exchanged)
-        report = RebuildReport(events, time.perf_counter() - started, before, after)
+        seconds = time.perf_counter() - started - (compared - folded)
+        report = RebuildReport(events, seconds, before, after)
         if before and report.changed:
             logger.warning("the rebuild corrected %s", ", ".join(report.changed))
         return report
@@ -270,12 +273,12 @@ class Projections:
     def _drop(self) -> None:
         """Close the present file for good: what is in its write-ahead log must not meet another file."""
         self._engines.discard(self._engine)
-        self._database.close()
+        self._database.abandon()
         write_ahead_log(self.path).unlink(missing_ok=True)
 
     def _open(self) -> tuple[Database, Engine]:
         try:
-            return self._connect(self.path, self._resources)
+            return self._connect(self.path)
         except OutdatedTables:
             logger.info("%s was made by other projections or event schemas; making it anew", self.path)
             remove(self.path)
@@ -283,15 +286,16 @@ class Projections:
             if not is_damage(error, self.path):
                 raise
             self._put_aside(error)
-        return self._connect(self.path, self._resources)
+        return self._connect(self.path)
 
     def _put_aside(self, error: BaseException) -> None:
         kept = move_aside(self.path)
         logger.warning("the read models were damaged (%s); kept as %s and made anew from the log", error, kept)
 
-    def _connect(self, path: Path, resources: Resources) -> tuple[Database, Engine]:
+    def _connect(self, path: Path) -> tuple[Database, Engine]:
         self._scratch.mkdir(exist_ok=True)
-        database = Database.open(path, scratch=self._scratch, readable=[self._log.folder], resources=resources)
+        readable = [self._log.folder]
+        database = Database.open(path, scratch=self._scratch, readable=readable, resources=self._resources)
         engine = Engine(database.con, self._catalogue, self._log, self._scratch)
         try:
             engine.open()
