@@ -1,4 +1,4 @@
-"""A wire between the bus and its server that a test can cut, or make deaf in one direction."""
+"""Both buses, and a wire between the bus and its server that a test can cut, or make deaf in one direction."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from rookery.bus import Bus
 from rookery.ops.nats_server import NatsServer
 
 
@@ -67,3 +68,10 @@ async def wire(nats_server: NatsServer) -> AsyncIterator[Wire]:
     await proxy.open()
     yield proxy
     await proxy.close()
+
+
+@pytest.fixture(params=["memory_bus", "nats_bus"])
+def bus(request: pytest.FixtureRequest) -> Bus:
+    """Each bus in turn, for the contract suite."""
+    found: Bus = request.getfixturevalue(request.param)
+    return found

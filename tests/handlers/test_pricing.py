@@ -1,3 +1,5 @@
+"""What a model call costs: exactly the package's price, and unknown where it has none."""
+
 from __future__ import annotations
 
 import subprocess

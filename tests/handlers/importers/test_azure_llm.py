@@ -1,3 +1,5 @@
+"""Azure's traces: rows become priced model calls, and bad rows are named."""
+
 from __future__ import annotations
 
 from io import BytesIO

@@ -1,3 +1,5 @@
+"""The elements of a JSON array, one at a time, whatever is wrong with the file."""
+
 from __future__ import annotations
 
 import json

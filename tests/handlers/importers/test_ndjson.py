@@ -1,3 +1,5 @@
+"""CloudEvents from lines: as they stand, or rejected by line number."""
+
 from __future__ import annotations
 
 from io import BytesIO

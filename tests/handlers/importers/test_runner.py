@@ -1,3 +1,5 @@
+"""An import as a whole: chunks, progress, refusals, and being interrupted."""
+
 from __future__ import annotations
 
 import asyncio

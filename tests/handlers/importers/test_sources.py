@@ -1,3 +1,5 @@
+"""The sources as data: files, options, and what a mistake in them is told."""
+
 from __future__ import annotations
 
 import inspect

@@ -1,3 +1,5 @@
+"""Trajectories become runs with messages, tool calls and rewards."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Failed multi-agent runs become steps, failures and their attribution."""
+
 from __future__ import annotations
 
 import json
