@@ -11,6 +11,8 @@ import msgspec
 
 from ..schemas import InvalidInput, RookeryError
 
+CONNECT_SECONDS_MAX = 60.0
+
 
 class NodeUnreachable(RookeryError):
     """No node answers at the URL."""
@@ -18,6 +20,14 @@ class NodeUnreachable(RookeryError):
     def __init__(self, url: str, reason: str) -> None:
         self.url = url
         super().__init__(f"no node answers at {url} ({reason}); start one with `rookery up`, or name one with --url")
+
+
+class InvalidUrl(InvalidInput):
+    """What should be a node's URL isn't one."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        super().__init__(f"{url!r} is not a node's URL ({reason}); one looks like http://127.0.0.1:8800")
 
 
 class RequestFailed(RookeryError):
@@ -40,7 +50,10 @@ class Client:
         self.url = url.rstrip("/")
         # A TLS context takes longer to make than most answers: only where there is TLS.
         tls = self.url.startswith("https:")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_seconds, trust_env=False, verify=tls)
+        try:
+            self._http = httpx.Client(base_url=self.url, timeout=timeout_seconds, trust_env=False, verify=tls)
+        except httpx.InvalidURL as error:
+            raise InvalidUrl(url, str(error)) from None
 
     def __enter__(self) -> Client:
         return self
@@ -62,7 +75,7 @@ class Client:
             content=content,
             headers={"content-type": content_type},
             params=_given(parameters),
-            timeout=None,
+            timeout=httpx.Timeout(CONNECT_SECONDS_MAX, read=None),  # the node bounds how long it works
         )
 
     def publish(self, payloads: list[bytes], *, wait: str = "visible") -> dict[str, Any]:
@@ -81,7 +94,7 @@ class Client:
         """The NDJSON lines at `path`, as they come."""
         try:
             with self._http.stream(
-                "GET", path, params=_given(parameters), timeout=httpx.Timeout(60.0, read=None)
+                "GET", path, params=_given(parameters), timeout=httpx.Timeout(CONNECT_SECONDS_MAX, read=None)
             ) as response:
                 if response.is_error:
                     response.read()
@@ -100,14 +113,20 @@ class Client:
             raise NodeUnreachable(self.url, _reason(error)) from None
         if response.is_error:
             self._raise(response)
-        return msgspec.json.decode(response.content)
+        try:
+            return msgspec.json.decode(response.content)
+        except msgspec.DecodeError:
+            raise self._stranger(response) from None
 
     def _raise(self, response: httpx.Response) -> None:
         try:
             problem = msgspec.json.decode(response.content, type=dict[str, Any])
         except msgspec.MsgspecError:
-            raise NodeUnreachable(self.url, f"status {response.status_code}, and not from Rookery") from None
+            raise self._stranger(response) from None
         raise (RequestRefused if response.is_client_error else RequestFailed)(response.status_code, problem)
+
+    def _stranger(self, response: httpx.Response) -> NodeUnreachable:
+        return NodeUnreachable(self.url, f"status {response.status_code}, and not from Rookery")
 
 
 def _given(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,8 @@ from ..schemas import RookeryError
 
 LOCK_FILE = "node.lock"
 NODE_FILE = "node.json"
+LOCK_ATTEMPTS_MAX = 10
+LOCK_PAUSE_SECONDS = 0.02
 
 
 class DataFolderInUse(RookeryError):
@@ -68,13 +71,30 @@ class DataFolder:
             self._lock = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise DataFolderUnusable(self.path, error.strerror or str(error)) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._locked():
+            owner = self._owner()
             os.close(self._lock)
-            owner = self._announced()
-            raise DataFolderInUse(self.path, owner.pid if owner else None) from None
+            raise DataFolderInUse(self.path, owner)
+        # Whoever owned the folder before may have been killed, and its word be there still.
+        (self.path / NODE_FILE).unlink(missing_ok=True)
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, b"%d" % os.getpid(), 0)
         return self
+
+    def _locked(self) -> bool:
+        """Take the lock; more than one attempt, because whoever looks if the folder is owned locks it for a moment."""
+        for _ in range(LOCK_ATTEMPTS_MAX):
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(LOCK_PAUSE_SECONDS)
+            else:
+                return True
+        return False
+
+    def _owner(self) -> int | None:
+        text = os.pread(self._lock, 32, 0)
+        return int(text) if text.isdigit() else None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -85,8 +105,11 @@ class DataFolder:
     def announce(self, node: RunningNode) -> None:
         """Leave word of the node that owns the folder, for `running` to find."""
         beside = self.path / f"{NODE_FILE}.new"
-        beside.write_bytes(msgspec.json.encode(node))
-        beside.replace(self.path / NODE_FILE)
+        try:
+            beside.write_bytes(msgspec.json.encode(node))
+            beside.replace(self.path / NODE_FILE)
+        except OSError as error:
+            raise DataFolderUnusable(self.path, error.strerror or str(error)) from None
 
     def is_owned(self) -> bool:
         """Whether a living process owns the folder."""

@@ -17,6 +17,7 @@ from .settings import Settings
 
 DISK_FREE_GIB_MIN = 1.0
 LAG_EVENTS_MAX = 10_000
+PROBE_SECONDS_MAX = 1.0
 
 Verdict = Literal["ok", "warning", "problem"]
 
@@ -76,28 +77,42 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _port(name: str, host: str, port: int, option: str) -> Finding:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        taken = port != 0 and probe.connect_ex((host, port)) == 0
-    if taken:
+    if _is_taken(host, port):
         advice = f"stop who uses it, or choose another with {option}"
         return Finding(name, "problem", f"port {port} on {host} is in use", advice)
     return Finding(name, "ok", f"port {port} on {host} is free")
 
 
+def _is_taken(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=PROBE_SECONDS_MAX).close()
+    except OSError:
+        return False
+    return True
+
+
 def _serving(client: Client) -> Iterator[Finding]:
     try:
-        subsystems = client.get("/health")["subsystems"]
-    except RequestFailed as unready:
-        subsystems = unready.problem.get("subsystems", {})
+        subsystems = _subsystems(client)
+        yield Finding("API", "ok", f"answers at {client.url}")
+        for name, part in subsystems.items():
+            verdict: Verdict = "ok" if part["state"] == "ready" else "problem"
+            yield Finding(name, verdict, f"{part['state']} since {part['since']}", part["detail"])
+        yield from _contents(client.get("/status"))
     except NodeUnreachable as error:
-        yield Finding("API", "problem", f"nothing answers at {client.url}", str(error))
-        return
-    yield Finding("API", "ok", f"answers at {client.url}")
-    for name, part in subsystems.items():
-        verdict: Verdict = "ok" if part["state"] == "ready" else "problem"
-        yield Finding(name, verdict, f"{part['state']} since {part['since']}", part["detail"])
-    yield from _contents(client.get("/status"))
+        yield Finding("API", "problem", f"nothing usable answers at {client.url}", str(error))
+    except RequestFailed as error:
+        yield Finding("API", "problem", f"{client.url} fails over a request", str(error))
+
+
+def _subsystems(client: Client) -> dict[str, Any]:
+    try:
+        found = client.get("/health")
+    except RequestFailed as unready:
+        found = unready.problem
+    if not isinstance(found, dict) or not isinstance(subsystems := found.get("subsystems"), dict):
+        raise NodeUnreachable(client.url, "what answers is not Rookery")
+    return subsystems
 
 
 def _contents(status: dict[str, Any]) -> Iterator[Finding]:

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from ..bus import Bus, BusError, StreamState
+from ..schemas import RookeryError
+
 State = Literal["starting", "ready", "degraded", "failed", "stopped"]
+
+UNWELL_SECONDS_MAX = 10.0
+BUS_ANSWER_SECONDS_MAX = 3.0
+LOOK_SECONDS = 0.25
+
+
+class HeldUp(RookeryError):
+    """What was published is durable, but the part that has to take it on has not been well for a while."""
+
+    def __init__(self, subsystem: str, reason: str) -> None:
+        self.subsystem = subsystem
+        self.reason = reason
+        super().__init__(
+            f"the events are safe on the bus, but {subsystem} is held up: {reason or 'no reason is known'}. They go on "
+            "by themselves when it is well again; publishing them once more changes nothing"
+        )
 
 
 class Subsystem(msgspec.Struct, frozen=True):
@@ -34,3 +55,31 @@ class Health:
     def is_ready(self) -> bool:
         """Whether every subsystem is ready."""
         return bool(self.subsystems) and all(one.state == "ready" for one in self.subsystems.values())
+
+    async def while_well(self, work: Coroutine[Any, Any, None], *names: str) -> None:
+        """Wait for `work`, however long it takes, unless a subsystem it needs is unwell for long: then `HeldUp`."""
+        task = asyncio.create_task(work)
+        try:
+            while not (await asyncio.wait([task], timeout=LOOK_SECONDS))[0]:
+                self._raise_if_unwell(names)
+            await task
+        finally:
+            task.cancel()
+
+    def _raise_if_unwell(self, names: tuple[str, ...]) -> None:
+        now = datetime.now(UTC)
+        for name in names:
+            part = self.subsystems.get(name)
+            if part and part.state != "ready" and (now - part.since).total_seconds() > UNWELL_SECONDS_MAX:
+                raise HeldUp(name, part.detail)
+
+
+async def ask_bus(bus: Bus) -> StreamState | None:
+    """What the event stream holds; None if the bus can't be reached, or hangs."""
+    if not bus.connected:
+        return None
+    try:
+        async with asyncio.timeout(BUS_ANSWER_SECONDS_MAX):
+            return await bus.state()
+    except (BusError, TimeoutError):
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -40,18 +41,17 @@ class Intake:
         self._log = log
 
     async def take(self, payloads: Sequence[bytes]) -> Taken:
-        """Publish what is valid and not in the log yet. Returns when all of it is durable."""
-        refusals: list[Refusal] = []
-        events: list[tuple[int, Event, bytes]] = []
-        for index, payload in enumerate(payloads):
-            try:
-                events.append((index, check(payload)[0], payload))
-            except InvalidEvent as error:
-                refusals.append(Refusal(index, error.reason, error.field))
-        known = await asyncio.to_thread(self._log.find, [event.id for _, event, _ in events])
-        fresh = [found for found in events if found[1].id not in known]
-        outcomes = await asyncio.gather(*(self._publish(*found) for found in fresh))
-        receipts = [outcome for outcome in outcomes if not isinstance(outcome, Refusal)]
+        """Publish what is valid and not in the log yet. Returns when all of it is durable.
+
+        Raises what the bus raises, when every event has its outcome: then some may be durable and others not, and
+        to publish all of them again is safe.
+        """
+        fresh, refusals = await asyncio.to_thread(self._sift, payloads)
+        outcomes = await asyncio.gather(*(self._publish(*one) for one in fresh), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
         refusals += [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
         new = sum(not receipt.duplicate for receipt in receipts)
         return Taken(
@@ -61,8 +61,28 @@ class Intake:
             sequence=max((receipt.sequence for receipt in receipts), default=0),
         )
 
+    def _sift(self, payloads: Sequence[bytes]) -> tuple[list[_Fresh], list[Refusal]]:
+        """What is valid and not in the log, and what is refused. Takes its time: for a thread."""
+        valid: list[_Fresh] = []
+        refusals: list[Refusal] = []
+        for index, payload in enumerate(payloads):
+            try:
+                valid.append(_Fresh(index, check(payload)[0], payload))
+            except InvalidEvent as error:
+                refusals.append(Refusal(index, error.reason, error.field))
+        known = self._log.find([one.event.id for one in valid])
+        return [one for one in valid if one.event.id not in known], refusals
+
     async def _publish(self, index: int, event: Event, payload: bytes) -> Receipt | Refusal:
         try:
             return await self._bus.publish(event, payload)
         except EventTooLarge as error:
             return Refusal(index, str(error))
+        except InvalidEvent as error:
+            return Refusal(index, error.reason, error.field)
+
+
+class _Fresh(NamedTuple):
+    position: int
+    event: Event
+    payload: bytes

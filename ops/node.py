@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
-from ..bus import Bus, BusError, NatsBus
+from ..bus import Bus, BusError, NatsBus, Receipt
 from ..eventstore import Ingest, Log
-from ..projections import Projections, RebuildReport
+from ..projections import Projections
 from ..schemas import Event, EventData, NodeStarted, NodeStopped
 from .data_folder import DataFolder
-from .health import Health, State
+from .health import Health, State, ask_bus
 from .intake import Intake, Taken
 from .nats_server import NatsServer, NatsServerError
 from .projector import Projector
@@ -59,19 +59,23 @@ class Node:
         self.intake = Intake(bus, log)
         self.growth = asyncio.Event()
         self.is_closing = False
+        self.bus_answers = True
 
     async def take(self, payloads: Sequence[bytes], wait: Wait = "visible") -> Taken:
-        """Publish events; return when they are durable on the bus, in the log, or visible to queries."""
+        """Publish events; return when they are durable on the bus, in the log, or visible to queries.
+
+        Raises `HeldUp` where they are durable, and something keeps them from getting any further.
+        """
         taken = await self.intake.take(payloads)
         if wait != "durable":
-            await self.ingest.wait_for(taken.sequence)
+            await self.health.while_well(self.ingest.wait_for(taken.sequence), "bus", "ingest")
         if wait == "visible":
-            await self.projector.wait_for(self.log.vector())
+            await self.health.while_well(self.projector.wait_for(self.log.vector()), "projector")
         return taken
 
     def look(self) -> Health:
         """Note what bus and ingest say of themselves right now; the other parts note it themselves."""
-        connected = self.bus.connected
+        connected = self.bus.connected and self.bus_answers
         self.health.set(
             "bus", "ready" if connected else "failed", "" if connected else f"no answer from {self.nats_url}"
         )
@@ -84,14 +88,10 @@ class Node:
         self.is_closing = True
         self.growth.set()
 
-    async def rebuild(self) -> RebuildReport:
-        """Build all read models anew, beside the old ones, which answer queries meanwhile."""
-        return await asyncio.to_thread(self.projections.rebuild)
-
-    async def announce(self, fact: EventData) -> None:
+    async def announce(self, fact: EventData) -> Receipt:
         """Publish a fact about this node itself."""
         event = Event.of(fact, subject=self.settings.origin, source=f"/nodes/{self.settings.origin}")
-        await self.bus.publish(event)
+        return await self.bus.publish(event)
 
     def _log_grew(self) -> None:
         """Wake the projector and all who took `growth` before they last looked at the log."""
@@ -117,9 +117,9 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         health.set("projector", "starting")
         for work in (node.ingest.run(), node.projector.run(), _watch(node)):
             await stack.enter_async_context(_running(work))
-        await node.announce(NodeStarted(version=__version__, host=platform.node() or None))
+        started = await node.announce(NodeStarted(version=__version__, host=platform.node() or None))
         stack.push_async_callback(_farewell, node)
-        await _settle(node)
+        await _settle(node, started.sequence)
         yield node
 
 
@@ -142,7 +142,7 @@ async def _keep_alive(server: NatsServer, health: Health) -> None:
         logger.error("nats-server ended with exit code %s; starting it again", code)
         await asyncio.sleep(pause_seconds)
         pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
-        with suppress(NatsServerError):
+        with suppress(NatsServerError, OSError):  # a full disk, say: the next attempt may succeed
             await server.restart()
             health.set("nats-server", "ready")
 
@@ -150,13 +150,19 @@ async def _keep_alive(server: NatsServer, health: Health) -> None:
 async def _watch(node: Node) -> None:
     while True:
         await asyncio.sleep(WATCH_SECONDS)
+        node.bus_answers = await ask_bus(node.bus) is not None  # a server that hangs leaves its connections open
         node.look()
 
 
-async def _settle(node: Node) -> None:
-    """Wait until nothing is starting any more. What has failed by then is served all the same: health tells."""
+async def _settle(node: Node, sequence: int) -> None:
+    """Wait until nothing is starting any more, and the log holds the bus up to `sequence`.
+
+    What has failed by then is served all the same: health tells.
+    """
     node.look()
-    while any(part.state == "starting" for part in node.health.subsystems.values()):
+    while any(part.state == "starting" for part in node.health.subsystems.values()) or (
+        node.ingest.status.state == "running" and node.ingest.position < sequence
+    ):
         await asyncio.sleep(SETTLE_POLL_SECONDS)
         node.look()
 

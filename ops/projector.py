@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from ..projections import Projections
-from ..schemas import RookeryError
 from .health import Health
 
+RETRY_SECONDS_MIN = 0.1
 RETRY_SECONDS_MAX = 30.0
+
+logger = logging.getLogger(__name__)
 
 
 class Projector:
@@ -30,20 +33,21 @@ class Projector:
 
     async def run(self) -> None:
         """Fold until cancelled. A fold that fails is tried again with growing pauses, and health shows it."""
-        retry_seconds = 0.1
+        retry_seconds = RETRY_SECONDS_MIN
         while True:
             await self._grown.wait()
             self._grown.clear()
             try:
                 await self._catch_up()
-            except RookeryError as error:
+            except Exception as error:
+                logger.warning("the read models can't take on events; trying again", exc_info=error)
                 self._health.set("projector", "failed", str(error))
                 self._grown.set()
                 await asyncio.sleep(retry_seconds)
                 retry_seconds = min(retry_seconds * 2, RETRY_SECONDS_MAX)
             else:
                 self._health.set("projector", "ready")
-                retry_seconds = 0.1
+                retry_seconds = RETRY_SECONDS_MIN
 
     async def wait_for(self, vector: Mapping[str, int]) -> None:
         """Return when the read models hold everything up to `vector`."""
@@ -61,5 +65,6 @@ class Projector:
             self._folded.notify_all()
 
     def close(self) -> None:
-        """Wait for the fold under way, if there is one."""
+        """End folding after the present batch, and wait for that."""
+        self._projections.stop()
         self._thread.shutdown()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from .. import __version__
-from ..bus import BusError, StreamState
-from .health import Subsystem
+from ..bus import StreamState
+from ..projections import ReadModel
+from .health import Subsystem, ask_bus
+from .lanes import Lane
 
 if TYPE_CHECKING:
     from .node import Node
@@ -64,31 +65,33 @@ class Status(msgspec.Struct, frozen=True):
     subsystems: dict[str, Subsystem]
 
 
-async def status_of(node: Node) -> Status:
-    """The status of `node` right now."""
-    try:
-        held: StreamState | None = await node.bus.state() if node.bus.connected else None
-    except BusError:
-        held = None
-    vector = node.log.vector()
-    behind = sum(max(n - node.projections.vector().get(origin, 0), 0) for origin, n in vector.items())
+async def status_of(node: Node, reads: Lane) -> Status:
+    """The status of `node` right now. Quick even where the bus hangs: what it holds is then unknown."""
+    held = await ask_bus(node.bus)
+    models, dead_letters = await reads.run(lambda: _looked_up(node))
+    vector, position = node.log.vector(), node.projections.vector()
+    behind = sum(max(n - position.get(origin, 0), 0) for origin, n in vector.items())
     return Status(
         node=NodeStatus(
             node.settings.origin, __version__, "ready" if node.look().is_ready else "not ready", node.started_at
         ),
         bus=BusStatus(
             node.nats_url,
-            node.bus.connected,
+            held is not None,
             held.messages if held else None,
             held.last_sequence if held else None,
             held.bytes if held else None,
         ),
         events=sum(vector.values()),
         origins=[_origin(node, name, n, held) for name, n in vector.items()],
-        projections=[ModelStatus(model.name, model.version, behind) for model in node.projections.models()],
-        dead_letters=await asyncio.to_thread(lambda: sum(1 for _ in node.log.dead_letters())),
+        projections=[ModelStatus(model.name, model.version, behind) for model in models],
+        dead_letters=dead_letters,
         subsystems=node.health.subsystems,
     )
+
+
+def _looked_up(node: Node) -> tuple[list[ReadModel], int]:
+    return node.projections.models(), sum(1 for _ in node.log.dead_letters())
 
 
 def _origin(node: Node, name: str, events: int, held: StreamState | None) -> OriginStatus:

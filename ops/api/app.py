@@ -5,14 +5,18 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from ... import __version__
+from ..lanes import Lanes
 from ..node import Node
 from . import events, problems, queries, state
+from .bodies import Room
 
 
 def create_app(node: Node) -> FastAPI:
-    """The application that serves `node`."""
+    """The application that serves `node`. Make it on the event loop that will run it."""
     app = FastAPI(title="Rookery", version=__version__, summary="The system of record for colonies of AI agents.")
     app.state.node = node
+    app.state.lanes = Lanes()
+    app.state.room = Room()
     problems.install(app)
     for router in (state.router, events.router, queries.router):
         app.include_router(router)

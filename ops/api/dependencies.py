@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import Depends, Request, Response
 
+from ..lanes import Lanes
 from ..node import Node
+from .bodies import Room
+
+CLIENT_GONE = 499  # as nginx calls it: nobody is there to see it
 
 
-def _node(request: Request) -> Node:
+# Asynchronous, although they await nothing: FastAPI would call plain functions in threads.
+async def _node(request: Request) -> Node:
     node = request.app.state.node
     assert isinstance(node, Node)
     return node
 
 
+async def _lanes(request: Request) -> Lanes:
+    lanes = request.app.state.lanes
+    assert isinstance(lanes, Lanes)
+    return lanes
+
+
+async def _room(request: Request) -> Room:
+    room = request.app.state.room
+    assert isinstance(room, Room)
+    return room
+
+
 ServingNode = Annotated[Node, Depends(_node)]
+OpenLanes = Annotated[Lanes, Depends(_lanes)]
+BodyRoom = Annotated[Room, Depends(_room)]
 
 
 def json(content: Any, status: int = 200) -> Response:
     """A JSON response, encoded by msgspec."""
     return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+async def unless_gone(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
+    """The response, unless the client goes away before: then the work for it is cancelled."""
+    answer = asyncio.create_task(answering)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait([answer, gone], return_when=asyncio.FIRST_COMPLETED)
+        return answer.result() if answer.done() else Response(status_code=CLIENT_GONE)
+    finally:
+        answer.cancel()
+        gone.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from itertools import islice
 from typing import Annotated, Any, NamedTuple
@@ -16,39 +17,34 @@ from fastapi.responses import StreamingResponse
 from ...bus import Entity
 from ...eventstore import DeadLetter, Record
 from ...schemas import MalformedEvent
+from ..lanes import Lane
 from ..node import Node, Wait
-from .dependencies import ServingNode, json
+from .bodies import NDJSON, events_in, read_body
+from .dependencies import BodyRoom, OpenLanes, ServingNode, json
 from .problems import problem
 
-NDJSON = "application/x-ndjson"
-BATCH = "application/cloudevents-batch+json"
-REQUEST_BYTES_MAX = 64 * 1024 * 1024
-REQUEST_EVENTS_MAX = 10_000
 CHUNK_EVENTS = 500
+DEAD_LETTERS_MAX = 100_000
 
 router = APIRouter(tags=["events"])
 
 
 @router.post("/events", status_code=HTTPStatus.ACCEPTED)
-async def publish(request: Request, node: ServingNode, wait: Wait = "visible") -> Response:
+async def publish(request: Request, node: ServingNode, room: BodyRoom, wait: Wait = "visible") -> Response:
     """Publish CloudEvents: one (`application/cloudevents+json`), an array, or one a line (`application/x-ndjson`).
 
     Answers when all of them are durable on the bus, in the log, or visible to queries, as `wait` says. An event
     whose id is known already is a duplicate and changes nothing. Where some are invalid the others are taken all
     the same, and the answer (422) says which were refused and why.
+
+    While the bus is away this waits for it, for 45 seconds at most, and then answers 503: some of the events may be
+    durable by then. While the log or the read models can't take on what is durable, it answers 503 as soon as that has
+    lasted for 10 seconds. Either way it is safe to send the same events again.
     """
-    body = await _body(request)
-    if body is None:
-        return problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a request may have {REQUEST_BYTES_MAX:,} bytes; send several"
-        )
-    payloads = _split(body, request.headers.get("content-type", ""))
-    if len(payloads) > REQUEST_EVENTS_MAX:
-        return problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"a request may bring {REQUEST_EVENTS_MAX:,} events; this one has {len(payloads):,}: send several",
-        )
-    taken = await node.take(payloads, wait)
+    async with room.for_body(request):
+        body = await read_body(request)
+        payloads = await asyncio.to_thread(events_in, body, request.headers.get("content-type", ""))
+        taken = await node.take(payloads, wait)
     if not taken.refusals:
         return json(taken, HTTPStatus.ACCEPTED)
     first = taken.refusals[0]
@@ -59,6 +55,7 @@ async def publish(request: Request, node: ServingNode, wait: Wait = "visible") -
 @router.get("/events")
 async def read(
     node: ServingNode,
+    lanes: OpenLanes,
     after: Annotated[str | None, Query(description="Start behind this address, as in `local:41`.")] = None,
     last: Annotated[int | None, Query(ge=0, description="Start so many events before each origin's end.")] = None,
     type: Annotated[list[str] | None, Query(description="Only these event types.")] = None,
@@ -72,13 +69,15 @@ async def read(
     """The log's lines, each with its origin in front, as NDJSON: origin by origin, oldest first."""
     start = _start(node, after, last)
     wanted = Wanted(types=type, entity=_entity(entity), source=source, since=_utc(since), until=_utc(until))
-    return StreamingResponse(_lines(node, start, wanted, limit, follow), media_type=NDJSON)
+    return StreamingResponse(_lines(node, lanes.reads, start, wanted, limit, follow), media_type=NDJSON)
 
 
 @router.get("/dead-letters")
-async def dead_letters(node: ServingNode, limit: Annotated[int, Query(ge=0)] = 1000) -> Response:
+async def dead_letters(
+    node: ServingNode, lanes: OpenLanes, limit: Annotated[int, Query(ge=0, le=DEAD_LETTERS_MAX)] = 1_000
+) -> Response:
     """Events that the log keeps and no read model holds, each with the reason."""
-    found = await asyncio.to_thread(lambda: list(islice(node.log.dead_letters(), limit)))
+    found = await lanes.reads.run(lambda: list(islice(node.log.dead_letters(), limit)))
     return json([_dead_letter(one) for one in found])
 
 
@@ -93,14 +92,14 @@ class Wanted(NamedTuple):
 
 
 async def _lines(
-    node: Node, start: dict[str, int], wanted: Wanted, limit: int | None, follow: bool
+    node: Node, reads: Lane, start: dict[str, int], wanted: Wanted, limit: int | None, follow: bool
 ) -> AsyncIterator[bytes]:
     position = dict(start)
     left = limit
     while True:
         growth, end = node.growth, node.log.vector()
         found = node.log.search(after=position, **wanted._asdict(), limit=left)
-        while records := await asyncio.to_thread(_take, found):
+        while records := await reads.run(partial(_take, found)):
             yield b"".join(_line(record) for record in records)
             position |= {record.origin: record.n for record in records}
             left = None if left is None else left - len(records)
@@ -123,6 +122,9 @@ def _start(node: Node, after: str | None, last: int | None) -> dict[str, int]:
         origin, colon, n = after.rpartition(":")
         if not colon or not n.isascii() or not n.isdigit():
             raise MalformedEvent("an address is an origin and a number, as in `local:41`", "after")
+        known = node.log.origins()
+        if origin not in known:
+            raise MalformedEvent(f"no origin is named {origin!r}; there are {', '.join(known)}", "after")
         return {origin: int(n)}
     if last is not None:
         return {origin: max(0, n - last) for origin, n in node.log.vector().items()}
@@ -152,28 +154,3 @@ def _dead_letter(one: DeadLetter) -> dict[str, Any]:
         "recordedtime": one.recorded_time,
         "payload": one.payload.decode(errors="replace"),
     }
-
-
-async def _body(request: Request) -> bytes | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > REQUEST_BYTES_MAX:
-            return None
-    return bytes(body)
-
-
-def _split(body: bytes, content_type: str) -> list[bytes]:
-    """The payloads in a request's body, each on one line. Raises `MalformedEvent`."""
-    if content_type.startswith(NDJSON):
-        return [line for line in body.splitlines() if line.strip()]
-    try:
-        if content_type.startswith(BATCH) or body.lstrip().startswith(b"["):
-            return [_on_one_line(bytes(one)) for one in msgspec.json.decode(body, type=list[msgspec.Raw])]
-        return [_on_one_line(body)]
-    except msgspec.DecodeError as error:
-        raise MalformedEvent(str(error)) from None
-
-
-def _on_one_line(payload: bytes) -> bytes:
-    return msgspec.json.format(payload, indent=-1) if b"\n" in payload else payload.strip()

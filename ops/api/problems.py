@@ -10,20 +10,30 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from ...bus import BusUnavailable
-from ...eventstore import LogWriteFailed
-from ...projections import QueryFailed, QueryRefused, UnknownReadModel
+from ...bus import BusError, BusUnavailable
+from ...eventstore import EventStoreError
+from ...projections import QueryFailed, QueryRefused, RebuildAbandoned, UnknownReadModel
 from ...schemas import InvalidInput, RookeryError
+from ..health import HeldUp
+from ..lanes import TooBusy
+from .bodies import BodyTooLarge, BodyTooSlow
 
 MEDIA_TYPE = "application/problem+json"
 
+# The first that fits counts.
 STATUSES: dict[type[RookeryError], HTTPStatus] = {
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
+    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     UnknownReadModel: HTTPStatus.NOT_FOUND,
     QueryRefused: HTTPStatus.BAD_REQUEST,
     QueryFailed: HTTPStatus.BAD_REQUEST,
+    TooBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    HeldUp: HTTPStatus.SERVICE_UNAVAILABLE,
+    RebuildAbandoned: HTTPStatus.SERVICE_UNAVAILABLE,
     BusUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    LogWriteFailed: HTTPStatus.SERVICE_UNAVAILABLE,
+    BusError: HTTPStatus.BAD_GATEWAY,
+    EventStoreError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -38,6 +48,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RookeryError, _rookery_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unforeseen)
 
 
 async def _rookery_error(request: Request, error: Exception) -> Response:
@@ -54,4 +65,13 @@ async def _invalid_request(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(HTTPStatus(error.status_code), error.detail)
+    status = HTTPStatus(error.status_code)
+    what = f"{request.method} {request.url.path}: {error.detail}"
+    response = problem(status, f"{what}; /docs lists what there is" if status in (404, 405) else what)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    detail = f"the node failed over this request ({type(error).__name__}); its log says why"
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)

@@ -15,6 +15,7 @@ from ..node import Node
 from .app import create_app
 
 CLOSE_SECONDS_MAX = 5
+CONNECTIONS_MAX = 1_000
 START_POLL_SECONDS = 0.005
 
 
@@ -43,7 +44,12 @@ class _Server(uvicorn.Server):
 async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
     """Serve `node` on `listener`; on the way out, let requests under way finish within a bound."""
     config = uvicorn.Config(
-        create_app(node), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=CLOSE_SECONDS_MAX
+        create_app(node),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_graceful_shutdown=CLOSE_SECONDS_MAX,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")

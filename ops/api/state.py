@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from ..status import status_of
-from .dependencies import ServingNode, json
+from .dependencies import OpenLanes, ServingNode, json
 
 router = APIRouter(tags=["state"])
 
@@ -20,6 +20,6 @@ async def health(node: ServingNode) -> Response:
 
 
 @router.get("/status")
-async def status(node: ServingNode) -> Response:
+async def status(node: ServingNode, lanes: OpenLanes) -> Response:
     """The node, its bus, its log by origin, and how far each read model is behind the log."""
-    return json(await status_of(node))
+    return json(await status_of(node, lanes.reads))
