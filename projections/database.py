@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,12 +20,15 @@ _LOCKED = ("could not set lock", "conflicting lock", "already open")
 _NO_DAMAGE = ("permission denied", "no space left", "read-only file system", "too many open files", "out of memory")
 _DAMAGE = ("corrupt", "checksum", "database has been invalidated", "failed to load", "not a valid duckdb")
 
+_MACHINE_MIB = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+
 
 class Resources(NamedTuple):
     """What DuckDB may use; what needs more memory spills to disk."""
 
     threads: int = 2
     memory_size_mib_max: int = 1_024
+    rebuild_memory_size_mib_max: int = min(3_072, _MACHINE_MIB // 2)
     # Below this much write-ahead log, a commit is one write; above it, the tables are rewritten where they changed.
     wal_size_mib_max: int = 64
 
@@ -42,13 +46,16 @@ class Database:
         self._parent = con.cursor()
 
     @classmethod
-    def open(cls, path: Path, *, scratch: Path, readable: list[Path], resources: Resources) -> Database:
+    def open(
+        cls, path: Path, *, scratch: Path, readable: list[Path], resources: Resources, disposable: bool = False
+    ) -> Database:
         """Open or create the file. Queries can read files in `readable` and `scratch`, and none besides.
 
+        A `disposable` file is worth nothing until it is closed: it has no write-ahead log, which makes it faster.
         Raises `DamagedDatabase`, `DatabaseLocked` or `DatabaseUnusable`.
         """
         try:
-            con = duckdb.connect(str(path), config=_config(scratch, resources))
+            con = _connect(path, scratch, resources, disposable=disposable)
         except duckdb.Error as error:
             reason = str(error)
             if any(sign in reason.lower() for sign in _LOCKED):
@@ -121,8 +128,8 @@ def write_ahead_log(path: Path) -> Path:
     return path.with_name(path.name + ".wal")
 
 
-def _config(scratch: Path, resources: Resources) -> dict[str, str | bool | int | float | list[str]]:
-    return {
+def _connect(path: Path, scratch: Path, resources: Resources, *, disposable: bool) -> duckdb.DuckDBPyConnection:
+    config: dict[str, str | bool | int | float | list[str]] = {
         "threads": resources.threads,
         "memory_limit": f"{resources.memory_size_mib_max}MiB",
         "checkpoint_threshold": f"{resources.wal_size_mib_max}MiB",
@@ -132,3 +139,11 @@ def _config(scratch: Path, resources: Resources) -> dict[str, str | bool | int |
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
     }
+    if not disposable:
+        return duckdb.connect(str(path), config=config)
+    # Nobody else looks at the file, so one checkpoint, in the end, is enough.
+    memory = {"memory_limit": f"{resources.rebuild_memory_size_mib_max}MiB", "checkpoint_threshold": "1TiB"}
+    con = duckdb.connect(config=config | memory)
+    con.execute(f"attach {literal(str(path))} as disposable (recovery_mode 'no_wal_writes')")
+    con.execute("use disposable")
+    return con

@@ -21,7 +21,7 @@ from ..schemas import InvalidEvent, check, type_of
 from .errors import LoadFailed
 from .relations import data_columns, events_view, literal, quoted, relations
 
-SEGMENTS_PER_BATCH_MAX = 6
+SEGMENTS_PER_BATCH_MAX = 8
 EVENTS_THROUGH_PYTHON_MAX = 65_536
 # Opening a segment costs as much as sending this many of its events through Python.
 EVENTS_WORTH_A_SEGMENT = 4_096

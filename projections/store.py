@@ -179,7 +179,7 @@ class Projections:
         started = time.perf_counter()
         with self._rebuilding:
             remove(self._rebuilt)
-            database, engine = self._connect(self._rebuilt)
+            database, engine = self._connect(self._rebuilt, disposable=True)
             try:
                 events = engine.catch_up(progress=progress)
                 with self._folding:
@@ -292,10 +292,15 @@ class Projections:
         kept = move_aside(self.path)
         logger.warning("the read models were damaged (%s); kept as %s and made anew from the log", error, kept)
 
-    def _connect(self, path: Path) -> tuple[Database, Engine]:
+    def _connect(self, path: Path, *, disposable: bool = False) -> tuple[Database, Engine]:
         self._scratch.mkdir(exist_ok=True)
-        readable = [self._log.folder]
-        database = Database.open(path, scratch=self._scratch, readable=readable, resources=self._resources)
+        database = Database.open(
+            path,
+            scratch=self._scratch,
+            readable=[self._log.folder],
+            resources=self._resources,
+            disposable=disposable,
+        )
         engine = Engine(database.con, self._catalogue, self._log, self._scratch)
         try:
             engine.open()

@@ -23,8 +23,8 @@ PUBLISHERS = 1_000
 STEADY_EVENTS_PER_SECOND = 1_000
 STEADY_SECONDS = 10
 TICK_SECONDS = 0.01
-POLL_SECONDS = 0.005
-VISIBLE = msgspec.json.encode({"sql": "select coalesce(sum(events), 0) as events from fleet"})
+POLL_SECONDS = 0.02
+VISIBLE = msgspec.json.encode({"sql": "select coalesce(sum(events), 0) as events from fleet_hourly"})
 
 
 def live() -> list[Figure]:
