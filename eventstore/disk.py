@@ -1,9 +1,8 @@
-"""Every touch of the disk: one small object, so that a test can refuse or interrupt the n-th of them."""
+"""The log's every touch of the disk: one small object, so that a test can refuse or interrupt the n-th of them."""
 
 from __future__ import annotations
 
 import fcntl
-import mmap
 import os
 from pathlib import Path
 
@@ -33,14 +32,6 @@ class Disk:
     def truncate(self, descriptor: int, size_bytes: int) -> None:
         """Cut the file to `size_bytes`."""
         os.ftruncate(descriptor, size_bytes)
-
-    def allocate(self, descriptor: int, size_bytes: int) -> None:
-        """Reserve room, so that a full disk is an error now and not a fault in mapped memory later."""
-        os.posix_fallocate(descriptor, 0, size_bytes)
-
-    def map(self, descriptor: int, *, writable: bool) -> mmap.mmap:
-        """The file as memory, shared with whoever else has it mapped."""
-        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
 
     def close(self, descriptor: int) -> None:
         """Give the descriptor, and a lock that it holds, back."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from functools import lru_cache
+from contextlib import closing, suppress
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import msgspec
 from ..schemas import decode
 from .disk import Disk
 from .errors import LogDamaged
-from .ids import IdIndex, event_key, is_event
+from .ids import IdIndex, event_key, is_event, record_key
 from .judging import DeadLetter, dead_letter
 from .line import Record, parse
 from .manifest import NAME as MANIFEST
@@ -23,7 +24,7 @@ from .recovery import Recovered, look
 from .summary import Summary, Wanted
 
 LOCK = "writer.lock"  # held by the writer, and says up to which n the lines are durable
-IDS = "ids"
+IDS = "ids.sqlite"
 SUMMARIES_KEPT_MAX = 256
 
 _REMEDY = "restore it from the archive, a peer or a backup"
@@ -53,7 +54,7 @@ class OriginLog:
         self._parts: tuple[Part, ...] = ()
         self._last = 0
         self._position: int | None = None
-        self._ids: IdIndex | None = None
+        self._stale = True
         self._kept = lru_cache(maxsize=SUMMARIES_KEPT_MAX)(self._load)
 
     @property
@@ -69,13 +70,12 @@ class OriginLog:
     def refresh(self) -> None:
         """Look at what the writer did since."""
         position = self._durable_up_to()
-        if self._ids is not None and position == self._position:
+        if not self._stale and position == self._position:
             return
         found = self._look()
         self._show(found)
         self._last = found.last if position is None else min(found.last, position)
-        self._position = position
-        self._ids = IdIndex(self.folder / IDS, self._disk, writable=False)
+        self._position, self._stale = position, False
 
     def records(self, *, after: int = 0, last: int | None = None) -> Iterator[Record]:
         """The lines after `after`, up to `last` or what is durable now."""
@@ -104,9 +104,11 @@ class OriginLog:
 
     def find(self, ids: Iterable[str]) -> dict[str, int]:
         """The n's of the events with these ids, for those that are held."""
-        wanted = set(ids)
-        held = {event_id: record.n for event_id in wanted if (record := self._event(event_id)) is not None}
-        return held | self._find_beyond_index(wanted - held.keys())
+        wanted, held, covered = set(ids), dict[str, int](), 0
+        with suppress(sqlite3.Error), closing(IdIndex.beside_its_writer(self.folder / IDS)) as index:
+            held = self._find_by_index(index, wanted)
+            covered = self._covered_by(index)
+        return held | self._find_in_lines(wanted - held.keys(), after=covered)
 
     def segments(self, *, after: int = 0) -> list[Segment]:
         """The sealed segments that hold anything after `after`."""
@@ -144,8 +146,6 @@ class OriginLog:
 
     def close(self) -> None:
         """Give everything back."""
-        if self._ids is not None:
-            self._ids.close()
 
     def _summary_of_plain(self, part: PlainPart) -> Summary:
         return self._judged(part)
@@ -178,29 +178,28 @@ class OriginLog:
 
     def _find_again(self, part: Part, n: int) -> None:
         """The file is gone. It was sealed while we read it, or it is lost."""
-        self._position = None
+        self._stale = True
         self.refresh()
         if self._part_with(n).path == part.path:
             raise LogDamaged(part.path, "it is gone", _REMEDY)
 
-    def _find_beyond_index(self, ids: set[str]) -> dict[str, int]:
-        """A writer fills its index in when it opens the log; until one does, we look at the lines themselves."""
-        assert self._ids is not None
-        stamped = self._ids.stamp.n if self._ids.stamp else 0
-        records = self.records(after=stamped) if ids else iter(())
+    def _covered_by(self, index: IdIndex) -> int:
+        """Up to which line an index is complete: one that was put here from elsewhere may be another log's."""
+        last = self.get(min(index.covered, self._last))
+        return last.n if last is not None and last.n in index.candidates(record_key(last)) else 0
+
+    def _find_by_index(self, index: IdIndex, ids: Iterable[str]) -> dict[str, int]:
+        found = ((each, self._holder(index, event_key(each), partial(is_event, id=each))) for each in ids)
+        return {event_id: record.n for event_id, record in found if record is not None}
+
+    def _find_in_lines(self, ids: set[str], *, after: int) -> dict[str, int]:
+        records = self.records(after=after) if ids else iter(())
         events = ((decode(record.payload).id, record.n) for record in records if record.letter is None)
         return {event_id: n for event_id, n in events if event_id in ids}
 
-    def _event(self, id: str) -> Record | None:
-        return self._holder(event_key(id), lambda record: is_event(record, id))
-
-    def _holder(self, key: int, is_it: Callable[[Record], bool]) -> Record | None:
-        assert self._ids is not None
-        for n in self._ids.candidates(key):
-            record = self.get(n)
-            if record is not None and is_it(record):
-                return record
-        return None
+    def _holder(self, index: IdIndex, key: int, is_it: Callable[[Record], bool]) -> Record | None:
+        records = map(self.get, index.candidates(key))
+        return next((record for record in records if record is not None and is_it(record)), None)
 
     def _durable_up_to(self) -> int | None:
         with suppress(FileNotFoundError, ValueError):

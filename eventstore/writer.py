@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -14,13 +17,17 @@ from ..bus import Delivery
 from .admission import Admission, Admitted
 from .disk import Disk
 from .errors import LogClosed, LogLocked, LogWriteFailed
-from .ids import IdIndex, record_key
+from .ids import IdIndex, record_key, remove
 from .manifest import Manifest
 from .origin import IDS, LOCK, OriginLog
 from .parts import PlainPart, SealedPart, plain_name
 from .recovery import recover
 from .sealing import write_sealed
 from .summary import Summary
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 class Appended(NamedTuple):
@@ -75,10 +82,8 @@ class OriginWriter(OriginLog):
     def append(self, deliveries: Sequence[Delivery]) -> Appended:
         """Append what the log does not have yet; it is durable when this returns. Raises `LogWriteFailed`."""
         with self._appending:
-            if self._closed:
-                raise LogClosed(self.folder)
-            admission = Admission(self.name, self._last, self._sequence, self._holder)
-            admission.take(deliveries)
+            self._refuse_if_closed()
+            admission = self._with_sound_ids(partial(self._admit, deliveries))
             first = self._last + 1
             for part, lines in self._by_segment(admission.admitted):
                 self._commit(part, lines)
@@ -99,8 +104,6 @@ class OriginWriter(OriginLog):
             full = [part for part in self._parts if isinstance(part, PlainPart) and self._is_full(part)]
             for part in full:
                 self._seal(part)
-            if full:
-                self._checkpoint()
             return len(full)
 
     @property
@@ -108,23 +111,47 @@ class OriginWriter(OriginLog):
         """Whether there is anything to seal."""
         return any(isinstance(part, PlainPart) and self._is_full(part) for part in self._parts)
 
+    def find(self, ids: Iterable[str]) -> dict[str, int]:
+        """The n's of the events with these ids, for those that are held."""
+        with self._appending:
+            self._refuse_if_closed()
+            return self._with_sound_ids(lambda: self._find_by_index(self._ids, ids))
+
     def close(self) -> None:
         """Leave the folder so that opening it again is quick, and let others write it."""
         with self._sealing, self._appending:
             if self._closed:
                 return
-            with suppress(OSError, LogWriteFailed):
-                self._checkpoint()
-                self._disk.fsync(self._lock_descriptor)
+            with suppress(sqlite3.Error):
+                self._ids.flush()
+            self._ids.close()
             self._release()
-        super().close()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise LogClosed(self.folder)
+
+    def _admit(self, deliveries: Sequence[Delivery]) -> Admission:
+        self._ids.make_room()
+        admission = Admission(self.name, self._last, self._sequence, partial(self._holder, self._ids))
+        admission.take(deliveries)
+        return admission
+
+    def _with_sound_ids(self, work: Callable[[], Result]) -> Result:
+        """Do work that asks the index; if that turns out to be damaged, make it anew and do the work again."""
+        try:
+            return work()
+        except sqlite3.DatabaseError as error:
+            self._ids.close()
+            with _failing_as_log_write(self.folder / IDS):
+                self._make_ids_anew(error)
+                return work()
 
     def _commit(self, part: PlainPart, admitted: Sequence[Admitted]) -> None:
         """One write, one fsync, and only then anybody sees it."""
         lines = [entry.line for entry in admitted]
         summary = self._summary_of_plain(part)
         with _failing_as_log_write(part.path):
-            self._ids.reserve(len(lines))
             descriptor = self._descriptor_of(part)
             self._cut_torn(part, descriptor)
             self._torn = True
@@ -214,9 +241,6 @@ class OriginWriter(OriginLog):
                 summary = self._summaries[part.first] = self._judged(part)
             return summary
 
-    def _find_beyond_index(self, ids: set[str]) -> dict[str, int]:
-        return {}  # the index was filled in on opening
-
     def _recover(self) -> None:
         with _failing_as_log_write(self.folder):
             found = recover(self.folder, self._disk)
@@ -225,26 +249,30 @@ class OriginWriter(OriginLog):
             self._last = found.last
             last = self.get(self._last)
             self._sequence = last.sequence if last else 0
-            self._fill_in_ids()
             self._publish_position()
+            try:
+                self._open_ids()
+            except sqlite3.DatabaseError as error:
+                self._make_ids_anew(error)
 
-    def _fill_in_ids(self) -> None:
-        self._ids = IdIndex(self.folder / IDS, self._disk, writable=True)
-        stamp = self._ids.stamp
-        stamped = self.get(stamp.n) if stamp else None
-        if stamp is None or stamped is None or record_key(stamped) != stamp.key:
-            self._ids.clear()
-        for record in self.records(after=stamped.n if self._ids.stamp and stamped else 0):
-            self._ids.add_again(record_key(record), record.n)
+    def _open_ids(self) -> None:
+        """Open the index and make it fit the log: cut off where it is ahead, filled in where it is behind."""
+        self._ids = IdIndex.open(self.folder / IDS)
+        try:
+            covered = self._covered_by(self._ids)
+            if covered < self._ids.covered:
+                self._ids.cut_off(covered)
+            for record in self.records(after=covered):
+                self._ids.make_room()
+                self._ids.add(record_key(record), record.n)
+        except BaseException:
+            self._ids.close()
+            raise
 
-    def _checkpoint(self) -> None:
-        with self._appending:
-            last = self.get(self._last)
-            if last is None:
-                return
-            stamp = self._ids.stamp_for(last.n, record_key(last))
-        with _failing_as_log_write(self.folder / IDS):
-            self._ids.checkpoint(stamp)
+    def _make_ids_anew(self, error: sqlite3.Error) -> None:
+        logger.warning("making %s anew: %s", self.folder / IDS, error)
+        remove(self.folder / IDS, self._disk)
+        self._open_ids()
 
     def _publish_position(self) -> None:
         self._disk.write_at(self._lock_descriptor, b"%020d\n" % self._last, 0)
@@ -271,3 +299,5 @@ def _failing_as_log_write(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise LogWriteFailed(path, error.strerror or str(error)) from error
+    except sqlite3.Error as error:
+        raise LogWriteFailed(path, str(error)) from error

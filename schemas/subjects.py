@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
 from urllib.parse import quote, unquote
 
 from .envelope import Event
 
 EVENTS = "evt.>"
+
+_NEEDS_NO_ESCAPING = re.compile(r"[A-Za-z0-9_~-]*").fullmatch
 
 
 def subject_of(event: Event) -> str:
@@ -29,10 +31,9 @@ def publisher_in(subject: str) -> str:
     return unescape(subject.rpartition(".")[2])
 
 
-@lru_cache(maxsize=65_536)
 def escape(id: str) -> str:
     """An id as one NATS token: percent-encoded, dots included, so that nothing in it can be a wildcard."""
-    return quote(id, safe="").replace(".", "%2E")
+    return id if _NEEDS_NO_ESCAPING(id) else quote(id, safe="").replace(".", "%2E")
 
 
 def unescape(token: str) -> str:

@@ -18,8 +18,6 @@ TOUCHES = frozenset(
         "write_at",
         "fsync",
         "truncate",
-        "allocate",
-        "map",
         "close",
         "lock",
         "make_folder",

@@ -387,15 +387,6 @@ def test_a_reader_does_not_see_what_the_writer_has_not_made_durable(log, tmp_pat
     reader.close()
 
 
-def test_a_reader_without_an_index_finds_ids_all_the_same(log, tmp_path):
-    log.append("here", many(20))
-    log.close()
-    for file in (tmp_path / "log" / "here" / "ids").iterdir():
-        file.unlink()
-    with Log.open(tmp_path / "log", writable=False) as reader:
-        assert reader.find(["id-run-7", "nobody"]) == {"id-run-7": ("here", 7)}
-
-
 def test_an_entity_may_have_any_name_that_its_subject_escapes(log):
     odd = event("a.b *>ö", id="odd")
     log.append("here", [deliver(1, odd)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,39 +127,6 @@ def test_other_files_in_the_folder_are_left_alone(folder: Path) -> None:
     with opened(folder) as log:
         assert log.vector() == {"here": 20}
     assert (folder / "here" / "mine.ndjson").read_text() == "mine"
-
-
-@pytest.mark.parametrize("left", ["nothing", "another log's", "an older one"])
-def test_the_index_of_ids_is_made_to_fit_the_log(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory, left: str
-) -> None:
-    ids = folder / "here" / "ids"
-    older = tmp_path_factory.mktemp("older") / "ids"
-    shutil.copytree(ids, older)
-    with opened(folder) as log:
-        log.append("here", many(10, first=21))
-    shutil.rmtree(ids)
-    if left == "another log's":
-        with opened(tmp_path_factory.mktemp("other")) as other:
-            other.append("here", [deliver(at, event(f"other-{at}")) for at in range(1, 31)])
-            other.close()
-            shutil.copytree(other.folder / "here" / "ids", ids)
-    if left == "an older one":
-        shutil.copytree(older, ids)
-    with opened(folder) as log:
-        again = [given._replace(sequence=given.sequence + 30) for given in many(30)]
-        assert log.append("here", again).duplicates == 30
-        assert log.find(["other-3"]) == {}
-
-
-def test_an_index_that_is_ahead_of_the_log_does_no_harm(folder: Path) -> None:
-    with opened(folder) as log:
-        log.append("here", many(2, first=21))
-    cut_lines(folder / "here" / OPEN, 4, 6)
-    with opened(folder) as log:
-        assert log.append("here", many(2, first=21)).events == 2
-        assert log.append("here", many(2, first=21)).duplicates == 0
-        assert log.find(["id-run-22"]) == {"id-run-22": ("here", 22)}
 
 
 def test_garbage_that_could_not_be_cut_off_at_once_is_cut_off_before_the_next_write(tmp_path: Path) -> None:
