@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ import msgspec
 
 CELL_CHARACTERS_MAX = 60
 GAP = "  "
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")
 
 
 def show_json(content: Any) -> None:
@@ -62,7 +64,7 @@ def _width(name: str, cells: Mapping[str, Sequence[str]]) -> int:
 
 def _direction(name: str, rows: Sequence[Mapping[str, Any]]) -> int:
     """1 for numbers, which end at the right, and -1 for text, which begins at the left."""
-    return 1 if any(isinstance(row[name], int | float) for row in rows) else -1
+    return 1 if all(NUMBER.fullmatch(_plain(row[name])) for row in rows if row[name] is not None) else -1
 
 
 def _line(layout: Mapping[str, int], texts: Iterable[str]) -> str:

@@ -1,0 +1,77 @@
+"""The README's commands, run as a new user would, and their output compared with what it prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+CONSOLE = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+STATUS_LINE = re.compile(r"\d+ rows?(; .*)?")
+
+
+def sessions() -> Iterator[tuple[str, str]]:
+    """Every command of the README with the output that it shows."""
+    for block in CONSOLE:
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            yield command, output
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def run(command: str, folder: Path, ports: dict[str, int]) -> str:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "ROOKERY_PORT": str(ports["8800"]),
+        "ROOKERY_NATS_PORT": str(ports["4222"]),
+    }
+    environment.pop("ROOKERY_URL", None)
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    printed = done.stdout + done.stderr
+    for shown, used in ports.items():
+        printed = printed.replace(str(used), shown)
+    return "".join(line for line in printed.splitlines(keepends=True) if not STATUS_LINE.fullmatch(line.strip()))
+
+
+def test_the_tour_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    ports = {"8800": free_port(), "4222": free_port()}
+    try:
+        for command, shown in sessions():
+            assert run(command, tmp_path, ports) == shown, command
+            if command.startswith("rookery rebuild"):
+                run_the_program(tmp_path, ports)
+    finally:
+        run("rookery down", tmp_path, ports)
+
+
+def run_the_program(folder: Path, ports: dict[str, int]) -> None:
+    """The README's program, against the node that its tour has started."""
+    (program,) = PYTHON
+    (folder / "program.py").write_text(program.replace("4222", str(ports["4222"])))
+    printed = run(f"{sys.executable} program.py", folder, ports)
+    assert re.fullmatch(r"durable as \d+\n", printed), printed
+
+
+@pytest.mark.parametrize("target", ["up", "test"])
+def test_make_knows_the_two_commands(target: str) -> None:
+    dry = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert dry.returncode == 0, dry.stderr
+    assert {"up": "rookery up", "test": "pytest"}[target] in dry.stdout
