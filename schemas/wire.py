@@ -11,8 +11,8 @@ from .envelope import Event
 from .errors import InvalidData, MalformedEvent
 from .registry import EventData, all_types, reason_and_field
 
-# The log writes these attributes of its own in front of an event's, so an event may not bring them.
-RESERVED = frozenset({"n", "seq", "recordedtime", "undecodable"})
+# The log, and the API in front of it, write these attributes themselves, so an event may not bring them.
+RESERVED = frozenset({"n", "seq", "recordedtime", "undecodable", "origin"})
 DEPTH_MAX = 64
 
 _decoder = msgspec.json.Decoder(Event)

@@ -1,0 +1,94 @@
+"""The intake on a real bus and log: what is published, what is refused, and what becomes of it when the bus goes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rookery.bus import BusUnavailable, MemoryBus, NatsBus
+from rookery.eventstore import Log
+from rookery.ops.intake import Intake
+from rookery.ops.nats_server import NatsServer
+from rookery.schemas import Event, RunStarted, encode
+
+from ..conftest import MakeEvent
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    with Log.open(tmp_path / "log") as log:
+        yield log
+
+
+async def in_stream(bus: NatsBus | MemoryBus, *, count: int) -> list[bytes]:
+    """The payloads of the stream's first `count` events."""
+    found: list[bytes] = []
+    async for batch in bus.read():
+        found += [delivery.payload for delivery in batch]
+        if len(found) >= count:
+            break
+    return found
+
+
+async def test_the_bytes_that_came_are_the_bytes_that_are_published(memory_bus: MemoryBus, log: Log) -> None:
+    payload = encode(Event.of(RunStarted(), subject="r", source="/a")).replace(b'"data":{}', b'"data" : { }')
+    taken = await Intake(memory_bus, log).take([payload])
+    assert (taken.new, taken.duplicates, taken.sequence) == (1, 0, 1)
+    assert await in_stream(memory_bus, count=1) == [payload]
+
+
+async def test_what_the_log_holds_is_not_published_again(
+    memory_bus: MemoryBus, log: Log, make_event: MakeEvent
+) -> None:
+    intake, payload = Intake(memory_bus, log), encode(make_event())
+    await intake.take([payload])
+    async for batch in memory_bus.read():
+        log.append("local", batch)
+        break
+    again = await intake.take([payload])
+    assert (again.new, again.duplicates, again.sequence) == (0, 1, 0)
+    assert (await memory_bus.state()).messages == 1
+
+
+async def test_refusals_come_in_the_order_of_the_request(nats_bus: NatsBus, log: Log, make_event: MakeEvent) -> None:
+    large = encode(Event.of(RunStarted(task="x" * 2**20), subject="r", source="/a"))
+    long = encode(Event.of(RunStarted(), subject="🦜" * 250, source="/a"))
+    taken = await Intake(nats_bus, log).take([long, b"{", encode(make_event()), large])
+    assert [(one.index, one.field) for one in taken.refusals] == [(0, "subject"), (1, ""), (3, "")]
+    assert (taken.new, taken.duplicates) == (1, 0)
+
+
+async def test_a_bus_that_hangs_is_an_error_after_its_deadline_and_trying_again_is_safe(
+    nats_server: NatsServer, log: Log, make_event: MakeEvent
+) -> None:
+    payloads = [encode(make_event(f"as-{number}")) for number in range(50)]
+    async with await NatsBus.connect(nats_server.url, publish_deadline_seconds=0.5) as bus:
+        os.kill(nats_server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(BusUnavailable, match="publishing the same event again is safe"):
+                await Intake(bus, log).take(payloads)
+        finally:
+            os.kill(nats_server.pid, signal.SIGCONT)
+        async with await NatsBus.connect(nats_server.url) as patient:
+            taken = await Intake(patient, log).take(payloads)
+            assert taken.new + taken.duplicates == len(payloads)
+            assert sorted(await in_stream(patient, count=len(payloads))) == sorted(payloads)
+
+
+async def test_a_publisher_who_is_cancelled_leaves_whole_events_and_can_come_again(
+    nats_bus: NatsBus, log: Log, make_event: MakeEvent
+) -> None:
+    intake, payloads = Intake(nats_bus, log), [encode(make_event(f"as-{number}")) for number in range(3_000)]
+    taking = asyncio.create_task(intake.take(payloads))
+    while not nats_bus.pending_events:
+        await asyncio.sleep(0)
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    taken = await intake.take(payloads)
+    assert (taken.new + taken.duplicates, taken.refusals) == (len(payloads), [])
+    assert sorted(await in_stream(nats_bus, count=len(payloads))) == sorted(payloads)
