@@ -27,15 +27,15 @@ POLL_SECONDS = 0.02
 VISIBLE = msgspec.json.encode({"sql": "select coalesce(sum(events), 0) as events from fleet_hourly"})
 
 
-def live() -> list[Figure]:
+def live(events: int = EVENTS, *, publishers: int = PUBLISHERS, steady_seconds: float = STEADY_SECONDS) -> list[Figure]:
     """Events per second from publish to visible, sustained; and how soon one is visible at a steady pace."""
     with (
         TemporaryDirectory(prefix="rookery-bench-") as folder,
         node_process(Path(folder)) as running,
         Client(running.node.url) as client,
     ):
-        sustained = asyncio.run(_sustained(running.node.nats_url, client))
-        delays = asyncio.run(_steady(running.node.nats_url, client))
+        sustained = asyncio.run(_sustained(running.node.nats_url, client, events, publishers))
+        delays = asyncio.run(_steady(running.node.nats_url, client, int(STEADY_EVENTS_PER_SECOND * steady_seconds)))
     return [
         Figure.of("live.throughput", sustained, "events/s"),
         Figure.of("live.visible_p50", percentile(delays, 0.5) * 1e3, "ms"),
@@ -43,17 +43,17 @@ def live() -> list[Figure]:
     ]
 
 
-async def _sustained(nats_url: str, client: Client) -> float:
+async def _sustained(nats_url: str, client: Client, events: int, publishers: int) -> float:
     bus = await NatsBus.connect(nats_url)
-    share = workload.events(EVENTS)
+    share = workload.events(events)
     started = time.perf_counter()
-    await asyncio.gather(*(_publisher(bus, share) for _ in range(PUBLISHERS)))
+    await asyncio.gather(*(_publisher(bus, share) for _ in range(publishers)))
     last = (await bus.state()).messages
     while await asyncio.to_thread(_visible, client) < last:
         await asyncio.sleep(POLL_SECONDS)
     taken = time.perf_counter() - started
     await bus.close()
-    return EVENTS / taken
+    return events / taken
 
 
 async def _publisher(bus: Bus, share: Iterator[Event]) -> None:
@@ -61,13 +61,13 @@ async def _publisher(bus: Bus, share: Iterator[Event]) -> None:
         await bus.publish(event)
 
 
-async def _steady(nats_url: str, client: Client) -> list[float]:
+async def _steady(nats_url: str, client: Client, count: int) -> list[float]:
     """The seconds from `publish` to visible of every event, to the poll that first saw it."""
     bus = await NatsBus.connect(nats_url)
     first = (await bus.state()).messages
     sent: list[float] = []
-    watcher = asyncio.create_task(_watch(client, first, sent))
-    events = workload.events(STEADY_EVENTS_PER_SECOND * STEADY_SECONDS, seed=2)
+    watcher = asyncio.create_task(_watch(client, first, sent, count))
+    events = workload.events(count, seed=2)
     while tick := list(islice(events, int(STEADY_EVENTS_PER_SECOND * TICK_SECONDS))):
         began = time.perf_counter()
         sent += [began] * len(tick)
@@ -78,9 +78,9 @@ async def _steady(nats_url: str, client: Client) -> list[float]:
     return delays
 
 
-async def _watch(client: Client, first: int, sent: list[float]) -> list[float]:
+async def _watch(client: Client, first: int, sent: list[float], count: int) -> list[float]:
     delays: list[float] = []
-    while len(delays) < STEADY_EVENTS_PER_SECOND * STEADY_SECONDS:
+    while len(delays) < count:
         visible = await asyncio.to_thread(_visible, client) - first
         now = time.perf_counter()
         delays += [now - moment for moment in sent[len(delays) : visible]]

@@ -22,19 +22,25 @@ RIVAL_EVENTS = 3_000
 LONE_EVENTS = 1_000
 
 
-def publish() -> list[Figure]:
+def publish(
+    events: int = EVENTS,
+    *,
+    publishers: int = PUBLISHERS,
+    lone_events: int = LONE_EVENTS,
+    rival_events: int = RIVAL_EVENTS,
+) -> list[Figure]:
     """Events per second with `sync_interval: always`, and the latency of a lone publisher."""
     with TemporaryDirectory(prefix="rookery-bench-") as folder:
-        return asyncio.run(_measure(Path(folder)))
+        return asyncio.run(_measure(Path(folder), events, publishers, lone_events, rival_events))
 
 
-async def _measure(folder: Path) -> list[Figure]:
+async def _measure(folder: Path, events: int, publishers: int, lone_events: int, rival_events: int) -> list[Figure]:
     async with await NatsServer.start(folder, port=ANY_FREE_PORT) as server:
         bus = await NatsBus.connect(server.url)
-        many = await _together(bus, list(workload.events(EVENTS)))
-        lone = await _alone(bus, list(workload.events(LONE_EVENTS, seed=2)))
+        many = await _together(bus, list(workload.events(events)), publishers)
+        lone = await _alone(bus, list(workload.events(lone_events, seed=2)))
         await bus.close()
-        plain = await _plain_loop(server.url, list(workload.events(RIVAL_EVENTS, seed=3)))
+        plain = await _plain_loop(server.url, list(workload.events(rival_events, seed=3)))
     rival = "await js.publish, one by one (nats-py)"
     return [
         Figure.of("publish.throughput", many, "events/s", rival=rival, rival_value=len(plain) / sum(plain)),
@@ -48,14 +54,14 @@ async def _measure(folder: Path) -> list[Figure]:
     ]
 
 
-async def _together(bus: Bus, events: list[Event]) -> float:
+async def _together(bus: Bus, events: list[Event], publishers: int) -> float:
     async def publisher(share: Iterator[Event]) -> None:
         for event in share:
             await bus.publish(event)
 
     share = iter(events)
     started = time.perf_counter()
-    await asyncio.gather(*(publisher(share) for _ in range(PUBLISHERS)))
+    await asyncio.gather(*(publisher(share) for _ in range(publishers)))
     return len(events) / (time.perf_counter() - started)
 
 

@@ -20,22 +20,21 @@ from .figures import Figure
 
 SEGMENTS = 8
 SEGMENT_EVENTS = 65_536
-EVENTS = SEGMENTS * SEGMENT_EVENTS
 BATCH_EVENTS = 1_000
 
 
-def rebuild() -> list[Figure]:
+def rebuild(segments: int = SEGMENTS, *, segment_events: int = SEGMENT_EVENTS) -> list[Figure]:
     """Events per second into all read models together."""
     with TemporaryDirectory(prefix="rookery-bench-") as folder:
-        ours = _ours(Path(folder))
-        rival = _rival(Path(folder))
+        ours = _ours(Path(folder), segments * segment_events, segment_events)
+        rival = _rival(Path(folder), segments * segment_events)
     name = "eventsourcing 9.5, reading its SQLite notification log"
     return [Figure.of("rebuild.throughput", ours, "events/s", rival=name, rival_value=rival)]
 
 
-def _ours(folder: Path) -> float:
-    log = Log.open(folder / "log", segment_events_max=SEGMENT_EVENTS)
-    for batch in _batches(workload.deliveries(EVENTS)):
+def _ours(folder: Path, events: int, segment_events: int) -> float:
+    log = Log.open(folder / "log", segment_events_max=segment_events)
+    for batch in _batches(workload.deliveries(events)):
         log.append("local", batch)
     log.seal_full_segments()
     projections = Projections.open(folder / "projections.duckdb", log)
@@ -45,10 +44,10 @@ def _ours(folder: Path) -> float:
     return report.events / report.seconds
 
 
-def _rival(folder: Path) -> float:
+def _rival(folder: Path, events: int) -> float:
     recorder = SQLiteApplicationRecorder(SQLiteDatastore(str(folder / "rival.sqlite")))
     recorder.create_table()
-    for batch in _batches(workload.deliveries(EVENTS)):
+    for batch in _batches(workload.deliveries(events)):
         recorder.insert_events(
             [StoredEvent(uuid5(NAMESPACE_URL, one.subject), one.sequence, one.subject, one.payload) for one in batch]
         )

@@ -15,19 +15,19 @@ IDLE_SECONDS = 3.0
 RUNS = 3
 
 
-def startup() -> list[Figure]:
+def startup(runs: int = RUNS, *, idle_seconds: float = IDLE_SECONDS) -> list[Figure]:
     """Seconds from the command to ready, and mebibytes of the idle node with its nats-server: medians of a few runs."""
-    measured = sorted(_once() for _ in range(RUNS))
-    middle_seconds, middle_mebibytes = measured[RUNS // 2]
+    measured = sorted(_once(idle_seconds) for _ in range(runs))
+    middle_seconds, middle_mebibytes = measured[runs // 2]
     return [
         Figure.of("startup.ready", middle_seconds, "s"),
         Figure.of("startup.idle_memory", middle_mebibytes, "MiB"),
     ]
 
 
-def _once() -> tuple[float, float]:
+def _once(idle_seconds: float) -> tuple[float, float]:
     with TemporaryDirectory(prefix="rookery-bench-") as folder, node_process(Path(folder)) as running:
-        time.sleep(IDLE_SECONDS)
+        time.sleep(idle_seconds)
         node = psutil.Process(running.process.pid)
         family = [node, *node.children(recursive=True)]
         return running.ready_seconds, sum(one.memory_info().rss for one in family) / 2**20

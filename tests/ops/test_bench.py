@@ -1,0 +1,67 @@
+"""The benchmarks, small: what they report, not how fast this machine is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from rookery.ops import bench
+from rookery.ops.bench import Figure
+from rookery.ops.bench.live import live
+from rookery.ops.bench.publish import publish
+from rookery.ops.bench.rebuild import rebuild
+from rookery.ops.bench.startup import startup
+
+from .conftest import Rookery
+
+SMALL: dict[str, Callable[[], list[Figure]]] = {
+    "publish": partial(publish, 300, publishers=20, lone_events=20, rival_events=20),
+    "live": partial(live, 300, publishers=20, steady_seconds=0.1),
+    "rebuild": partial(rebuild, 2, segment_events=200),
+    "startup": partial(startup, 1, idle_seconds=0.0),
+}
+# Name and unit, and whether there is a rival to compare with.
+FIGURES = {
+    "publish": [("publish.throughput", "events/s", True), ("publish.latency_p99", "ms", True)],
+    "live": [
+        ("live.throughput", "events/s", False),
+        ("live.visible_p50", "ms", False),
+        ("live.visible_p99", "ms", False),
+    ],
+    "rebuild": [("rebuild.throughput", "events/s", True)],
+    "startup": [("startup.ready", "s", False), ("startup.idle_memory", "MiB", False)],
+}
+
+
+def test_every_benchmark_is_tested() -> None:
+    assert SMALL.keys() == FIGURES.keys() == bench.BENCHMARKS.keys()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_come_with_units_and_rivals_in_json(
+    rookery: Rookery, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pytest.importorskip("eventsourcing")
+    monkeypatch.setitem(bench.BENCHMARKS, name, SMALL[name])
+    ran = rookery("bench", name, "--json")
+    assert ran.code == 0, ran.err
+    report: dict[str, Any] = ran.json
+    assert (report.keys(), "cores" in report["machine"]) == ({"machine", "figures"}, True)
+    found = report["figures"]
+    assert [(one["name"], one["unit"], one["rival"] is not None) for one in found] == FIGURES[name]
+    for figure in found:
+        assert figure.keys() == {"name", "value", "unit", "rival", "rival_value", "ratio"}
+        assert figure["value"] > 0
+        assert [figure[field] is not None for field in ("rival", "rival_value", "ratio")] in ([True] * 3, [False] * 3)
+
+
+def test_a_ratio_says_how_many_times_better_whichever_way_better_is() -> None:
+    assert Figure.of("a", 20, "events/s", rival="r", rival_value=10).ratio == 2
+    assert Figure.of("a", 20, "ms", rival="r", rival_value=10).ratio == 0.5
+
+
+def test_an_unknown_benchmark_is_refused_with_those_there_are(rookery: Rookery) -> None:
+    refused = rookery("bench", "speed")
+    assert (refused.code, all(name in refused.err for name in FIGURES)) == (2, True)
