@@ -9,6 +9,7 @@ so the file is never ahead of its log, unless one of the two was put in the othe
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 from collections import defaultdict
 from contextlib import suppress
@@ -20,7 +21,7 @@ from .disk import Disk
 from .errors import LogWriteFailed
 from .line import Letter, Record
 
-FLUSH_EVENTS_MIN = 16_384  # sorted, they share pages: ten million ids take this many at a time twice as fast as 1,000
+FLUSH_EVENTS_MIN = 32_768  # sorted, they share pages
 WAITING_EVENTS_MAX = 262_144  # about 40 MB
 CACHE_SIZE_KIB = 16_384
 PAGE_SIZE_BYTES = 1_024  # hashes go anywhere, and each rewrites the page that it falls into
@@ -32,12 +33,21 @@ _TABLES = """
     create table if not exists covered (n integer);
 """
 
+_UUID7_MINUTE = re.compile("([0-9a-f]{8})-[0-9a-f]{4}-7").match
+
 logger = logging.getLogger(__name__)
 
 
 def event_key(id: str) -> int:
-    """The hash of an event's id, as an integer that SQLite can hold."""
-    return _signed(blake2b(id.encode(), digest_size=8).digest())
+    """The hash of an event's id, as an integer that SQLite can hold.
+
+    Half of it is a UUIDv7's time, in steps of a minute: what is new then comes to lie at the end of the table, and not
+    on a page of its own each.
+    """
+    digest = blake2b(id.encode(), digest_size=8).digest()
+    if found := _UUID7_MINUTE(id):
+        digest = bytes.fromhex(found[1]) + digest[4:]
+    return _signed(digest)
 
 
 def letter_key(letter: Letter) -> int:
@@ -152,4 +162,4 @@ def _database_to_write(path: Path) -> sqlite3.Connection:
 
 
 def _signed(digest: bytes) -> int:
-    return int.from_bytes(digest, "little", signed=True)
+    return int.from_bytes(digest, "big", signed=True)
