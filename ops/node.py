@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import platform
+import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -17,6 +19,7 @@ from ..eventstore import Ingest, Log
 from ..projections import Projections
 from ..schemas import Event, EventData, NodeStarted, NodeStopped
 from .data_folder import DataFolder
+from .disk import Disk
 from .health import Health, State, ask_bus
 from .intake import Intake, Taken
 from .nats_server import NatsServer, NatsServerError
@@ -25,7 +28,8 @@ from .settings import Settings
 
 WATCH_SECONDS = 0.5
 SETTLE_POLL_SECONDS = 0.01
-FAREWELL_SECONDS_MAX = 5.0
+FAREWELL_SECONDS_MAX = 3.0
+BUS_CLOSE_SECONDS_MAX = 3.0
 RESTART_SECONDS_MIN = 0.1
 RESTART_SECONDS_MAX = 10.0
 
@@ -45,10 +49,19 @@ class Node:
     """A running node: what the HTTP API talks to. Made by `running_node`."""
 
     def __init__(
-        self, settings: Settings, health: Health, *, bus: Bus, nats_url: str, log: Log, projections: Projections
+        self,
+        settings: Settings,
+        health: Health,
+        *,
+        disk: Disk,
+        bus: Bus,
+        nats_url: str,
+        log: Log,
+        projections: Projections,
     ) -> None:
         self.settings = settings
         self.health = health
+        self.disk = disk
         self.bus = bus
         self.nats_url = nats_url
         self.log = log
@@ -64,8 +77,10 @@ class Node:
     async def take(self, payloads: Sequence[bytes], wait: Wait = "visible") -> Taken:
         """Publish events; return when they are durable on the bus, in the log, or visible to queries.
 
-        Raises `HeldUp` where they are durable, and something keeps them from getting any further.
+        Raises `DiskFull` before anything is published, and `HeldUp` where they are durable and something keeps them
+        from getting any further.
         """
+        self.disk.ensure_room()
         taken = await self.intake.take(payloads)
         if wait != "durable":
             await self.health.while_well(self.ingest.wait_for(taken.sequence), "bus", "ingest")
@@ -81,6 +96,7 @@ class Node:
         )
         ingest = self.ingest.status
         self.health.set("ingest", INGEST_STATES[ingest.state], ingest.reason)
+        self.disk.has_room()
         return self.health
 
     def end_following(self) -> None:
@@ -105,14 +121,16 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
     """Start everything that a node needs, on a data folder that the caller owns, and stop all of it in the end."""
     health = Health()
     async with AsyncExitStack() as stack:
-        nats_url = settings.nats_url or await _embedded_server(stack, folder.path, settings, health)
+        disk = Disk(folder.path, health)
+        disk.ensure_room()
+        nats_url = settings.nats_url or await _embedded_server(stack, folder.path, settings, health, disk)
         bus = await NatsBus.connect(nats_url)
-        stack.push_async_callback(bus.close)
+        stack.push_async_callback(_close, bus)
         log = await asyncio.to_thread(Log.open, folder.log, segment_events_max=settings.segment_events_max)
         stack.callback(log.close)
         projections = await asyncio.to_thread(Projections.open, folder.database, log)
         stack.callback(projections.close)
-        node = Node(settings, health, bus=bus, nats_url=nats_url, log=log, projections=projections)
+        node = Node(settings, health, disk=disk, bus=bus, nats_url=nats_url, log=log, projections=projections)
         stack.callback(node.projector.close)
         health.set("projector", "starting")
         for work in (node.ingest.run(), node.projector.run(), _watch(node)):
@@ -123,13 +141,14 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         yield node
 
 
-async def _embedded_server(stack: AsyncExitStack, folder: Path, settings: Settings, health: Health) -> str:
+async def _embedded_server(stack: AsyncExitStack, folder: Path, settings: Settings, health: Health, disk: Disk) -> str:
     server = await NatsServer.start(
         folder, port=settings.nats_port, binary=settings.nats_server, max_payload_bytes=settings.event_bytes_max
     )
     stack.push_async_callback(server.stop)
     health.set("nats-server", "ready")
     await stack.enter_async_context(_running(_keep_alive(server, health)))
+    await stack.enter_async_context(_running(_end_after_full_disk(server, disk)))
     return server.url
 
 
@@ -145,6 +164,21 @@ async def _keep_alive(server: NatsServer, health: Health) -> None:
         with suppress(NatsServerError, OSError):  # a full disk, say: the next attempt may succeed
             await server.restart()
             health.set("nats-server", "ready")
+
+
+async def _end_after_full_disk(server: NatsServer, disk: Disk) -> None:
+    """End nats-server, so that it is started again, when a full disk has room.
+
+    A stream that it once could not write to it does not try again for as long as it lives.
+    """
+    while True:
+        while disk.has_room():
+            await asyncio.sleep(WATCH_SECONDS)
+        while not disk.has_room():
+            await asyncio.sleep(WATCH_SECONDS)
+        if server.running:
+            logger.warning("the disk has room again; starting nats-server again")
+            os.kill(server.pid, signal.SIGTERM)
 
 
 async def _watch(node: Node) -> None:
@@ -171,6 +205,13 @@ async def _farewell(node: Node) -> None:
     with suppress(BusError, TimeoutError):
         async with asyncio.timeout(FAREWELL_SECONDS_MAX):
             await node.announce(NodeStopped())
+
+
+async def _close(bus: Bus) -> None:
+    """Close the bus; what it can't deliver soon is left to whoever published it, and has no acknowledgement."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BUS_CLOSE_SECONDS_MAX):
+            await bus.close()
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from ...bus import BusError, BusUnavailable
 from ...eventstore import EventStoreError
 from ...projections import QueryFailed, QueryRefused, RebuildAbandoned, UnknownReadModel
 from ...schemas import InvalidInput, RookeryError
+from ..disk import DiskFull
 from ..health import HeldUp
 from ..lanes import TooBusy
 from .bodies import BodyTooLarge, BodyTooSlow
@@ -28,6 +29,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     UnknownReadModel: HTTPStatus.NOT_FOUND,
     QueryRefused: HTTPStatus.BAD_REQUEST,
     QueryFailed: HTTPStatus.BAD_REQUEST,
+    DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     TooBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     HeldUp: HTTPStatus.SERVICE_UNAVAILABLE,
     RebuildAbandoned: HTTPStatus.SERVICE_UNAVAILABLE,
