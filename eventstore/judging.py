@@ -5,20 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-import msgspec
-
-from ..schemas import (
-    Event,
-    InvalidData,
-    InvalidEvent,
-    MalformedEvent,
-    UnknownEventType,
-    check,
-    decode,
-    publisher_in,
-    subject_of,
-)
-from ..schemas.wire import RESERVED
+from ..schemas import Event, InvalidEvent, MalformedEvent, check, decode, publisher_in, subject_of
 from .line import Record
 
 
@@ -59,10 +46,10 @@ def judge_payload(payload: bytes) -> Verdict:
     """Hold a payload against its schema alone, as it is today."""
     try:
         return Verdict(check(payload)[0])
-    except (UnknownEventType, InvalidData) as error:
-        return _judge_splicing(payload, error)
-    except InvalidEvent as error:
+    except MalformedEvent as error:
         return Verdict(None, error.reason, error.field)
+    except InvalidEvent as error:
+        return Verdict(decode(payload), error.reason, error.field)
 
 
 def judge_record(record: Record) -> Verdict:
@@ -98,20 +85,6 @@ def _mismatch(event: Event, subject: str) -> tuple[str, str]:
     if (publisher := publisher_in(subject)) != event.publisher:
         return f"published by {publisher!r}, but its source is {event.source!r}", "source"
     return f"published on {subject!r}, but it belongs on {subject_of(event)!r}", "subject"
-
-
-def _judge_splicing(payload: bytes, error: InvalidEvent) -> Verdict:
-    """Whether an event that only its schema condemns could stand in the log, where every line must be sound JSON."""
-    try:
-        payload.decode()
-        attributes = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
-    except (ValueError, RecursionError) as malformed:
-        return Verdict(None, str(malformed))
-    if reserved := RESERVED & attributes.keys():
-        return Verdict(None, "this attribute is the log's own", min(reserved))
-    if not payload.startswith(b"{") or b"\n" in payload or b"\r" in payload:
-        return Verdict(None, "an event is one line of JSON that begins with `{`")
-    return Verdict(decode(payload), error.reason, error.field)
 
 
 def _envelope(payload: bytes) -> Event | None:

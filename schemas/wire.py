@@ -8,7 +8,7 @@ from datetime import timedelta
 import msgspec
 
 from .envelope import Event
-from .errors import InvalidData, MalformedEvent
+from .errors import InvalidData, InvalidEvent, MalformedEvent
 from .registry import EventData, all_types, reason_and_field
 
 # The log, and the API in front of it, write these attributes themselves, so an event may not bring them.
@@ -40,10 +40,15 @@ def decode(payload: bytes) -> Event:
 def check(payload: bytes) -> tuple[Event, EventData]:
     """The event in `payload` and its typed data, if nothing is wrong with either.
 
-    Raises `MalformedEvent`, `UnknownEventType` or `InvalidData`.
+    Raises `MalformedEvent`, `UnknownEventType` or `InvalidData`. With the latter two, every reader still reads the
+    same envelope in `payload`, so that the log can hold it as it is, for a schema to come.
     """
     event = decode(payload)
-    data = event.payload()
+    try:
+        data = event.payload()
+    except InvalidEvent:
+        _refuse_what_readers_disagree_on(payload)
+        raise
     is_canonical = payload == encode(event) and bytes(event.data) == _encoder.encode(data)
     if not is_canonical or payload.count(b"{") + payload.count(b"[") > DEPTH_MAX:
         _refuse_what_readers_disagree_on(payload)
@@ -83,7 +88,8 @@ def _refuse_what_readers_disagree_on(payload: bytes) -> None:
 
 def _parsed_pedantically(payload: bytes) -> dict[str, object]:
     try:
-        found: dict[str, object] = json.loads(payload, object_pairs_hook=_without_twins, parse_float=_finite)
+        text = payload.decode()  # json would let halves of surrogate pairs pass
+        found: dict[str, object] = json.loads(text, object_pairs_hook=_without_twins, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise MalformedEvent(str(error)) from None
     return found

@@ -119,6 +119,29 @@ def test_a_name_that_stands_twice_is_refused_because_readers_disagree_on_it() ->
     assert refusal.value.field == "input_tokens"
 
 
+SEEN_DIFFERENTLY = {
+    "a name twice": b'"a":1,"a":2',
+    "no UTF-8": b'"a":"\xff"',
+    "half of a surrogate pair": b'"a":"\xed\xa0\x80"',
+    "a number beyond numbers": b'"a":1e400',
+    "the log's own attribute": b'"n":7',
+    "a line break": b'"a":\n1',
+    "a deep nest": b'"a":' + b"[" * 65 + b"]" * 65,
+}
+
+
+@pytest.mark.parametrize("odd", SEEN_DIFFERENTLY.values(), ids=SEEN_DIFFERENTLY)
+@pytest.mark.parametrize(
+    ("sound", "given"),
+    [(b"374", b"374"), (b"llm_call.completed", b"llm_call.complete"), (b"374", b'"many"')],
+    ids=["a valid event", "an unknown type", "invalid data"],
+)
+def test_what_readers_disagree_on_is_malformed_whatever_else_is_wrong(odd: bytes, sound: bytes, given: bytes) -> None:
+    payload = encode(EVENT).replace(sound, given)
+    with pytest.raises(MalformedEvent):
+        check(b"{" + odd + b"," + payload[1:])
+
+
 def test_a_newer_publishers_fields_pass_but_a_persons_typing_mistake_does_not() -> None:
     payload = changed("data.input_token", 5)
     assert check(payload)[1] == CALL
