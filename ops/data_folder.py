@@ -130,6 +130,14 @@ class DataFolder:
         """The node that owns the folder and has announced itself."""
         return self._announced() if self.is_owned() else None
 
+    def owner(self) -> int | None:
+        """The process id of the owner, which a node is from the first moment of its start; None if nobody is."""
+        try:
+            text = (self.path / LOCK_FILE).read_bytes()
+        except OSError:
+            return None
+        return int(text) if text.isdigit() and self.is_owned() else None
+
     def _announced(self) -> RunningNode | None:
         try:
             return msgspec.json.decode((self.path / NODE_FILE).read_bytes(), type=RunningNode)

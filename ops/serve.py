@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from .api.server import bind, serving
 from .data_folder import DataFolder, RunningNode
@@ -17,19 +18,50 @@ from .settings import Settings
 # at it hundreds of times a second: at Python's default of 5 ms, a publish took three times as long to be acknowledged.
 SWITCH_SECONDS = 0.0005
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 async def serve(settings: Settings, *, on_ready: Callable[[RunningNode], None]) -> None:
-    """Run a node until SIGTERM or SIGINT; `on_ready` hears of it once it answers."""
+    """Run a node until SIGTERM or SIGINT; `on_ready` hears of it once it answers.
+
+    Until then, and once it is stopping, a signal ends the process at once: that loses nothing, and reading a big log
+    or a server that hangs may take longer than who sends it wants to wait.
+    """
     sys.setswitchinterval(SWITCH_SECONDS)
+    with _deadly_signals():
+        listener = bind(settings.host, settings.port)
+        with listener, DataFolder(settings.data) as folder:
+            async with running_node(folder, settings) as node, serving(node, listener):
+                port = listener.getsockname()[1]
+                url = f"http://{settings.host}:{port}"
+                announcement = RunningNode(os.getpid(), url, node.nats_url, node.started_at)
+                stop = _stop_signal()
+                folder.announce(announcement)
+                on_ready(announcement)
+                await stop.wait()
+
+
+@contextmanager
+def _deadly_signals() -> Iterator[None]:
+    earlier = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first signal. The next one finds the default again."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    listener = bind(settings.host, settings.port)
-    with listener, DataFolder(settings.data) as folder:
-        async with running_node(folder, settings) as node, serving(node, listener):
-            port = listener.getsockname()[1]
-            announcement = RunningNode(os.getpid(), f"http://{settings.host}:{port}", node.nats_url, node.started_at)
-            folder.announce(announcement)
-            on_ready(announcement)
-            await stop.wait()
+
+    def receive() -> None:
+        stop.set()
+        for one in SIGNALS:
+            loop.remove_signal_handler(one)
+            signal.signal(one, signal.SIG_DFL)
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, receive)
+    return stop

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +18,7 @@ CONFIG_FILE = "rookery.toml"
 ENVIRONMENT_PREFIX = "ROOKERY_"
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
+NatsUrl = Annotated[str, Meta(pattern="^(nats|tls|ws|wss)://.")]
 
 
 class InvalidSettings(InvalidInput):
@@ -38,25 +40,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         Meta(
             pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
-            description="This bus's name in the addresses `origin:n` of its events.",
+            description="This bus's name in its events' addresses, `origin:n`: a-z, 0-9, - and _, at most 63.",
         ),
     ] = "local"
-    host: Annotated[str, Meta(description="The address that the HTTP API listens on.")] = "127.0.0.1"
+    host: Annotated[str, Meta(min_length=1, description="The address that the HTTP API listens on.")] = "127.0.0.1"
     port: Annotated[Port, Meta(description="The HTTP API's port; 0 takes any that is free.")] = 8800
     nats_port: Annotated[Port, Meta(description="The embedded nats-server's port; 0 takes any that is free.")] = 4222
     nats_url: Annotated[
-        str | None, Meta(description="A NATS server to use instead of the embedded one, as in `nats://host:4222`.")
+        NatsUrl | None, Meta(description="A NATS server to use instead of the embedded one, as in `nats://host:4222`.")
     ] = None
     nats_server: Annotated[
         Path | None, Meta(description="The nats-server binary (2.12 or newer) to use instead of the packaged one.")
     ] = None
     event_bytes_max: Annotated[
-        int, Meta(ge=1024, le=8 * 1024 * 1024, description="The largest event that the embedded bus takes.")
+        int,
+        Meta(ge=1024, le=8 * 1024 * 1024, description="The largest event that the embedded bus takes, in bytes."),
     ] = 1024 * 1024
     segment_events_max: Annotated[
         int, Meta(ge=1, description="How many events a segment of the log holds before it is sealed.")
     ] = 65_536
-    query_seconds_max: Annotated[float, Meta(gt=0, description="How long a query may run.")] = 30.0
+    query_seconds_max: Annotated[
+        float, Meta(gt=0, le=86_400, description="How long an SQL query may run, in seconds.")
+    ] = 30.0
     query_rows_max: Annotated[int, Meta(ge=1, description="How many rows a query may return.")] = 100_000
 
     @classmethod
@@ -84,6 +89,48 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"http://{self.host}:{self.port}"
 
 
+class Described(NamedTuple):
+    """One setting as users meet it, under three names. `metavar` is what it takes, `default` may be empty."""
+
+    name: str
+    variable: str
+    option: str
+    metavar: str
+    default: str
+    description: str
+
+
+def described() -> list[Described]:
+    """Every setting, for `--help` and the documentation."""
+    return [_described(field) for field in msgspec.structs.fields(Settings)]
+
+
+def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that look like a setting's and aren't, each with the setting that was probably meant."""
+    names = [setting.variable for setting in described()]
+    strangers = [name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and name not in names]
+    meant = {name: get_close_matches(name, names, n=1, cutoff=0.9) for name in strangers}
+    return {name: nearest[0] for name, nearest in meant.items() if nearest}
+
+
+def _described(field: msgspec.structs.FieldInfo) -> Described:
+    default = "" if field.default is None else str(field.default)
+    return Described(
+        name=field.name,
+        variable=f"{ENVIRONMENT_PREFIX}{field.name.upper()}",
+        option=f"--{field.name.replace('_', '-')}",
+        metavar={int: "INTEGER", float: "NUMBER", str: "TEXT", type(None): "TEXT"}.get(type(field.default), "PATH"),
+        default=default,
+        description=_description(field.name),
+    )
+
+
+def _description(name: str) -> str:
+    """What a setting is for; empty if there is none of that name."""
+    kinds = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    return str(kinds[name].__metadata__[-1].description) if name in kinds else ""
+
+
 Found = dict[str, tuple[Any, str]]
 
 
@@ -98,8 +145,11 @@ def _from_file(path: Path) -> Found:
 
 
 def _from_environment(environment: Mapping[str, str]) -> Found:
-    names = {f"{ENVIRONMENT_PREFIX}{name.upper()}": name for name in Settings.__struct_fields__}
-    return {name: (environment[variable], variable) for variable, name in names.items() if environment.get(variable)}
+    return {
+        setting.name: (environment[setting.variable], setting.variable)
+        for setting in described()
+        if environment.get(setting.variable)
+    }
 
 
 def _convert(found: Found) -> Settings:
@@ -107,9 +157,23 @@ def _convert(found: Found) -> Settings:
         try:
             msgspec.convert({name: value}, Settings, strict=False, dec_hook=_path)
         except msgspec.ValidationError as error:
-            raise InvalidSettings(where, str(error).partition(" - at ")[0]) from None
+            raise InvalidSettings(where, _reason(name, value, str(error))) from None
     return msgspec.convert({name: value for name, (value, _) in found.items()}, Settings, strict=False, dec_hook=_path)
 
 
+def _reason(name: str, value: Any, fault: str) -> str:
+    if name not in Settings.__struct_fields__:
+        nearest = get_close_matches(name, Settings.__struct_fields__, n=1)
+        return f"there is no such setting; {f'did you mean {nearest[0]!r}?' if nearest else 'see `rookery up --help`'}"
+    return f"{value!r} won't do ({fault.partition(' - at ')[0]}). {_description(name)}"
+
+
 def _path(kind: type, value: Any) -> Any:
-    return Path(value).expanduser() if kind is Path else value
+    if kind is not Path:
+        return value
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("expected a path")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 
+from ...schemas import RookeryError
 from ..nats_server import PortInUse
 from ..node import Node
 from .app import create_app
@@ -19,8 +20,18 @@ CONNECTIONS_MAX = 1_000
 START_POLL_SECONDS = 0.005
 
 
+class AddressUnusable(RookeryError):
+    """The API can't listen where it was told to."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        self.host = host
+        self.port = port
+        self.reason = reason
+        super().__init__(f"can't listen on {host}, port {port}: {reason}; choose others with --host and --port")
+
+
 def bind(host: str, port: int) -> socket.socket:
-    """The socket that the API will listen on. Raises `PortInUse`."""
+    """The socket that the API will listen on. Raises `PortInUse` or `AddressUnusable`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -30,7 +41,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise PortInUse(port, "--port") from None
-        raise
+        raise AddressUnusable(host, port, error.strerror or str(error)) from None
     return listener
 
 

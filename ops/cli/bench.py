@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
 import click
 
+from ...schemas import RookeryError
 from .options import json_option
-from .output import show_json, show_rows
+from .output import remark, show_json, show_rows
+
+if TYPE_CHECKING:
+    from ..bench import Figure
 
 NAMES = ["publish", "live", "rebuild", "startup"]
+COLUMNS = ["name", "value", "unit", "ratio", "rival", "rival_value"]
+
+
+class ExtraMissing(RookeryError):
+    """A benchmark needs a package that the base install leaves out."""
+
+    def __init__(self, package: str | None) -> None:
+        self.package = package
+        super().__init__(f"the benchmarks need {package or 'more packages'}: pip install 'rookery[bench]'")
 
 
 @click.command()
@@ -16,18 +32,28 @@ NAMES = ["publish", "live", "rebuild", "startup"]
 def bench(names: tuple[str, ...], as_json: bool) -> None:
     """Measure this machine: publish, live, rebuild, startup; all of them when none is named.
 
-    Each figure stands beside what a named rival did in the same run, where there is one to compare with. Needs the
-    extra `bench` (`pip install rookery[bench]`); takes about a minute each.
-    """
-    from ..bench import BENCHMARKS, Report, machine
+    Each figure stands beside what a named rival did in the same run, where there is one to compare with. Each takes
+    about a minute, on a node of its own in a temporary folder. Needs `pip install 'rookery[bench]'`.
 
-    figures = []
-    for name in names or NAMES:
-        click.echo(f"{name} …", err=True)
-        figures += BENCHMARKS[name]()
+    \b
+    rookery bench
+    rookery bench publish startup --json
+    """
+    try:
+        figures = list(_figures(names or NAMES))
+        from ..bench import Report, machine
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(error.name) from None
     if as_json:
         show_json(Report(machine(), figures))
         return
     click.echo(machine())
-    columns = ["name", "value", "unit", "ratio", "rival", "rival_value"]
-    show_rows(columns, [{name: getattr(figure, name) for name in columns} for figure in figures], as_json=False)
+    show_rows(COLUMNS, [{name: getattr(figure, name) for name in COLUMNS} for figure in figures], as_json=False)
+
+
+def _figures(names: Sequence[str]) -> Iterator[Figure]:
+    from ..bench import BENCHMARKS
+
+    for name in names:
+        remark(f"{name} …")
+        yield from BENCHMARKS[name]()

@@ -12,10 +12,12 @@ from typing import Any
 import click
 
 from ...handlers.importers import SOURCES, Progress, Published, Refused, Source, Summary, run_import
+from ...schemas import RookeryError
 from ..client import Client
-from .main import EXIT_FAILED
+from .exits import EXIT_FAILED
 from .options import json_option, node_option
-from .output import show_json
+from .output import plural, remark, show_json
+from .table import visible
 
 
 @click.group("import")
@@ -23,11 +25,13 @@ def import_() -> None:
     """Import recorded work of agents.
 
     Ids follow from what is imported: who starts an interrupted import again continues it, and a second run of a
-    finished one reports that nothing is new. What can't be read is rejected and named; the rest is imported.
+    finished one reports that nothing is new. What can't be read is rejected and named (exit code 1); the rest is
+    imported. A folder stands for the files in it.
 
     \b
     rookery import azure-llm AzureLLMInferenceTrace_conv.csv --provider openai --model gpt-4o
     rookery import tau-bench gpt-4o-airline.json
+    rookery import who-and-when Algorithm-Generated/
     rookery import ndjson events.ndjson --json
     """
 
@@ -36,18 +40,21 @@ def _command(name: str, source: Source) -> click.Command:
     """The command that imports from `source`; its options are the source's own."""
 
     def run(client: Client, paths: tuple[Path, ...], as_json: bool, **options: str | None) -> None:
-        with _progress() as on_progress:
-            summary = asyncio.run(run_import(name, paths, options, _publisher(client), on_progress))
-        client.publish([], wait="visible")
+        with _display() as display, _explained(display):
+            summary = asyncio.run(run_import(name, paths, options, _publisher(client), display.show))
+            client.publish([], wait="visible")
         show_json(summary) if as_json else _show(summary)
         if summary.rejected:
             click.get_current_context().exit(EXIT_FAILED)
 
-    command = click.command(name, help=source.description)(node_option(json_option(run)))
-    for option in reversed(source.options):
-        text = option.help + ("  [required]" if option.required else "")
-        command = click.option(f"--{option.name}", help=text, show_default=True, default=option.default)(command)
-    return click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")(command)
+    parts = [click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")]
+    parts += [
+        click.option(f"--{one.name}", help=one.help, required=one.required, default=one.default, show_default=True)
+        for one in source.options
+    ]
+    for part in reversed([*parts, json_option, node_option]):
+        run = part(run)
+    return click.command(name, help=source.description, short_help=source.description)(run)
 
 
 def _publisher(client: Client) -> Callable[[list[bytes]], Any]:
@@ -63,10 +70,23 @@ def _reason(refusal: dict[str, Any]) -> str:
     return ": ".join(part for part in (refusal["field"], refusal["reason"]) if part)
 
 
+class _Display:
+    """How far an import is, on the terminal if there is one."""
+
+    def __init__(self, draw: Callable[[Progress], None] | None = None) -> None:
+        self.events = 0
+        self._draw = draw
+
+    def show(self, progress: Progress) -> None:
+        self.events = progress.events
+        if self._draw:
+            self._draw(progress)
+
+
 @contextmanager
-def _progress() -> Iterator[Callable[[Progress], None] | None]:
+def _display() -> Iterator[_Display]:
     if not sys.stderr.isatty():
-        yield None
+        yield _Display()
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
@@ -76,21 +96,35 @@ def _progress() -> Iterator[Callable[[Progress], None] | None]:
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("import", total=None, events=0)
 
-        def show(progress: Progress) -> None:
+        def draw(progress: Progress) -> None:
             bar.update(task, completed=progress.bytes_read, total=progress.bytes_total, events=progress.events)
 
-        yield show
+        yield _Display(draw)
+
+
+@contextmanager
+def _explained(display: _Display) -> Iterator[None]:
+    """Say where an import stands that comes to no end."""
+    try:
+        yield
+    except (KeyboardInterrupt, RookeryError):
+        if display.events:
+            remark(f"{plural(display.events, 'event')} in the log so far; the same command goes on from there")
+        raise
 
 
 def _show(summary: Summary) -> None:
-    click.echo(f"{summary.events:,} events: {summary.new:,} new, {summary.duplicates:,} known already")
+    rejected = f", {summary.rejected:,} rejected" if summary.rejected else ""
+    click.echo(
+        f"{plural(summary.events, 'event')}: {summary.new:,} new, {summary.duplicates:,} known already{rejected}"
+    )
     for note in summary.notes:
-        click.echo(note, err=True)
+        remark(note)
     for rejection in summary.rejections:
         where = ", ".join(part for part in (rejection.path, rejection.where) if part)
-        click.echo(f"rejected  {where}: {rejection.reason}", err=True)
+        remark(f"rejected  {visible(f'{where}: {rejection.reason}')}")
     if hidden := summary.rejected - len(summary.rejections):
-        click.echo(f"rejected  and {hidden:,} more", err=True)
+        remark(f"rejected  and {hidden:,} more")
 
 
 for _name, _source in SOURCES.items():

@@ -1,15 +1,17 @@
-"""Options that several commands share."""
+"""Options that several commands share, and standard input."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
 from ..client import Client
 from ..data_folder import DataFolder
-from ..settings import Settings
+from ..settings import Settings, described
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -17,6 +19,24 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def json_option(command: Command) -> Command:
     """`--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
+
+
+def csv_option(command: Command) -> Command:
+    """`--csv`."""
+    return click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of a table.")(command)
+
+
+def setting_options(*names: str) -> Callable[[Command], Command]:
+    """An option for each of these settings, explained as they are. Its text is judged by `Settings.load`."""
+
+    def add(command: Command) -> Command:
+        for setting in reversed([one for one in described() if one.name in names]):
+            default = f"; default: {setting.default}" if setting.default else ""
+            text = f"{setting.description}  [env var: {setting.variable}{default}]"
+            command = click.option(setting.option, metavar=setting.metavar, help=text)(command)
+        return command
+
+    return add
 
 
 def node_option(command: Command) -> Command:
@@ -27,15 +47,36 @@ def node_option(command: Command) -> Command:
         envvar="ROOKERY_URL",
         show_envvar=True,
         callback=_connect,
-        help="The node to ask.  [default: the one that runs on the data folder, else http://127.0.0.1:8800]",
+        help="The node to ask.  [default: the one that runs on this folder's rookery-data, else "
+        "http://127.0.0.1:8800, or what rookery.toml and ROOKERY_… say instead]",
     )(command)
 
 
-def _connect(context: click.Context, parameter: click.Parameter, url: str | None) -> Client:
-    return context.with_resource(Client(url or _nearest_node()))
-
-
-def _nearest_node() -> str:
-    settings = Settings.load()
+def node_of(settings: Settings) -> str:
+    """The URL of the node that runs on these settings' data folder, or would."""
     node = DataFolder(settings.data).running()
     return node.url if node else settings.url
+
+
+def standard_input() -> bytes:
+    """All of it."""
+    return sys.stdin.buffer.read()
+
+
+def _connect(context: click.Context, parameter: click.Parameter, given: str | None) -> Client:
+    return context.with_resource(Client(_url(given) if given else node_of(Settings.load())))
+
+
+def _url(given: str) -> str:
+    """A node's URL as a person writes it: the scheme may be missing."""
+    url = given if "://" in given else f"http://{given}"
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise click.BadParameter(
+            f"{given!r} is not a node's URL; one looks like http://127.0.0.1:8800.", param_hint="--url (ROOKERY_URL)"
+        )
+    return url

@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from ..client import Client
 from .options import json_option, node_option
-from .output import show_json
+from .output import plural, show_json
 
 
 @click.command()
 @json_option
 @node_option
 def status(client: Client, as_json: bool) -> None:
-    """Print what the node holds, and how far its log is behind the bus and its read models behind the log."""
+    """Print what the node holds, and how far its log is behind the bus and its read models behind the log.
+
+    \b
+    rookery status
+    rookery status --json | jq .events
+    """
     found = client.get("/status")
     if as_json:
         show_json(found)
     else:
-        _show(found)
+        _show(found, client.url)
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], url: str) -> None:
     node, bus = found["node"], found["bus"]
-    click.echo(f"node      {node['origin']}, version {node['version']}, {node['state']}, up since {node['started_at']}")
-    click.echo(f"bus       {bus['url']}, " + (f"{bus['messages']:,} events" if bus["connected"] else "not connected"))
+    state = click.style(node["state"], fg="green" if node["state"] == "ready" else "red", bold=True)
+    click.echo(f"node      {state} at {url} for {_since(node['started_at'])}, version {node['version']}")
+    click.echo(f"bus       {bus['url']}, {_held(bus)}")
     for origin in found["origins"]:
-        click.echo(f"log       {origin['name']}: {origin['events']:,} events, {_lag(origin['lag_events'])} the bus")
+        click.echo(
+            f"log       {origin['name']}: {plural(origin['events'], 'event')}, {_lag(origin['lag_events'])} the bus"
+        )
     behind = max((model["lag_events"] for model in found["projections"]), default=0)
     click.echo(f"models    {len(found['projections'])} read models, {_lag(behind)} the log")
     if found["dead_letters"]:
-        click.echo(f"dead      {found['dead_letters']:,} events that no read model holds; see `rookery dead-letters`")
+        click.echo(
+            f"dead      {plural(found['dead_letters'], 'event')} in no read model; `rookery dead-letters` says why"
+        )
     for name, part in found["subsystems"].items():
         if part["state"] != "ready":
-            click.echo(f"{name:<9} {part['state']} since {part['since']}: {part['detail']}")
+            reason = f": {part['detail']}" if part["detail"] else ""
+            click.echo(f"{name:<9} {click.style(part['state'], fg='red')} for {_since(part['since'])}{reason}")
+
+
+def _held(bus: dict[str, Any]) -> str:
+    if not bus["connected"]:
+        return click.style("not connected", fg="red")
+    return f"{plural(bus['messages'], 'event')}, {bus['bytes'] / 2**20:,.1f} MiB"
 
 
 def _lag(events: int) -> str:
     return f"{events:,} behind" if events else "level with"
+
+
+def _since(time: str) -> str:
+    """How long ago it was, to the unit that matters."""
+    seconds = max(0, round((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()))
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return plural(seconds // size, unit)
+    return plural(seconds, "second")

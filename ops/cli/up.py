@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
 from ...schemas import RookeryError
-from ..data_folder import DataFolder, RunningNode
-from ..settings import Settings
-from .options import json_option
-from .output import show_json
+from ..data_folder import DataFolder, DataFolderUnusable, RunningNode
+from ..settings import Settings, described, misspelt
+from .options import json_option, node_of, setting_options
+from .output import remark, show_json
 
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.02
 LOG_FILE = "node.log"
+
+
+class AlreadyRunning(RookeryError):
+    """A node runs on the data folder. `node` is None while it starts."""
+
+    def __init__(self, folder: Path, node: RunningNode | None) -> None:
+        self.folder = folder
+        self.node = node
+        what = f"a node runs on {folder} already: {node.url}, pid {node.pid}" if node else f"a node starts on {folder}"
+        super().__init__(f"{what}; stop it with `rookery down`, or choose another folder with --data")
 
 
 class StartFailed(RookeryError):
@@ -34,67 +44,92 @@ class StartFailed(RookeryError):
         super().__init__(f"{last.removeprefix('error: ')} (see {log})")
 
 
+class StillStarting(RookeryError):
+    """The node in the background takes its time: a big log is read before it is ready."""
+
+    def __init__(self, pid: int, log: Path) -> None:
+        self.pid = pid
+        self.log = log
+        super().__init__(
+            f"the node (pid {pid}) has not been ready within {START_SECONDS_MAX:g} s and goes on starting; "
+            f"`rookery status` answers when it is, and {log} has what it says"
+        )
+
+
 class StopFailed(RookeryError):
     """The node did not stop in time."""
 
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        super().__init__(f"pid {pid} has not stopped in {STOP_SECONDS_MAX:g} s; `kill -9 {pid}` loses nothing")
+
 
 @click.command()
-@click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="The data folder.  [default: rookery-data]"
-)
-@click.option("--origin", help="This bus's name in the addresses of its events.  [default: local]")
-@click.option("--host", help="Listen on this address.  [default: 127.0.0.1]")
-@click.option("--port", type=int, help="The HTTP API's port; 0 takes any that is free.  [default: 8800]")
-@click.option("--nats-port", type=int, help="The embedded nats-server's port; 0 takes any.  [default: 4222]")
-@click.option("--nats-url", help="Use this NATS server instead of the embedded one.")
+@setting_options(*(setting.name for setting in described()))
 @click.option("--detach", is_flag=True, help="Run in the background; return when the node is ready.")
 @json_option
-def up(detach: bool, as_json: bool, **options: Any) -> None:
+def up(detach: bool, as_json: bool, **options: str | None) -> None:
     """Run a node: the bus, the event log, the read models and the HTTP API, until SIGTERM or Ctrl-C.
 
-    Settings come from these options, from ROOKERY_… variables, and from rookery.toml in this folder.
+    Settings come from these options, else from the variables, else from rookery.toml in this folder, as in `port =
+    8801`, else they are the defaults.
 
     \b
     rookery up
+    rookery up --detach
     rookery up --data /srv/rookery --port 8801 --nats-port 4223 --detach
+    ROOKERY_ORIGIN=berlin rookery up
     """
+    for stranger, meant in misspelt(os.environ).items():
+        remark(f"{stranger} is no setting and is ignored; did you mean {meant}?")
     settings = Settings.load(options)
+    folder = DataFolder(settings.data)
+    if folder.is_owned():
+        raise AlreadyRunning(folder.path, folder.running())
     if detach:
-        _show(_in_background(settings, options), as_json=as_json)
+        _show(_in_background(folder, options), options, as_json=as_json)
     else:
         from ..serve import serve
 
-        asyncio.run(serve(settings, on_ready=lambda node: _show(node, as_json=as_json)))
+        asyncio.run(serve(settings, on_ready=lambda node: _show(node, options, as_json=as_json)))
 
 
 @click.command()
-@click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), help="The data folder.  [default: rookery-data]"
-)
-def down(data: Path | None) -> None:
-    """Stop the node that runs on the data folder, and wait until it has."""
+@setting_options("data")
+def down(data: str | None) -> None:
+    """Stop the node that runs on the data folder, and wait until it has. Does nothing where none runs.
+
+    \b
+    rookery down
+    rookery down --data /srv/rookery
+    """
     folder = DataFolder(Settings.load({"data": data}).data)
-    node = folder.running()
-    if node is None:
-        click.echo(f"no node runs on {folder.path}")
-        return
-    os.kill(node.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS_MAX
+    asked: int | None = None
     while folder.is_owned():
+        pid = folder.owner()
+        if pid is not None and pid != asked:
+            os.kill(pid, signal.SIGTERM)
+            asked = pid
         if time.monotonic() > deadline:
-            raise StopFailed(
-                f"pid {node.pid} has not stopped in {STOP_SECONDS_MAX:g} s; `kill -9 {node.pid}` loses nothing"
-            )
+            raise StopFailed(asked or 0)
         time.sleep(POLL_SECONDS)
-    click.echo("stopped")
+    click.echo("stopped" if asked else f"no node runs on {folder.path}")
 
 
-def _in_background(settings: Settings, options: dict[str, Any]) -> RunningNode:
-    folder = DataFolder(settings.data)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    log = folder.path / LOG_FILE
+def _in_background(folder: DataFolder, options: dict[str, str | None]) -> RunningNode:
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
-    pid = _spawn([sys.executable, "-m", "rookery.ops.cli", "up", *given], log)
+    log = folder.path / LOG_FILE
+    # -P: a file of the user's in this folder must not take the place of a module of ours
+    pid = _spawn([sys.executable, "-P", "-m", "rookery.ops.cli", "up", *given], log)
+    try:
+        return _ready(folder, pid, log)
+    except KeyboardInterrupt:
+        os.kill(pid, signal.SIGTERM)
+        raise
+
+
+def _ready(folder: DataFolder, pid: int, log: Path) -> RunningNode:
     deadline = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < deadline:
         node = folder.running()
@@ -103,25 +138,36 @@ def _in_background(settings: Settings, options: dict[str, Any]) -> RunningNode:
         if os.waitpid(pid, os.WNOHANG) != (0, 0):
             raise StartFailed(log)
         time.sleep(POLL_SECONDS)
-    os.kill(pid, signal.SIGTERM)
-    raise StartFailed(log)
+    raise StillStarting(pid, log)
 
 
-def _spawn(command: list[str], output: Path) -> int:
-    """Start a process that outlives this one and its terminal; returns its pid."""
-    write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+def _spawn(command: list[str], log: Path) -> int:
+    """Start a process that outlives this one and its terminal, and writes to `log`; returns its pid."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists():  # what the node before this one said is kept once
+            log.replace(log.with_suffix(".log.1"))
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError as error:
+        raise DataFolderUnusable(log.parent, error.strerror or str(error)) from None
     files = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(output), write, 0o644),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
+        (os.POSIX_SPAWN_DUP2, output, 1),
+        (os.POSIX_SPAWN_DUP2, output, 2),
     ]
-    return os.posix_spawn(command[0], command, os.environ, file_actions=files, setsid=True)
+    try:
+        return os.posix_spawn(command[0], command, os.environ, file_actions=files, setsid=True)
+    finally:
+        os.close(output)
 
 
-def _show(node: RunningNode, *, as_json: bool) -> None:
+def _show(node: RunningNode, options: dict[str, str | None], *, as_json: bool) -> None:
     if as_json:
         show_json(node)
         return
     click.echo(f"Rookery is ready at {node.url}")
     click.echo(f"  bus   {node.nats_url}")
-    click.echo("  next  rookery status · rookery import --help · rookery down")
+    if node_of(Settings.load()) != node.url:  # the other commands would not find it by themselves
+        click.echo(f"  use   export ROOKERY_URL={node.url}")
+    down = ["rookery", "down", *(["--data", data] if (data := options["data"]) else [])]
+    click.echo(f"  next  rookery status · rookery import --help · {shlex.join(down)}")

@@ -74,7 +74,7 @@ def test_a_folder_belongs_to_one_node(cli: Rookery, tmp_path: Path) -> None:
     with node_process(tmp_path / "shared") as running:
         failed = cli("up", "--data", tmp_path / "shared", "--port", 0, "--nats-port", 0)
         assert failed.code == 1
-        assert f"the node with pid {running.process.pid}" in failed.err
+        assert f"{running.node.url}, pid {running.process.pid}" in failed.err
 
 
 def test_a_folder_that_cant_be_made_is_named(cli: Rookery, tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""`rookery`: the commands, in the order in which a newcomer needs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+
+from ... import __version__
+from .exits import OutputClosed, exit_code_of
+
+
+class Row(NamedTuple):
+    """Where a command is defined, and what `rookery --help` says of it."""
+
+    place: str
+    summary: str
+
+
+SECTIONS: dict[str, dict[str, Row]] = {
+    "Run a node": {
+        "up": Row("up:up", "Run a node, here or in the background."),
+        "down": Row("up:down", "Stop it."),
+        "status": Row("status:status", "What it holds, and what is behind."),
+        "doctor": Row("doctor:doctor", "What is wrong, and what to do."),
+    },
+    "Give it events": {
+        "publish": Row("publish:publish", "Publish one event."),
+        "import": Row("importing:import_", "Import recorded work of agents."),
+    },
+    "Ask it": {
+        "query": Row("query:query", "Print a read model, or list them."),
+        "sql": Row("query:sql", "Ask read models and log in SQL."),
+        "tail": Row("tail:tail", "Follow the log."),
+        "dead-letters": Row("maintenance:dead_letters", "List the events that no read model holds."),
+    },
+    "Care for it": {
+        "rebuild": Row("maintenance:rebuild", "Build the read models anew from the log."),
+        "bench": Row("bench:bench", "Measure this machine."),
+    },
+}
+
+
+class Commands(click.Group):
+    """Loads a command's module only when it is called for, so that each starts quickly."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """The commands' names, in the order of the help."""
+        return [name for rows in SECTIONS.values() for name in rows]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of that name."""
+        row = next((rows[name] for rows in SECTIONS.values() if name in rows), None)
+        if row is None:
+            return None
+        module, _, function = row.place.partition(":")
+        command = getattr(import_module(f"..{module}", __name__), function)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is called; a name that is not one gets the nearest as a hint."""
+        name = arguments[0]
+        if not name.startswith("-") and self.get_command(context, name) is None:
+            nearest = get_close_matches(name, self.list_commands(context), n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else "`rookery --help` lists them."
+            raise click.UsageError(f"There is no command {name!r}; {hint}", context)
+        return super().resolve_command(context, arguments)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with their summaries, by section."""
+        width = max(map(len, self.list_commands(context)))
+        for title, rows in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), row.summary) for name, row in rows.items()])
+
+    def invoke(self, context: click.Context) -> object:
+        """Call the command; tell click nothing of a closed pipe, which it would make an ordinary failure."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            raise OutputClosed from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="%(version)s")
+@click.pass_context
+def rookery(context: click.Context) -> None:
+    """The system of record for colonies of AI agents.
+
+    Start a node, give it something to record, and ask it. Every command has a --help with examples.
+
+    \b
+    rookery up --detach
+    rookery publish run.started run-9 --data '{"task": "Review the diff"}'
+    rookery query runs
+
+    Exit codes: 0 done, 1 failed, 2 invalid input, 130 interrupted. Output is plain text; --json gives JSON, and
+    NO_COLOR turns colours off.
+    """
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    return exit_code_of(partial(rookery, arguments, standalone_mode=False))
