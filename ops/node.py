@@ -28,8 +28,9 @@ from .settings import Settings
 
 WATCH_SECONDS = 0.5
 SETTLE_POLL_SECONDS = 0.01
-FAREWELL_SECONDS_MAX = 3.0
-BUS_CLOSE_SECONDS_MAX = 3.0
+FAREWELL_SECONDS_MAX = 2.0
+BUS_CLOSE_SECONDS_MAX = 2.0
+SERVER_STOP_SECONDS_MAX = 5.0  # then it is killed: what it acknowledged is on disk
 RESTART_SECONDS_MIN = 0.1
 RESTART_SECONDS_MAX = 10.0
 
@@ -145,7 +146,7 @@ async def _embedded_server(stack: AsyncExitStack, folder: Path, settings: Settin
     server = await NatsServer.start(
         folder, port=settings.nats_port, binary=settings.nats_server, max_payload_bytes=settings.event_bytes_max
     )
-    stack.push_async_callback(server.stop)
+    stack.push_async_callback(server.stop, timeout_seconds=SERVER_STOP_SECONDS_MAX)
     health.set("nats-server", "ready")
     await stack.enter_async_context(_running(_keep_alive(server, health)))
     await stack.enter_async_context(_running(_end_after_full_disk(server, disk)))

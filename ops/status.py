@@ -67,7 +67,7 @@ class Status(msgspec.Struct, frozen=True):
 
 async def status_of(node: Node, reads: Lane) -> Status:
     """The status of `node` right now. Quick even where the bus hangs: what it holds is then unknown."""
-    held = await ask_bus(node.bus)
+    held = await ask_bus(node.bus) if node.bus_answers else None
     models, dead_letters = await reads.run(lambda: _looked_up(node))
     vector, position = node.log.vector(), node.projections.vector()
     behind = sum(max(n - position.get(origin, 0), 0) for origin, n in vector.items())

@@ -39,7 +39,8 @@ async def publish(request: Request, node: ServingNode, room: BodyRoom, wait: Wai
 
     While the bus is away this waits for it, for 45 seconds at most, and then answers 503: some of the events may be
     durable by then. While the log or the read models can't take on what is durable, it answers 503 as soon as that has
-    lasted for 10 seconds. Either way it is safe to send the same events again.
+    lasted for 10 seconds. When the disk is almost full it answers 507 at once, and publishes nothing. In all of these
+    cases it is safe to send the same events again.
     """
     async with room.for_body(request):
         body = await read_body(request)
