@@ -17,6 +17,8 @@ from pathlib import Path
 
 from ..schemas import RookeryError
 
+REMEDY = "restore it from the archive, a peer or a backup"
+
 
 class EventStoreError(RookeryError):
     """The root of everything that the event store raises."""

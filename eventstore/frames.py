@@ -16,7 +16,7 @@ from typing import NamedTuple
 import zstandard
 
 from .disk import Disk
-from .errors import LogDamaged
+from .errors import REMEDY, LogDamaged
 from .line import number_in
 
 ZSTD_LEVEL = 3
@@ -29,7 +29,6 @@ _HEAD = struct.Struct("<II")  # skippable magic, size of what follows
 _ENTRY = struct.Struct("<II")  # compressed size, size of the lines
 _FOOT = struct.Struct("<IBI")  # number of frames, descriptor, seekable magic
 _PEEK_BYTES = 128
-_REMEDY = "restore it from the archive, a peer or a backup"
 
 
 class Frame(NamedTuple):
@@ -75,11 +74,9 @@ class FramedFile:
         try:
             block = zstandard.ZstdDecompressor().decompress(self._read(frame), max_output_size=frame.size_bytes)
         except zstandard.ZstdError as error:
-            raise LogDamaged(
-                self.path, f"its frame at byte {frame.offset} does not decode ({error})", _REMEDY
-            ) from None
+            raise LogDamaged(self.path, f"its frame at byte {frame.offset} does not decode ({error})", REMEDY) from None
         if len(block) != frame.size_bytes or not block.endswith(b"\n"):
-            raise LogDamaged(self.path, f"the frame at byte {frame.offset} has another size than its table", _REMEDY)
+            raise LogDamaged(self.path, f"the frame at byte {frame.offset} has another size than its table", REMEDY)
         return block[:-1].split(b"\n")
 
     @cached_property
@@ -91,9 +88,7 @@ class FramedFile:
             with zstandard.ZstdDecompressor().stream_reader(self._read(frame)) as reader:
                 return number_in(reader.read(_PEEK_BYTES))
         except (zstandard.ZstdError, ValueError) as error:
-            raise LogDamaged(
-                self.path, f"its frame at byte {frame.offset} does not decode ({error})", _REMEDY
-            ) from None
+            raise LogDamaged(self.path, f"its frame at byte {frame.offset} does not decode ({error})", REMEDY) from None
 
     def _read(self, frame: Frame) -> bytes:
         return self._disk.read(self.path, frame.offset, frame.compressed_bytes)
@@ -102,17 +97,17 @@ class FramedFile:
         file_bytes = self._disk.size_bytes(self.path)
         foot = self._disk.read(self.path, max(file_bytes - _FOOT.size, 0), _FOOT.size)
         if len(foot) < _FOOT.size or not foot.endswith(struct.pack("<I", _SEEKABLE_MAGIC)):
-            raise LogDamaged(self.path, "its seek table is missing", _REMEDY)
+            raise LogDamaged(self.path, "its seek table is missing", REMEDY)
         table_bytes = _FOOT.unpack(foot)[0] * _ENTRY.size
         table = self._disk.read(self.path, max(file_bytes - _FOOT.size - table_bytes, 0), table_bytes)
         if len(table) < table_bytes:
-            raise LogDamaged(self.path, "its seek table is cut short", _REMEDY)
+            raise LogDamaged(self.path, "its seek table is cut short", REMEDY)
         frames, offset = [], 0
         for compressed_bytes, size_bytes in _ENTRY.iter_unpack(table):
             frames.append(Frame(offset, compressed_bytes, size_bytes))
             offset += compressed_bytes
         if offset + _HEAD.size + table_bytes + _FOOT.size != file_bytes:
-            raise LogDamaged(self.path, "its seek table does not fit its size", _REMEDY)
+            raise LogDamaged(self.path, "its seek table does not fit its size", REMEDY)
         return tuple(frames)
 
 

@@ -266,6 +266,8 @@ class _Session:
             try:
                 result = await attempt()
             except (BusError, LogWriteFailed) as error:
+                if what not in self._ingest._failures:  # it worked meanwhile
+                    pause_seconds = RETRY_SECONDS_MIN
                 await self._ingest._note_failure(what, error)
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, self._ingest._retry_seconds_max)

@@ -77,10 +77,8 @@ class Log:
 
     def bus_sequence(self, origin: str) -> int:
         """The last bus sequence of which the log holds the event; 0 before the first."""
-        if isinstance(known := self._origins.get(origin), OriginWriter):
-            return known.sequence
-        last = known and known.get(known.last)
-        return last.sequence if last else 0
+        known = self._fresh().get(origin)
+        return known.sequence if known else 0
 
     def append(self, origin: str, deliveries: Sequence[Delivery]) -> Appended:
         """Append the deliveries that the log does not hold yet; they are durable when this returns.
@@ -138,6 +136,14 @@ class Log:
         for name, known in sorted(self._fresh().items()):
             if origin in (None, name):
                 yield from known.dead_letters()
+
+    def verify(self) -> None:
+        """Hold every byte of every sealed file against its origin's manifest. Raises `LogDamaged`.
+
+        Opening the log checks the rest: names, sizes, the manifests' chains, and the lines that are not sealed yet.
+        """
+        for origin in self._fresh().values():
+            origin.verify()
 
     def search(
         self,

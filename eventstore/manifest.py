@@ -9,11 +9,10 @@ from pathlib import Path
 import msgspec
 
 from .disk import Disk
-from .errors import LogDamaged
+from .errors import REMEDY, LogDamaged
 
 NAME = "manifest.ndjson"
 _BEFORE_THE_FIRST = "0" * 64
-_REMEDY = "restore it from the archive, a peer or a backup"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,16 +79,16 @@ class Manifest:
         try:
             return msgspec.json.decode(line, type=Entry)
         except msgspec.MsgspecError as error:
-            raise LogDamaged(self.path, f"a line is not a segment's ({error})", _REMEDY) from None
+            raise LogDamaged(self.path, f"a line is not a segment's ({error})", REMEDY) from None
 
     def _check_chain(self) -> None:
         previous, n = _BEFORE_THE_FIRST, 0
         for line, entry in zip(self._lines, self.entries, strict=True):
             if entry.previous != previous:
-                raise LogDamaged(self.path, f"the line before {entry.segment} was altered", _REMEDY)
+                raise LogDamaged(self.path, f"the line before {entry.segment} was altered", REMEDY)
             expected = (f"{n + 1:020}.ndjson.zst", n + 1, n + entry.events)
             if (entry.segment, entry.first, entry.last) != expected or entry.events < 1:
-                raise LogDamaged(self.path, f"{entry.segment} is not the segment that begins at {n + 1}", _REMEDY)
+                raise LogDamaged(self.path, f"{entry.segment} is not the segment that begins at {n + 1}", REMEDY)
             previous, n = sha256(line).hexdigest(), entry.last
 
     def _head(self) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from ..schemas import decode
 from .disk import Disk
-from .errors import LogDamaged
+from .errors import REMEDY, LogDamaged
 from .ids import IdIndex, event_key, is_event, record_key
 from .judging import DeadLetter, dead_letter
 from .line import Record, parse
@@ -25,9 +25,7 @@ from .summary import Summary, Wanted
 
 LOCK = "writer.lock"  # held by the writer, and says up to which n the lines are durable
 IDS = "ids.sqlite"
-SUMMARIES_KEPT_MAX = 256
-
-_REMEDY = "restore it from the archive, a peer or a backup"
+SUMMARIES_KEPT_MAX = 128
 
 
 class Segment(NamedTuple):
@@ -61,6 +59,12 @@ class OriginLog:
     def last(self) -> int:
         """The last durable line's n."""
         return self._last
+
+    @property
+    def sequence(self) -> int:
+        """The last bus sequence that the log holds."""
+        last = self.get(self._last)
+        return last.sequence if last else 0
 
     @property
     def files(self) -> list[Path]:
@@ -133,6 +137,12 @@ class OriginLog:
                 records = self.records(after=max(after, part.first - 1), last=part.last)
                 yield from filter(wanted.admits, records)
 
+    def verify(self) -> None:
+        """Read every sealed file and hold it against the manifest. Raises `LogDamaged`."""
+        for part in self._parts:
+            if isinstance(part, SealedPart):
+                part.verify()
+
     def summary(self, part: Part) -> Summary:
         """What is in a segment, judged by today's schemas."""
         if isinstance(part, PlainPart):
@@ -173,7 +183,7 @@ class OriginLog:
         except ValueError:
             record = None
         if record is None or record.n != n:
-            raise LogDamaged(part.path, f"the line of event {n} is not there", _REMEDY)
+            raise LogDamaged(part.path, f"the line of event {n} is not there", REMEDY)
         return record
 
     def _find_again(self, part: Part, n: int) -> None:
@@ -181,7 +191,7 @@ class OriginLog:
         self._stale = True
         self.refresh()
         if self._part_with(n).path == part.path:
-            raise LogDamaged(part.path, "it is gone", _REMEDY)
+            raise LogDamaged(part.path, "it is gone", REMEDY)
 
     def _covered_by(self, index: IdIndex) -> int:
         """Up to which line an index is complete: one that was put here from elsewhere may be another log's."""

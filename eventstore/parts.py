@@ -6,10 +6,12 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
 from .disk import Disk
+from .errors import REMEDY, LogDamaged
 from .frames import FramedFile
 from .line import number_in
 from .manifest import Entry
@@ -63,6 +65,11 @@ class SealedPart:
     def summary_path(self) -> Path:
         """Where its side-car is."""
         return self.path.with_name(self.path.name.removesuffix(SEALED_SUFFIX) + SUMMARY_SUFFIX)
+
+    def verify(self) -> None:
+        """Hold the file's every byte against the manifest. Raises `LogDamaged`."""
+        if sha256(self._disk.read(self.path)).hexdigest() != self.entry.sha256:
+            raise LogDamaged(self.path, "its hash is not the manifest's", REMEDY)
 
     def lines(self, first: int, last: int) -> Iterator[list[bytes]]:
         """The lines from `first` to `last`, by frames."""

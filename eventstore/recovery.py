@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from . import manifest
 from .disk import Disk
-from .errors import LogDamaged
+from .errors import REMEDY, LogDamaged
 from .line import number_in
 from .manifest import Manifest
 from .parts import PLAIN_SUFFIX, READ_SIZE_BYTES, SEALED_SUFFIX, PlainPart, SealedPart, plain_name
@@ -17,7 +16,6 @@ from .parts import PLAIN_SUFFIX, READ_SIZE_BYTES, SEALED_SUFFIX, PlainPart, Seal
 # Blocks that the file system added to the file and a crash kept it from filling: they were never durable, nor a line.
 _UNWRITTEN = b"\x00\x00"
 _PLAIN_NAME = re.compile(r"[0-9]{20}\.ndjson")
-_REMEDY = "restore it from the archive, a peer or a backup"
 
 
 class Recovered(NamedTuple):
@@ -40,7 +38,7 @@ def recover(folder: Path, disk: Disk) -> Recovered:
         if name.endswith(".tmp"):
             disk.unlink(folder / name)
     sealed = _sealed(folder, record, disk)
-    _undo_seals(folder, record, disk)
+    _finish_seals(folder, sealed, disk)
     return Recovered(record, sealed, [_heal(part, disk) for part in _plain(folder, record, disk)])
 
 
@@ -54,21 +52,20 @@ def _sealed(folder: Path, record: Manifest, disk: Disk) -> list[SealedPart]:
     parts = [SealedPart(folder, entry, disk) for entry in record.entries]
     for part in parts:
         if not disk.exists(part.path):
-            raise LogDamaged(part.path, "it is in the manifest, but it is gone", _REMEDY)
+            raise LogDamaged(part.path, "it is in the manifest, but it is gone", REMEDY)
         if (size := disk.size_bytes(part.path)) != part.entry.compressed_bytes:
-            raise LogDamaged(part.path, f"it has {size} bytes and should have {part.entry.compressed_bytes}", _REMEDY)
+            raise LogDamaged(part.path, f"it has {size} bytes and should have {part.entry.compressed_bytes}", REMEDY)
     return parts
 
 
-def _undo_seals(folder: Path, record: Manifest, disk: Disk) -> None:
+def _finish_seals(folder: Path, sealed: list[SealedPart], disk: Disk) -> None:
     """Finish a seal whose manifest line is written, and undo one whose isn't."""
-    for entry in record.entries:
-        plain = folder / plain_name(entry.first)
+    for part in sealed:
+        plain = folder / plain_name(part.first)
         if disk.exists(plain):
-            if sha256(disk.read(folder / entry.segment)).hexdigest() != entry.sha256:
-                raise LogDamaged(folder / entry.segment, "its hash is not the manifest's", f"{plain} has its lines")
+            part.verify()
             disk.unlink(plain)
-    known = {entry.segment for entry in record.entries}
+    known = {part.path.name for part in sealed}
     names = disk.names(folder)
     for name in names:
         if name.endswith(SEALED_SUFFIX) and name not in known:
@@ -88,7 +85,7 @@ def _plain(folder: Path, record: Manifest, disk: Disk) -> list[PlainPart]:
         if not parts and first <= last:
             continue  # sealed, and not yet removed
         if first != last + 1:
-            raise LogDamaged(folder / name, f"the events from {last + 1} to {first - 1} are missing", _REMEDY)
+            raise LogDamaged(folder / name, f"the events from {last + 1} to {first - 1} are missing", REMEDY)
         parts.append(PlainPart(folder / name, first, disk, _line_ends(folder / name, first, disk)))
         last = parts[-1].last
     return parts
@@ -105,7 +102,7 @@ def _line_ends(path: Path, first: int, disk: Disk) -> list[int]:
                 return ends
             if not _is_line(line, first + len(ends)):
                 what = f"at byte {offset} there should be the line of event {first + len(ends)}"
-                raise LogDamaged(path, what, _REMEDY)
+                raise LogDamaged(path, what, REMEDY)
             offset += len(line) + 1
             ends.append(offset)
     return ends

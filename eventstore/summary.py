@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from ..schemas import Event, EventType, all_types, decode, is_superseded
+from . import entities
 from .judging import Verdict, judge_record
 from .line import Record
 
@@ -44,11 +45,16 @@ class Wanted(NamedTuple):
 
 _ANYTHING = Wanted()
 
+EntityFilter = Annotated[
+    bytearray, msgspec.Meta(min_length=entities.FILTER_SIZE_BYTES, max_length=entities.FILTER_SIZE_BYTES)
+]
+
 
 class Summary(msgspec.Struct, kw_only=True):
     """What a run of lines holds, judged by the schemas whose fingerprint is `registry`."""
 
     registry: str
+    entities: EntityFilter
     last: int = 0
     types: dict[str, int] = {}
     sources: dict[str, int] = {}
@@ -59,7 +65,7 @@ class Summary(msgspec.Struct, kw_only=True):
     @classmethod
     def of(cls, records: Iterable[Record]) -> Summary:
         """Judge the records by today's schemas."""
-        summary = cls(registry=registry_fingerprint())
+        summary = cls(registry=registry_fingerprint(), entities=bytearray(entities.FILTER_SIZE_BYTES))
         for record in records:
             verdict = judge_record(record)
             summary.add(record.n, verdict)
@@ -73,6 +79,7 @@ class Summary(msgspec.Struct, kw_only=True):
         event = verdict.event
         if event is None:
             return
+        entities.add(self.entities, event.entity, event.subject)
         self.types[event.type] = self.types.get(event.type, 0) + 1
         if len(self.sources) <= SOURCES_MAX:
             self.sources[event.source] = self.sources.get(event.source, 0) + 1
@@ -101,7 +108,7 @@ class Summary(msgspec.Struct, kw_only=True):
             and (wanted.since is None or self.latest >= wanted.since)
             and (wanted.until is None or self.earliest < wanted.until)
             and (wanted.types is None or not self.types.keys().isdisjoint(wanted.types))
-            and (wanted.entity is None or wanted.entity[0] in {name.partition(".")[0] for name in self.types})
+            and (wanted.entity is None or entities.may_hold(self.entities, *wanted.entity))
             and (wanted.source is None or wanted.source in self.sources or len(self.sources) > SOURCES_MAX)
         )
 

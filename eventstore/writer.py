@@ -247,8 +247,7 @@ class OriginWriter(OriginLog):
             self._manifest = found.manifest
             self._show(found)
             self._last = found.last
-            last = self.get(self._last)
-            self._sequence = last.sequence if last else 0
+            self._sequence = super().sequence
             self._publish_position()
             try:
                 self._open_ids()

@@ -214,6 +214,23 @@ async def test_an_unreachable_bus_is_waited_for(log: Log) -> None:
         assert ingest.status.state == "running"
 
 
+class FalteringBus(MemoryBus):
+    """A bus that gives one event at a time, and then becomes unreachable for a moment."""
+
+    async def read(self, **wanted: Any) -> AsyncIterator[list[Delivery]]:  # type: ignore[override]
+        async for batch in super().read(**wanted):
+            yield batch[:1]
+            raise BusUnavailable("memory:", "unplugged")
+
+
+async def test_pauses_begin_short_again_once_something_was_read(log: Log) -> None:
+    bus = FalteringBus()
+    await publish(bus, 1, 12)
+    async with running(Ingest(bus, log, "here", retry_seconds_max=PATIENCE_SECONDS)) as ingest:
+        await ingest.wait_for(12)  # with pauses that only grow, this would take minutes
+    assert logged(log) == published(1, 12)
+
+
 class HeldDisk(Disk):
     """A disk whose fsync, once `hold` is called, takes until it is let go."""
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.bus import Delivery
-from rookery.eventstore import Appended, Disk, InvalidOrigin, Log, LogClosed, LogLocked, LogReadOnly
+from rookery.eventstore import Appended, Disk, InvalidOrigin, Log, LogClosed, LogDamaged, LogLocked, LogReadOnly
 from rookery.schemas import EventData, decode, encode, subject_of
 from rookery.schemas import registry as schemas_registry
 from rookery.schemas.registry import event_type
@@ -228,6 +228,15 @@ def test_a_search_gives_what_fits_all_that_is_asked(log):
     assert searched(log, since=moment(500)) == []
 
 
+def test_a_search_for_an_entity_passes_by_the_segments_that_are_not_about_it(log):
+    log.append("here", many(16))
+    log.seal_full_segments()
+    log.files()[0].unlink()
+    assert searched(log, entity=("run", "run-12")) == [("here", 12)]
+    with pytest.raises(LogDamaged):
+        searched(log, entity=("run", "run-3"))
+
+
 @settings(deadline=None, max_examples=25)
 @given(
     wanted=st.fixed_dictionaries(
@@ -342,6 +351,7 @@ def test_a_reader_beside_the_writer_sees_what_is_durable(log, tmp_path):
     reader = Log.open(tmp_path / "log", writable=False)
     assert payloads(reader) == payloads(log)
     log.append("here", many(20))
+    assert reader.bus_sequence("here") == 20
     assert reader.vector() == {"here": 20}
     reading = reader.read("here")
     assert next(reading).n == 1

@@ -121,6 +121,15 @@ def test_a_lost_file_is_noticed_when_it_is_read(folder: Path) -> None:
             log.get("here", 3)
 
 
+def test_any_change_to_a_sealed_segment_is_noticed_when_the_log_is_verified(folder: Path) -> None:
+    sealed = folder / "here" / f"{FIRST}.zst"
+    with opened(folder) as log:
+        log.verify()
+        flip(sealed, sealed.stat().st_size - 9)  # in the seek table, which says how many frames there are
+        with pytest.raises(LogDamaged, match="hash is not the manifest's"):
+            log.verify()
+
+
 def test_other_files_in_the_folder_are_left_alone(folder: Path) -> None:
     for name in ("notes.txt", "mine.ndjson", "1.ndjson"):
         (folder / "here" / name).write_text("mine")
