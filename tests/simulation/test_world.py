@@ -1,0 +1,88 @@
+"""Whatever happens to a colony, in whatever order: nothing that was acknowledged is lost, doubled or altered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rookery.bus import Delivery
+from rookery.eventstore.admission import Admission
+from rookery.projections import Catalogue
+from rookery.tests.eventstore.faults import path_of
+
+from .checker import Broken
+from .weather import FaultyDisk, StutteringBus
+from .world import CATALOGUE, Parts, run
+
+SEEDS_BEFORE_A_BREAK_MAX = 12
+
+
+def test_nothing_is_lost_doubled_or_altered(seed: int, tmp_path: Path) -> None:
+    run(seed, tmp_path)
+
+
+def test_a_seed_decides_everything(tmp_path: Path) -> None:
+    assert run(5, tmp_path / "once") == run(5, tmp_path / "again")
+
+
+class LyingDisk(FaultyDisk):
+    """Says that it has synced the lines, and has not."""
+
+    def touch(self, name: str, really: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if name == "fsync" and not self.dead and re.search(r"/\d+\.ndjson$", path_of(args[0])):
+            return None
+        return super().touch(name, really, *args, **kwargs)
+
+
+class LeakyBus(StutteringBus):
+    """Does not deliver everything that it acknowledged."""
+
+    def _cut(self, batch: list[Delivery]) -> list[list[Delivery]]:
+        kept = [delivery for delivery in batch if delivery.sequence % 7]
+        return super()._cut(kept) if kept else []
+
+
+def doubling() -> Catalogue:
+    """Read models of which one counts calls twice."""
+    right = CATALOGUE.by_name["cost_by_run"]
+    wrong = [fold._replace(statements=tuple(map(_counted_twice, fold.statements))) for fold in right.folds]
+    others = (projection for projection in CATALOGUE.projections if projection is not right)
+    return Catalogue([*others, right._replace(folds=tuple(wrong))])
+
+
+def _counted_twice(statement: str) -> str:
+    return statement.replace("known.calls + new.calls", "known.calls + 2 * new.calls")
+
+
+@pytest.mark.parametrize(
+    ("parts", "complaint"),
+    [
+        (Parts(disk=LyingDisk), "lost all after"),
+        (Parts(bus=LeakyBus), "lines of the log"),
+        (Parts(catalogue=doubling()), "digests|cost_by_run"),
+    ],
+    ids=["a disk that lies", "a bus that leaks", "a fold that counts twice"],
+)
+def test_a_broken_part_is_noticed(tmp_path: Path, parts: Parts, complaint: str) -> None:
+    with pytest.raises(Broken, match=complaint):
+        live_through_some(tmp_path, parts)
+
+
+def test_a_log_that_forgets_what_it_holds_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Admission, "_holder", lambda *_: None)
+    with pytest.raises(Broken, match="lines of the log"):
+        live_through_some(tmp_path, Parts())
+
+
+def live_through_some(folder: Path, parts: Parts) -> None:
+    for seed in range(SEEDS_BEFORE_A_BREAK_MAX):
+        run(seed, folder / str(seed), parts)
+
+
+def test_a_failure_says_how_to_see_it_again(tmp_path: Path) -> None:
+    with pytest.raises(Broken) as broken:
+        run(0, tmp_path, Parts(bus=LeakyBus))
+    assert broken.value.__notes__[-1] == "To see it again: pytest tests/simulation --seed=0"
