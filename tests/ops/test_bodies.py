@@ -1,0 +1,66 @@
+"""Requests' bodies: the memory that they share, and the time that they may take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from rookery.ops.api.bodies import REQUEST_BYTES_MAX, BodyTooSlow, Room, read_body
+from starlette.requests import Request
+from starlette.types import Message
+
+
+async def _nothing_comes() -> Message:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def request(size_bytes: int | None, receive: Callable[[], Awaitable[Message]] = _nothing_comes) -> Request:
+    headers = [] if size_bytes is None else [(b"content-length", b"%d" % size_bytes)]
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+
+async def test_a_body_that_finds_no_room_waits_and_who_comes_later_waits_behind_it() -> None:
+    room, entered, leave = Room(100), [], asyncio.Event()
+
+    async def hold(size_bytes: int) -> None:
+        async with room.for_body(request(size_bytes)):
+            entered.append(size_bytes)
+            await leave.wait()
+
+    tasks = [asyncio.create_task(hold(size_bytes)) for size_bytes in (60, 50, 10)]
+    await asyncio.sleep(0.01)
+    assert entered == [60]
+    leave.set()
+    await asyncio.gather(*tasks)
+    assert entered == [60, 50, 10]
+
+
+async def test_a_body_of_unknown_size_has_room_for_as_much_as_it_may_bring() -> None:
+    room = Room(REQUEST_BYTES_MAX)
+    async with room.for_body(request(None)):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await _enter(room, 1)
+
+
+async def test_a_client_that_leaves_while_it_waits_leaves_its_place_to_the_next() -> None:
+    room = Room(100)
+    async with room.for_body(request(100)):
+        waiting = asyncio.create_task(_enter(room, 100))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    await _enter(room, 100)
+
+
+async def _enter(room: Room, size_bytes: int) -> None:
+    async with room.for_body(request(size_bytes)):
+        pass
+
+
+async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rookery.ops.api.bodies.BODY_SECONDS_MAX", 0.01)
+    with pytest.raises(BodyTooSlow, match="0 bytes arrived"):
+        await read_body(request(5))
