@@ -48,10 +48,9 @@ def _command(name: str, source: Source) -> click.Command:
             click.get_current_context().exit(EXIT_FAILED)
 
     parts = [click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")]
-    parts += [
-        click.option(f"--{one.name}", help=one.help, required=one.required, default=one.default, show_default=True)
-        for one in source.options
-    ]
+    for one in source.options:
+        default: dict[str, Any] = {} if one.default is None else {"default": one.default, "show_default": True}
+        parts.append(click.option(f"--{one.name}", help=one.help, required=one.required, **default))
     for part in reversed([*parts, json_option, node_option]):
         run = part(run)
     return click.command(name, help=source.description, short_help=source.description)(run)
@@ -107,9 +106,11 @@ def _explained(display: _Display) -> Iterator[None]:
     """Say where an import stands that comes to no end."""
     try:
         yield
-    except (KeyboardInterrupt, RookeryError):
+    except (KeyboardInterrupt, RookeryError) as error:
         if display.events:
             remark(f"{plural(display.events, 'event')} in the log so far; the same command goes on from there")
+        elif isinstance(error, KeyboardInterrupt):
+            remark("the same command goes on from here")
         raise
 
 

@@ -72,7 +72,9 @@ def _show_table(
     click.echo("\n".join([click.style(head, bold=True), *body]))
     remarks = [plural(len(rows), "row")]
     if hidden := len(columns) - len(shown.columns):
-        remarks.append(f"{plural(hidden, 'column')} not shown, --json has all")
+        remarks.append(f"{plural(hidden, 'column')} not shown")
     if shown.cut:
-        remarks.append("… marks what is cut, --json has all of it")
+        remarks.append("… is where a value was cut")
+    if len(remarks) > 1:
+        remarks.append("--json has everything")
     remark("; ".join(remarks))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import Any
 
 import click
@@ -11,6 +13,7 @@ from ..client import Client
 from .options import csv_option, json_option, node_option, standard_input
 from .output import plural, refuse_two_formats, remark, show_rows
 
+DESCRIPTION_CHARACTERS_MAX = 300
 PLAN = ["explain_key", "explain_value"]
 
 
@@ -83,4 +86,9 @@ def _show_answer(
 def _show_models(models: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> None:
     names = ["name", "description"]
     rows = models if as_json else [{name: model[name] for name in names} for model in models]
-    show_rows(names, rows, as_json=as_json, as_csv=as_csv, cell_characters_max=200)
+    if as_json or as_csv or not sys.stdout.isatty():
+        show_rows(names, rows, as_json=as_json, as_csv=as_csv, cell_characters_max=DESCRIPTION_CHARACTERS_MAX)
+        return
+    page = click.HelpFormatter(width=shutil.get_terminal_size().columns)
+    page.write_dl([(model["name"], model["description"]) for model in models])
+    click.echo(page.getvalue(), nl=False)

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -33,6 +35,21 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+def started(*arguments: str) -> subprocess.Popen[bytes]:
+    """A command under way."""
+    command = [sys.executable, "-m", "rookery.ops.cli", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def follower(url: str, *options: str) -> subprocess.Popen[bytes]:
+    return started("tail", f"--url={url}", *options)
+
+
+def first_line(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
 def runs(url: str) -> set[str]:
     with Client(url) as client:
         return {row["run_id"] for row in client.get("/query/runs")["rows"]}
@@ -53,6 +70,97 @@ def test_a_node_in_the_background_runs_until_down(cli: Rookery) -> None:
     assert cli("down").out == "stopped\n"
     assert psutil.wait_procs(family, timeout=10)[1] == []
     assert "no node runs" in cli("down").out
+
+
+def test_a_node_is_started_once_and_keeps_its_log(cli: Rookery, tmp_path: Path) -> None:
+    node = cli("up", "--detach", "--port", 0, "--nats-port", 0, "--json").json
+    log = tmp_path / "rookery-data" / "node.log"
+    said = log.read_text()
+    for again in (("up",), ("up", "--detach")):
+        failed = cli(*again)
+        assert failed.code == 1
+        assert f"already: {node['url']}, pid {node['pid']}; stop it with `rookery down`" in failed.err
+    assert log.read_text() == said
+    cli("down")
+
+
+def test_a_node_elsewhere_says_how_to_reach_it(cli: Rookery, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "some where"
+    up = cli("up", "--detach", "--port", 0, "--nats-port", 0, "--data", elsewhere)
+    assert "export ROOKERY_URL=http://127.0.0.1:" in up.out
+    assert f"rookery down --data '{elsewhere}'" in up.out
+    assert cli("down", "--data", elsewhere).out == "stopped\n"
+
+
+def test_a_node_that_starts_can_be_stopped(cli: Rookery, tmp_path: Path) -> None:
+    owner = "import sys, time; from rookery.ops.data_folder import DataFolder; from pathlib import Path\n"
+    owner += "with DataFolder(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+    folder = tmp_path / "rookery-data"
+    with subprocess.Popen([sys.executable, "-c", owner, folder], stdout=subprocess.PIPE) as starting:
+        assert starting.stdout is not None
+        starting.stdout.readline()
+        assert "a node starts on" in cli("up").err
+        assert cli("down").out == "stopped\n"
+        assert starting.wait() == -signal.SIGTERM
+
+
+def test_files_beside_the_data_folder_are_not_taken_for_modules(cli: Rookery, tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise SystemExit('not this one')")
+    assert cli("up", "--detach", "--port", 0, "--nats-port", 0).code == 0
+    assert cli("down").code == 0
+
+
+def test_a_node_that_cant_be_served_says_where_it_listened(cli: Rookery) -> None:
+    failed = cli("up", "--host", "nowhere.invalid", "--port", 0)
+    assert (failed.code, "nowhere.invalid" in failed.err, "--host" in failed.err) == (1, True, True)
+
+
+def test_ctrl_c_ends_a_node_in_good_order(tmp_path: Path) -> None:
+    with node_process(tmp_path) as running:
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_follower_is_ended_by_a_signal_without_a_word(tmp_path: Path, number: signal.Signals) -> None:
+    with node_process(tmp_path) as running, follower(running.node.url) as tail:
+        assert b"node.started" in first_line(tail)
+        tail.send_signal(number)
+        assert tail.wait(timeout=20) == {signal.SIGINT: 130, signal.SIGTERM: -signal.SIGTERM}[number]
+        assert tail.stderr is not None
+        assert tail.stderr.read().strip() == b""
+
+
+def test_a_follower_is_told_when_the_node_stops(tmp_path: Path) -> None:
+    with node_process(tmp_path) as running, follower(running.node.url) as tail:
+        assert b"node.started" in first_line(tail)
+        publish_runs(running.node.url, "run-1")
+        assert b"run-1" in first_line(tail)
+        running.process.terminate()
+        assert tail.wait(timeout=20) == 1
+        assert tail.stderr is not None
+        assert b"`rookery tail --after local:2` goes on from here" in tail.stderr.read()
+
+
+def test_an_interrupted_import_says_where_it_is_and_goes_on_from_there(cli: Rookery, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    calls = [f"2023-11-16 18:{n // 60 % 60:02}:{n % 60:02}.{n:07},{n},7\n" for n in range(30_000)]
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(calls))
+    command = ("import", "azure-llm", str(trace), "--provider=openai", "--model=gpt-4o", "--json")
+    with node_process(tmp_path / "data") as running:
+        with (
+            started(*command, f"--url={running.node.url}") as importing,
+            follower(running.node.url, "--last=0") as tail,
+        ):
+            first_line(tail)  # and so the first of many chunks is in the log
+            importing.send_signal(signal.SIGINT)
+            _, err = importing.communicate(timeout=30)
+            assert (importing.returncode, b"Traceback" in err) == (130, False)
+            assert b"the same command goes on from" in err
+            tail.terminate()
+        report = cli(*command, f"--url={running.node.url}").json
+        assert (report["events"], report["rejected"]) == (len(calls), 0)
+        assert report["duplicates"] >= 1_000
 
 
 @pytest.mark.parametrize("option", ["--port", "--nats-port"])
