@@ -127,8 +127,10 @@ class NatsBus:
 
     async def close(self) -> None:
         """See `Bus.close`."""
-        await self._publisher.close()
-        await self._connection.close()
+        try:
+            await self._publisher.close()
+        finally:  # whoever has no more patience leaves no connection behind that reconnects for ever
+            await self._connection.close()
 
     async def __aenter__(self) -> Self:
         return self

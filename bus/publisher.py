@@ -99,10 +99,12 @@ class Publisher:
     async def close(self) -> None:
         """Deliver what is waiting, within its deadlines, and stop."""
         self._closed = True
-        await self._idle.wait()
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        try:
+            await self._idle.wait()
+        finally:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
 
     async def _run(self) -> None:
         while True:
