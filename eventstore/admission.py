@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
@@ -34,7 +35,7 @@ class Admission:
         self._origin = origin
         self._last = last
         self._holder_in_log = holder
-        self._new: dict[int, Admitted] = {}
+        self._new: defaultdict[int, list[Admitted]] = defaultdict(list)
 
     def take(self, deliveries: Iterable[Delivery]) -> None:
         """Take the deliveries that are beyond the bus sequence that the log holds."""
@@ -70,13 +71,13 @@ class Admission:
     def _admit(self, delivery: Delivery, line: bytes, key: int, verdict: Verdict) -> None:
         self._last += 1
         admitted = Admitted(self._last, delivery.sequence, line, key, verdict)
-        self._new[key] = admitted
+        self._new[key].append(admitted)
         self.admitted.append(admitted)
 
     def _holder(self, key: int, is_it: Callable[[Record], bool]) -> Record | None:
-        new = self._new.get(key)
-        if new is not None and is_it(record := parse(self._origin, new.line)):
-            return record
+        for new in self._new.get(key, ()):
+            if is_it(record := parse(self._origin, new.line)):
+                return record
         return self._holder_in_log(key, is_it)
 
 

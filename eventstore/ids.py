@@ -33,7 +33,7 @@ _TABLES = """
     create table if not exists covered (n integer);
 """
 
-_UUID7_MINUTE = re.compile("([0-9a-f]{8})-[0-9a-f]{4}-7").match
+_UUID7_MINUTE = re.compile("01([0-9a-f]{6})-[0-9a-f]{4}-7").match  # 01: until 2039
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +41,12 @@ logger = logging.getLogger(__name__)
 def event_key(id: str) -> int:
     """The hash of an event's id, as an integer that SQLite can hold.
 
-    Half of it is a UUIDv7's time, in steps of a minute: what is new then comes to lie at the end of the table, and not
-    on a page of its own each.
+    It begins with a UUIDv7's time, in steps of a minute: what is new comes to lie at the end of the table, and not on
+    a page of its own each.
     """
     digest = blake2b(id.encode(), digest_size=8).digest()
     if found := _UUID7_MINUTE(id):
-        digest = bytes.fromhex(found[1]) + digest[4:]
+        digest = bytes.fromhex(found[1]) + digest[3:]
     return _signed(digest)
 
 

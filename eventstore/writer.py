@@ -125,6 +125,8 @@ class OriginWriter(OriginLog):
             with suppress(sqlite3.Error):
                 self._ids.flush()
             self._ids.close()
+            with suppress(OSError):
+                self._disk.fsync(self._lock_descriptor)
             self._release()
 
     def _refuse_if_closed(self) -> None:
@@ -248,6 +250,14 @@ class OriginWriter(OriginLog):
             self._show(found)
             self._last = found.last
             self._sequence = super().sequence
+            if (durable := self._durable_up_to() or 0) > self._last:
+                logger.error(
+                    "%s: the events from %d to %d, which were durable, are gone; they are taken from "
+                    "the bus again, if it has them",
+                    self.folder,
+                    self._last + 1,
+                    durable,
+                )
             self._publish_position()
             try:
                 self._open_ids()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import msgspec
@@ -14,6 +15,8 @@ from .registry import EventData, all_types, reason_and_field
 # The log, and the API in front of it, write these attributes themselves, so an event may not bring them.
 RESERVED = frozenset({"n", "seq", "recordedtime", "undecodable", "origin"})
 DEPTH_MAX = 64
+
+_TIME = re.compile("[0-9-]{10}T[0-9:.]+(Z|[+-]00:00)")
 
 _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder()
@@ -75,13 +78,15 @@ def _refuse_what_readers_disagree_on(payload: bytes) -> None:
     """Refuse valid JSON that two readers may read in two ways: what isn't canonical is looked at twice."""
     if b"\n" in payload or b"\r" in payload:
         raise MalformedEvent("an event is one line of JSON; this one has line breaks between its parts")
-    if not payload.startswith(b"{"):
-        raise MalformedEvent("an event's first byte is `{`; this one begins with white space")
+    if not (payload.startswith(b"{") and payload.endswith(b"}")):
+        raise MalformedEvent("an event begins with `{` and ends with `}`; this one has white space around it")
     attributes = _parsed_pedantically(payload)
     if reserved := RESERVED & attributes.keys():
         raise MalformedEvent("this attribute is the log's own", min(reserved))
     if "data_base64" in attributes:
         raise MalformedEvent("the payload must be JSON, in `data`", "data_base64")
+    if not _TIME.fullmatch(str(attributes["time"])):
+        raise MalformedEvent("expected `T` and `Z`, as in `2026-11-20T13:53:04.530453Z`", "time")
     if _depth(attributes, DEPTH_MAX) > DEPTH_MAX:
         raise MalformedEvent(f"nested more than {DEPTH_MAX} deep; flatten it, or publish it as a string")
 

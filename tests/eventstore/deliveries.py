@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from rookery.bus import Delivery
@@ -60,7 +61,7 @@ def unknown(sequence: int) -> Delivery:
 
 def mixed(count: int) -> list[Delivery]:
     """A bit of everything that may come by the bus, the same every time."""
-    kinds = [
+    kinds: list[Callable[[int], Delivery]] = [
         lambda at: deliver(at, event(f"run-{at}", at=at)),
         lambda at: deliver(at, superseded(f"run-{at}")),
         unknown,

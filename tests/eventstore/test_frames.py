@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import duckdb
 import pytest
 import zstandard
 from rookery.eventstore import Disk, LogDamaged
 from rookery.eventstore.frames import FRAME_EVENTS_MAX, FRAME_SIZE_BYTES_MIN, FramedFile, compress
+
+Write = Callable[[list[bytes]], FramedFile]
 
 
 def lines(count: int, *, size_bytes: int = 0) -> list[bytes]:
@@ -18,7 +22,7 @@ def lines(count: int, *, size_bytes: int = 0) -> list[bytes]:
 
 
 @pytest.fixture
-def written(tmp_path):
+def written(tmp_path: Path) -> Write:
     def write(held: list[bytes]) -> FramedFile:
         path = tmp_path / "00000000000000000001.ndjson.zst"
         path.write_bytes(b"".join(compress(held)))
@@ -28,26 +32,26 @@ def written(tmp_path):
 
 
 @pytest.mark.parametrize("count", [1, FRAME_EVENTS_MAX, FRAME_EVENTS_MAX + 1, 3 * FRAME_EVENTS_MAX - 1])
-def test_lines_come_back_frame_by_frame(written, count):
+def test_lines_come_back_frame_by_frame(written: Write, count: int) -> None:
     held = lines(count)
     file = written(held)
     assert [line for frame in file.lines(first=1) for line in frame] == held
     assert [len(frame) for frame in file.lines(first=1)][:-1] == [FRAME_EVENTS_MAX] * (len(file.frames) - 1)
 
 
-def test_one_line_is_found_in_its_frame(written):
+def test_one_line_is_found_in_its_frame(written: Write) -> None:
     file = written(lines(2 * FRAME_EVENTS_MAX + 1))
     borders = [1, FRAME_EVENTS_MAX, FRAME_EVENTS_MAX + 1, 2 * FRAME_EVENTS_MAX, 2 * FRAME_EVENTS_MAX + 1]
     assert [file.frame_of(n) for n in borders] == [0, 0, 1, 1, 2]
 
 
-def test_large_events_make_frames_of_fewer(written):
+def test_large_events_make_frames_of_fewer(written: Write) -> None:
     file = written(lines(20, size_bytes=FRAME_SIZE_BYTES_MIN // 4))
     assert [len(frame) for frame in file.lines(first=1)] == [4] * 5
     assert [file.frame_of(n) for n in (1, 4, 5, 20)] == [0, 0, 1, 4]
 
 
-def test_any_zstd_reader_reads_the_file(written):
+def test_any_zstd_reader_reads_the_file(written: Write) -> None:
     held = lines(FRAME_EVENTS_MAX + 5)
     path = written(held).path
     expected = b"".join(line + b"\n" for line in held)
@@ -58,21 +62,21 @@ def test_any_zstd_reader_reads_the_file(written):
 
 
 @pytest.mark.skipif(shutil.which("zstdcat") is None, reason="zstdcat is not installed")
-def test_zstdcat_reads_the_file(written):
+def test_zstdcat_reads_the_file(written: Write) -> None:
     held = lines(FRAME_EVENTS_MAX + 5)
     shown = subprocess.run(["zstdcat", written(held).path], check=True, capture_output=True).stdout
     assert shown == b"".join(line + b"\n" for line in held)
 
 
 @pytest.mark.parametrize("cut", [1, 8, 20])
-def test_a_file_without_its_table_is_damaged(written, cut):
+def test_a_file_without_its_table_is_damaged(written: Write, cut: int) -> None:
     path = written(lines(10)).path
     path.write_bytes(path.read_bytes()[:-cut])
     with pytest.raises(LogDamaged, match="seek table"):
         FramedFile(path, Disk())
 
 
-def test_a_flipped_bit_is_noticed(written):
+def test_a_flipped_bit_is_noticed(written: Write) -> None:
     file = written(lines(FRAME_EVENTS_MAX))
     held = bytearray(file.path.read_bytes())
     held[file.frames[0].compressed_bytes // 2] ^= 1

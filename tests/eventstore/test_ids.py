@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -127,7 +127,7 @@ def in_two_places(path: Path) -> bytes:
     return bytes(held)
 
 
-LEFT = {
+LEFT: dict[str, Callable[[Path], bytes | None]] = {
     "nothing": lambda path: None,
     "an empty file": lambda path: b"",
     "no database": lambda path: b"not a database " * 100,
@@ -138,7 +138,7 @@ LEFT = {
 
 
 @pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
-def test_the_index_is_made_to_fit_the_log(folder: Path, left) -> None:
+def test_the_index_is_made_to_fit_the_log(folder: Path, left: Callable[[Path], bytes | None]) -> None:
     path = folder / "here" / IDS
     bytes_left = left(path)
     path.unlink() if bytes_left is None else path.write_bytes(bytes_left)

@@ -14,7 +14,7 @@ moments = st.datetimes(timezones=st.just(UTC))
 
 
 @given(numbers, numbers, moments, st.binary())
-def test_published_bytes_are_cut_out_of_their_line_exactly(n, sequence, at, rest):
+def test_published_bytes_are_cut_out_of_their_line_exactly(n: int, sequence: int, at: datetime, rest: bytes) -> None:
     payload = b'{"' + rest
     record = parse("here", event_line(n, sequence, at, payload))
     assert (record.origin, record.n, record.sequence, record.recorded_time) == ("here", n, sequence, at)
@@ -23,7 +23,9 @@ def test_published_bytes_are_cut_out_of_their_line_exactly(n, sequence, at, rest
 
 
 @given(numbers, numbers, moments, st.binary(), st.text(st.characters(codec="utf-8")), st.none() | numbers)
-def test_what_is_kept_whole_comes_back_whole(n, sequence, at, payload, subject, used_by):
+def test_what_is_kept_whole_comes_back_whole(
+    n: int, sequence: int, at: datetime, payload: bytes, subject: str, used_by: int | None
+) -> None:
     letter = Letter(payload, subject, used_by)
     record = parse("here", letter_line(n, sequence, at, letter))
     assert record.payload == payload
@@ -31,7 +33,7 @@ def test_what_is_kept_whole_comes_back_whole(n, sequence, at, payload, subject, 
     assert b"\n" not in record.line
 
 
-def test_a_line_begins_with_its_address_and_arrival():
+def test_a_line_begins_with_its_address_and_arrival() -> None:
     at = datetime(2026, 11, 20, 14, 53, 4, 530453, tzinfo=timezone(timedelta(hours=1)))
     assert event_line(17, 23, at, b'{"id":"x"}') == (
         b'{"n":17,"seq":23,"recordedtime":"2026-11-20T13:53:04.530453Z","id":"x"}'
@@ -42,7 +44,7 @@ def test_a_line_begins_with_its_address_and_arrival():
     "line",
     [b"", b"{}", b'{"n":0,"seq":1,"recordedtime":"2026-11-20T13:53:04.530453Z",}', b'{"n":1,"seq":1,"x":1}'],
 )
-def test_what_does_not_begin_so_is_no_line(line):
+def test_what_does_not_begin_so_is_no_line(line: bytes) -> None:
     with pytest.raises(ValueError, match="begins with"):
         parse("here", line)
     with pytest.raises(ValueError, match="begins with"):

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.bus import Delivery
 from rookery.eventstore import Appended, Disk, InvalidOrigin, Log, LogClosed, LogDamaged, LogLocked, LogReadOnly
-from rookery.schemas import EventData, decode, encode, subject_of
+from rookery.eventstore.writer import OriginWriter
+from rookery.schemas import Event, EventData, decode, encode, subject_of
 from rookery.schemas import registry as schemas_registry
 from rookery.schemas.registry import event_type
 from rookery.tests.eventstore.deliveries import (
@@ -26,11 +32,11 @@ from rookery.tests.eventstore.deliveries import (
 )
 
 
-def payloads(log, origin="here", **wanted):
+def payloads(log: Log, origin: str = "here", **wanted: Any) -> list[bytes]:
     return [record.payload for record in log.read(origin, **wanted)]
 
 
-def test_what_was_appended_is_read_at_its_address(log):
+def test_what_was_appended_is_read_at_its_address(log: Log) -> None:
     given = many(5)
     assert log.append("here", given) == Appended(1, 5, 5, 0)
     records = list(log.read("here"))
@@ -46,7 +52,7 @@ def test_what_was_appended_is_read_at_its_address(log):
     assert log.bus_sequence("nowhere") == 0
 
 
-def test_reading_begins_after_and_ends_at_the_limit(log):
+def test_reading_begins_after_and_ends_at_the_limit(log: Log) -> None:
     log.append("here", many(20))
     for after in range(21):
         for limit in (0, 1, 7, None):
@@ -54,7 +60,7 @@ def test_reading_begins_after_and_ends_at_the_limit(log):
             assert [record.n for record in log.read("here", after=after, limit=limit)] == expected
 
 
-def test_a_delivery_that_the_log_holds_is_skipped_by_its_sequence(log):
+def test_a_delivery_that_the_log_holds_is_skipped_by_its_sequence(log: Log) -> None:
     given = many(10)
     log.append("here", given[:6])
     assert log.append("here", given) == Appended(7, 10, 4, 0)
@@ -62,7 +68,7 @@ def test_a_delivery_that_the_log_holds_is_skipped_by_its_sequence(log):
     assert payloads(log) == [delivery.payload for delivery in given]
 
 
-def test_an_event_that_comes_again_is_a_duplicate(log):
+def test_an_event_that_comes_again_is_a_duplicate(log: Log) -> None:
     log.append("here", many(12))
     log.seal_full_segments()
     again = [delivery._replace(sequence=delivery.sequence + 12) for delivery in many(12)]
@@ -72,7 +78,7 @@ def test_an_event_that_comes_again_is_a_duplicate(log):
     assert log.append("here", [twice, twice._replace(sequence=31)]) == Appended(13, 13, 1, 1)
 
 
-def test_an_id_that_is_used_again_makes_a_dead_letter(log):
+def test_an_id_that_is_used_again_makes_a_dead_letter(log: Log) -> None:
     first, second = event("a", id="same", at=1), event("b", id="same", at=2)
     log.append("here", [deliver(1, first), deliver(2, second)])
     log.append("here", [deliver(3, event("c", id="same", at=3))])
@@ -85,7 +91,7 @@ def test_an_id_that_is_used_again_makes_a_dead_letter(log):
     assert log.find(["same"]) == {"same": ("here", 1)}
 
 
-def test_reading_the_bus_again_from_its_start_adds_nothing(log):
+def test_reading_the_bus_again_from_its_start_adds_nothing(log: Log) -> None:
     given = mixed(50)
     log.append("here", given)
     before = payloads(log)
@@ -126,7 +132,9 @@ def test_reading_the_bus_again_from_its_start_adds_nothing(log):
         ),
     ],
 )
-def test_what_is_not_a_valid_event_is_kept_and_listed(log, delivery, reason, field, type):
+def test_what_is_not_a_valid_event_is_kept_and_listed(
+    log: Log, delivery: Delivery, reason: str, field: str, type: str | None
+) -> None:
     log.append("here", [delivery, deliver(2, event("good"))])
     (letter,) = log.dead_letters()
     assert reason in letter.reason
@@ -137,7 +145,7 @@ def test_what_is_not_a_valid_event_is_kept_and_listed(log, delivery, reason, fie
         assert letter.type == type
 
 
-def test_what_is_forged_never_stands_in_the_log_as_an_event(log):
+def test_what_is_forged_never_stands_in_the_log_as_an_event(log: Log) -> None:
     log.append("here", [deliver(1, event("r", id="forged"), subject="evt.run.r.completed.mallory")])
     (record,) = log.read("here")
     assert set(msgspec.json.decode(record.line)) == {"n", "seq", "recordedtime", "undecodable", "natssubject"}
@@ -145,7 +153,33 @@ def test_what_is_forged_never_stands_in_the_log_as_an_event(log):
     assert log.append("here", [deliver(2, event("r", id="forged"))]).events == 1
 
 
-def test_a_type_that_becomes_known_leaves_the_dead_letters(log):
+@settings(deadline=None, max_examples=50)
+@given(around=st.lists(st.sampled_from([b"", b" ", b"\t", b"\n", b"\r", b"\x0c"]), min_size=4, max_size=4))
+def test_a_log_opens_again_whatever_white_space_came(
+    tmp_path_factory: pytest.TempPathFactory, around: list[bytes]
+) -> None:
+    before, inside, between, behind = around
+    payload = (
+        before + encode(event("r")).replace(b'{"', b"{" + inside + b'"', 1).replace(b",", between + b",", 1) + behind
+    )
+    folder = tmp_path_factory.mktemp("log")
+    with Log.open(folder) as log:
+        log.append("here", [raw(1, payload, subject_of(event("r")))])
+    with Log.open(folder) as log:
+        assert payloads(log) == [payload]
+
+
+def test_ids_whose_hashes_are_the_same_are_told_apart(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rookery.eventstore.admission.event_key", lambda _: 7)
+    monkeypatch.setattr("rookery.eventstore.origin.event_key", lambda _: 7)
+    given = many(3)
+    again = [delivery._replace(sequence=delivery.sequence + 3) for delivery in given]
+    assert log.append("here", [*given, *again]) == Appended(1, 3, 3, 3)
+    assert log.append("here", [delivery._replace(sequence=delivery.sequence + 6) for delivery in given]).duplicates == 3
+    assert log.find(["id-run-1", "id-run-3"]) == {"id-run-1": ("here", 1), "id-run-3": ("here", 3)}
+
+
+def test_a_type_that_becomes_known_leaves_the_dead_letters(log: Log) -> None:
     log.append("here", [unknown(at) for at in range(1, 12)])
     log.seal_full_segments()
     assert len(list(log.dead_letters())) == 11
@@ -164,7 +198,7 @@ def test_a_type_that_becomes_known_leaves_the_dead_letters(log):
     assert len(list(log.dead_letters())) == 11
 
 
-def test_a_segment_is_plain_if_sql_may_read_it_as_it_is(log):
+def test_a_segment_is_plain_if_sql_may_read_it_as_it_is(log: Log) -> None:
     log.append("here", many(8))
     log.append("here", [deliver(9, superseded("x")), *many(7, first=10)])
     log.append("here", [unknown(17), *many(7, first=18)])
@@ -183,7 +217,7 @@ def test_a_segment_is_plain_if_sql_may_read_it_as_it_is(log):
     assert log.segments("nowhere") == []
 
 
-def test_side_cars_are_made_again_when_they_are_missing_or_broken(log, tmp_path):
+def test_side_cars_are_made_again_when_they_are_missing_or_broken(log: Log, tmp_path: Path) -> None:
     log.append("here", [unknown(1), *many(7, first=2)])
     log.seal_full_segments()
     side_car = tmp_path / "log" / "here" / "00000000000000000001.index.json"
@@ -197,7 +231,7 @@ def test_side_cars_are_made_again_when_they_are_missing_or_broken(log, tmp_path)
     log.close()
 
 
-def test_events_are_found_by_their_ids(log):
+def test_events_are_found_by_their_ids(log: Log) -> None:
     log.append("here", many(20))
     log.append("there", [deliver(1, event("far"))])
     log.seal_full_segments()
@@ -208,11 +242,11 @@ def test_events_are_found_by_their_ids(log):
     }
 
 
-def searched(log, **wanted):
+def searched(log: Log, **wanted: Any) -> list[tuple[str, int]]:
     return [(record.origin, record.n) for record in log.search(**wanted)]
 
 
-def test_a_search_gives_what_fits_all_that_is_asked(log):
+def test_a_search_gives_what_fits_all_that_is_asked(log: Log) -> None:
     log.append("here", [*many(10), deliver(11, feedback("run-3")), raw(12, b"junk"), unknown(13)])
     log.append("there", [deliver(1, event("run-3", source="/agents/other", at=3))])
     log.seal_full_segments()
@@ -228,7 +262,7 @@ def test_a_search_gives_what_fits_all_that_is_asked(log):
     assert searched(log, since=moment(500)) == []
 
 
-def test_a_search_for_an_entity_passes_by_the_segments_that_are_not_about_it(log):
+def test_a_search_for_an_entity_passes_by_the_segments_that_are_not_about_it(log: Log) -> None:
     log.append("here", many(16))
     log.seal_full_segments()
     log.files()[0].unlink()
@@ -250,7 +284,7 @@ def test_a_search_for_an_entity_passes_by_the_segments_that_are_not_about_it(log
         },
     )
 )
-def test_a_search_that_passes_segments_by_finds_what_a_full_scan_finds(filled, wanted):
+def test_a_search_that_passes_segments_by_finds_what_a_full_scan_finds(filled: Log, wanted: dict[str, Any]) -> None:
     found = searched(filled, **wanted)
     scanned = [
         ("here", record.n)
@@ -260,7 +294,15 @@ def test_a_search_that_passes_segments_by_finds_what_a_full_scan_finds(filled, w
     assert found == scanned
 
 
-def fits(event, *, types=None, entity=None, source=None, since=None, until=None):
+def fits(
+    event: Event,
+    *,
+    types: Collection[str] | None = None,
+    entity: tuple[str, str] | None = None,
+    source: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> bool:
     return (
         (types is None or event.type in types)
         and (entity is None or entity == (event.entity, event.subject))
@@ -272,7 +314,7 @@ def fits(event, *, types=None, entity=None, source=None, since=None, until=None)
 
 @settings(deadline=None, max_examples=30)
 @given(given=st.lists(st.tuples(st.binary(max_size=60), st.text(max_size=20)), max_size=20))
-def test_any_bytes_are_kept_exactly(tmp_path_factory, given):
+def test_any_bytes_are_kept_exactly(tmp_path_factory: pytest.TempPathFactory, given: list[tuple[bytes, str]]) -> None:
     deliveries = [Delivery(at, subject, payload, NOON) for at, (payload, subject) in enumerate(given, 1)]
     with Log.open(tmp_path_factory.mktemp("log"), segment_events_max=5) as log:
         appended = log.append("here", deliveries)
@@ -286,7 +328,9 @@ def test_any_bytes_are_kept_exactly(tmp_path_factory, given):
 @given(
     cuts=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.booleans(), st.booleans()), max_size=6),
 )
-def test_any_batching_and_redelivery_gives_the_same_bytes(tmp_path_factory, cuts):
+def test_any_batching_and_redelivery_gives_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[tuple[int, int, bool, bool]]
+) -> None:
     given = mixed(40)
     folder = tmp_path_factory.mktemp("log")
     log = Log.open(folder, segment_events_max=8)
@@ -304,18 +348,18 @@ def test_any_batching_and_redelivery_gives_the_same_bytes(tmp_path_factory, cuts
     assert files_of(folder) == files_in_one_go(tmp_path_factory.mktemp("log"))
 
 
-def files_in_one_go(folder):
+def files_in_one_go(folder: Path) -> dict[str, bytes]:
     with Log.open(folder, segment_events_max=8) as log:
         log.append("here", mixed(40))
         log.seal_full_segments()
     return files_of(folder)
 
 
-def files_of(folder):
+def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "here").glob("*ndjson*")}
 
 
-def test_large_events_fill_a_segment_by_their_size(tmp_path):
+def test_large_events_fill_a_segment_by_their_size(tmp_path: Path) -> None:
     with Log.open(tmp_path, segment_size_bytes_max=2_000) as log:
         log.append("here", many(100))
         assert log.seal_full_segments() > 5
@@ -323,13 +367,13 @@ def test_large_events_fill_a_segment_by_their_size(tmp_path):
 
 
 @pytest.mark.parametrize("origin", ["", ".", "..", ".hidden", "a/b", "a b", "a:b", "ä", "x" * 64, "-a", "a\n"])
-def test_an_origin_that_cannot_be_a_folder_is_refused(log, origin):
+def test_an_origin_that_cannot_be_a_folder_is_refused(log: Log, origin: str) -> None:
     with pytest.raises(InvalidOrigin):
         log.append(origin, many(1))
     assert log.origins() == []
 
 
-def test_an_origin_has_one_writer(log, tmp_path):
+def test_an_origin_has_one_writer(log: Log, tmp_path: Path) -> None:
     log.append("here", many(1))
     with pytest.raises(LogLocked, match="stop that one"):
         Log.open(tmp_path / "log")
@@ -337,16 +381,17 @@ def test_an_origin_has_one_writer(log, tmp_path):
     Log.open(tmp_path / "log").close()
 
 
-def test_a_closed_log_takes_nothing(log):
+def test_a_closed_log_takes_nothing(log: Log) -> None:
     log.append("here", many(1))
     (writer,) = log._origins.values()
+    assert isinstance(writer, OriginWriter)
     log.close()
     log.close()
     with pytest.raises(LogClosed):
         writer.append(many(2))
 
 
-def test_a_reader_beside_the_writer_sees_what_is_durable(log, tmp_path):
+def test_a_reader_beside_the_writer_sees_what_is_durable(log: Log, tmp_path: Path) -> None:
     log.append("here", many(3))
     reader = Log.open(tmp_path / "log", writable=False)
     assert payloads(reader) == payloads(log)
@@ -370,23 +415,23 @@ def test_a_reader_beside_the_writer_sees_what_is_durable(log, tmp_path):
 class MeanwhileDisk(Disk):
     """A disk on which something happens just before a folder is listed."""
 
-    def __init__(self, meanwhile):
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
         self.meanwhile = meanwhile
 
-    def names(self, folder):
+    def names(self, folder: Path) -> list[str]:
         if folder.name == "here":
             self.meanwhile()
         return super().names(folder)
 
 
-def test_a_reader_that_looks_while_a_segment_is_sealed_looks_again(log, tmp_path):
+def test_a_reader_that_looks_while_a_segment_is_sealed_looks_again(log: Log, tmp_path: Path) -> None:
     log.append("here", many(20))
     with Log.open(tmp_path / "log", writable=False, disk=MeanwhileDisk(log.seal_full_segments)) as reader:
         assert payloads(reader) == payloads(log)
         assert [part.last for part in reader.segments("here")] == [8, 16]
 
 
-def test_a_reader_does_not_see_what_the_writer_has_not_made_durable(log, tmp_path):
+def test_a_reader_does_not_see_what_the_writer_has_not_made_durable(log: Log, tmp_path: Path) -> None:
     log.append("here", many(3))
     (open_file,) = log.files()
     with open_file.open("ab") as file:
@@ -397,7 +442,7 @@ def test_a_reader_does_not_see_what_the_writer_has_not_made_durable(log, tmp_pat
     reader.close()
 
 
-def test_an_entity_may_have_any_name_that_its_subject_escapes(log):
+def test_an_entity_may_have_any_name_that_its_subject_escapes(log: Log) -> None:
     odd = event("a.b *>ö", id="odd")
     log.append("here", [deliver(1, odd)])
     assert list(log.dead_letters()) == []

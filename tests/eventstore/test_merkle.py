@@ -27,7 +27,7 @@ def root_of(leaves: list[bytes]) -> str:
 
 
 @given(st.lists(st.binary(max_size=8), max_size=70))
-def test_the_root_is_the_one_that_rfc_9162_defines(leaves):
+def test_the_root_is_the_one_that_rfc_9162_defines(leaves: list[bytes]) -> None:
     assert root_of(leaves) == as_in_rfc_9162(leaves).hex()
 
 
@@ -40,6 +40,6 @@ def test_the_root_is_the_one_that_rfc_9162_defines(leaves):
         (8, "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"),
     ],
 )
-def test_known_trees_have_their_known_roots(count, root):
+def test_known_trees_have_their_known_roots(count: int, root: str) -> None:
     inputs = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
     assert root_of([bytes.fromhex(text) for text in inputs[:count]]) == root

@@ -51,6 +51,17 @@ def test_a_torn_tail_is_cut_off_and_the_next_append_follows(folder: Path, tail: 
         assert [record.n for record in log.read("here")] == list(range(1, 22))
 
 
+def test_lines_that_were_durable_and_are_gone_are_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cut_lines(folder / "here" / OPEN, 2, 4)
+    with opened(folder) as log:
+        assert "the events from 19 to 20, which were durable, are gone" in caplog.text
+        log.append("here", many(20))
+    caplog.clear()
+    with opened(folder) as log:
+        assert log.vector() == {"here": 20}
+    assert caplog.text == ""
+
+
 def test_a_torn_manifest_line_is_written_again(folder: Path) -> None:
     with opened(folder) as log:
         log.append("here", many(24))

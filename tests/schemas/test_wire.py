@@ -75,6 +75,8 @@ def test_decoding_undoes_encoding() -> None:
         ("type", "Completed", MalformedEvent, "type"),
         ("type", "llm_call.complete", UnknownEventType, "type"),
         ("time", "yesterday", MalformedEvent, "time"),
+        ("time", "2026-11-20t13:53:04z", MalformedEvent, "time"),
+        ("time", "2026-11-20 13:53:04Z", MalformedEvent, "time"),
         ("time", "2026-11-20T13:53:04", MalformedEvent, "time"),
         ("time", "2026-11-20T13:53:04+02:00", MalformedEvent, "time"),
         ("data", [], InvalidData, "data"),
@@ -140,6 +142,12 @@ def test_what_readers_disagree_on_is_malformed_whatever_else_is_wrong(odd: bytes
     payload = encode(EVENT).replace(sound, given)
     with pytest.raises(MalformedEvent):
         check(b"{" + odd + b"," + payload[1:])
+
+
+@pytest.mark.parametrize("around", [b" %s", b"%s ", b"%s\t", b"\t%s"])
+def test_white_space_around_an_event_is_refused(around: bytes) -> None:
+    with pytest.raises(MalformedEvent, match="white space"):
+        check(around % encode(EVENT))
 
 
 def test_a_newer_publishers_fields_pass_but_a_persons_typing_mistake_does_not() -> None:
