@@ -77,6 +77,7 @@ class IdIndex:
         self._database = database
         self._path = path
         self._waiting: defaultdict[int, list[int]] = defaultdict(list)
+        self._flush_at = FLUSH_EVENTS_MIN
         try:
             (self.covered,) = database.execute("select coalesce(max(n), 0) from covered").fetchone()
         except BaseException:
@@ -105,7 +106,7 @@ class IdIndex:
 
     def make_room(self) -> None:
         """Write what waits, if it is enough. A full disk only lets more wait; `LogWriteFailed` where it is too much."""
-        if len(self._waiting) < FLUSH_EVENTS_MIN:
+        if len(self._waiting) < self._flush_at:
             return
         try:
             self.flush()
@@ -113,6 +114,7 @@ class IdIndex:
             if len(self._waiting) >= WAITING_EVENTS_MAX:
                 raise LogWriteFailed(self._path, str(error)) from error
             logger.warning("cannot write %s, and will try again: %s", self._path, error)
+            self._flush_at = min(len(self._waiting) + FLUSH_EVENTS_MIN, WAITING_EVENTS_MAX)
 
     def flush(self) -> None:
         """Write what waits; it still waits if that fails."""
@@ -121,6 +123,7 @@ class IdIndex:
             self._database.executemany("insert or ignore into ids values (?, ?)", entries)
             self._cover(self.covered)
         self._waiting.clear()
+        self._flush_at = FLUSH_EVENTS_MIN
 
     def cut_off(self, after: int) -> None:
         """Forget the lines after this one."""

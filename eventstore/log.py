@@ -11,7 +11,7 @@ from typing import Self
 
 from ..bus import Delivery
 from .disk import Disk
-from .errors import InvalidOrigin, LogReadOnly
+from .errors import InvalidOrigin, LogClosed, LogReadOnly
 from .judging import DeadLetter
 from .line import Record
 from .origin import OriginLog, Segment
@@ -30,6 +30,7 @@ class Log:
         self._limits = limits
         self._disk = disk
         self._origins: dict[str, OriginLog] = {}
+        self._closed = False
 
     @classmethod
     def open(
@@ -57,6 +58,7 @@ class Log:
 
     def close(self) -> None:
         """Let others write the log."""
+        self._closed = True
         for origin in self._origins.values():
             origin.close()
         self._origins = {}
@@ -179,7 +181,7 @@ class Log:
     def _find_origins(self) -> None:
         for name in self._disk.names(self.folder):
             if name not in self._origins and _ORIGIN.fullmatch(name) and (self.folder / name).is_dir():
-                self._origins[name] = self._open_origin(name)
+                self._origins = {**self._origins, name: self._open_origin(name)}
 
     def _open_origin(self, name: str) -> OriginLog:
         if self._writable:
@@ -189,6 +191,8 @@ class Log:
     def _writer(self, name: str) -> OriginWriter:
         if not self._writable:
             raise LogReadOnly(self.folder)
+        if self._closed:
+            raise LogClosed(self.folder)
         if not _ORIGIN.fullmatch(name):
             raise InvalidOrigin(name)
         known = self._origins.get(name)

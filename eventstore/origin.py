@@ -25,7 +25,7 @@ from .summary import Summary, Wanted
 
 LOCK = "writer.lock"  # held by the writer, and says up to which n the lines are durable
 IDS = "ids.sqlite"
-SUMMARIES_KEPT_MAX = 128
+SUMMARIES_KEPT_MAX = 64
 
 
 class Segment(NamedTuple):

@@ -101,6 +101,7 @@ class OriginWriter(OriginLog):
         Raises `LogWriteFailed`; the segment is then as it was, and a later call seals it.
         """
         with self._sealing:
+            self._refuse_if_closed()
             full = [part for part in self._parts if isinstance(part, PlainPart) and self._is_full(part)]
             for part in full:
                 self._seal(part)

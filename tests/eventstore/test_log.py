@@ -381,14 +381,24 @@ def test_an_origin_has_one_writer(log: Log, tmp_path: Path) -> None:
     Log.open(tmp_path / "log").close()
 
 
-def test_a_closed_log_takes_nothing(log: Log) -> None:
-    log.append("here", many(1))
+def test_a_closed_log_is_let_go_for_good(log: Log, tmp_path: Path) -> None:
+    log.append("here", many(20))
     (writer,) = log._origins.values()
     assert isinstance(writer, OriginWriter)
     log.close()
     log.close()
-    with pytest.raises(LogClosed):
-        writer.append(many(2))
+    with Log.open(tmp_path / "log", segment_events_max=8) as other:
+        late: list[Callable[[], object]] = [
+            lambda: log.append("here", many(21)),
+            lambda: writer.append(many(21)),
+            lambda: writer.find(["id-run-1"]),
+            writer.seal_full_segments,
+        ]
+        for call in late:
+            with pytest.raises(LogClosed, match="open the log again"):
+                call()
+        assert other.vector() == {"here": 20}
+        assert other.segments("here") == []
 
 
 def test_a_reader_beside_the_writer_sees_what_is_durable(log: Log, tmp_path: Path) -> None:
