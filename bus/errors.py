@@ -78,7 +78,7 @@ class EventTooLarge(TooLarge):
 
     def __init__(self, id: str, size_bytes: int, limit_bytes: int) -> None:
         self.id = id
-        advice = "put the bulk into the object store and its name into the event, or raise the server's max_payload"
+        advice = "put the bulk into the object store and its name into the event, or raise the limit (event_bytes_max)"
         super().__init__(f"event {id}", size_bytes, limit_bytes, advice)
 
 

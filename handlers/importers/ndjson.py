@@ -1,4 +1,4 @@
-"""CloudEvents, one per line: each line that is an event is published as it stands, byte for byte."""
+"""CloudEvents, one per line: each event is published as it stands, byte for byte."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ from .lines import lines
 def read(file: BinaryIO, name: str) -> Iterator[Finding]:
     """The file's events, under the ids that they bring along."""
     for line in lines(file):
-        yield line if isinstance(line, Rejected) else vetted(line.text, line.where)
+        yield line if isinstance(line, Rejected) else vetted(line.text.strip(), line.where)
