@@ -115,6 +115,15 @@ def check_alike(one: Log, other: Log, *, same_limits: bool) -> None:
     _same("lines of two nodes", *([record.line for record in log.read(ORIGIN)] for log in (one, other)))
 
 
+def check_folders(one: Path, other: Path) -> None:
+    """No crash has left anything behind: manifest, sealed and open segments are all there is, and the same."""
+    _same("files on two disks", *(_contents(folder / ORIGIN) for folder in (one, other)))
+
+
+def _contents(folder: Path) -> list[tuple[str, bytes]]:
+    return [(path.name, path.read_bytes()) for path in sorted(folder.glob("*ndjson*"))]
+
+
 def check_digests(what: str, found: dict[str, str], expected: dict[str, str]) -> None:
     """Read models that are the same have the same digests."""
     _same(f"digests: {what}", sorted(found.items()), sorted(expected.items()))

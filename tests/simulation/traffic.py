@@ -29,6 +29,7 @@ from rookery.schemas import (
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NAMES = ("x", "y", "z.1", "z 2")
 DOLLARS = (None, "0.1", "0.2", "0.0000001", "12.5", "99999.999999999999")
+IDS_BEGIN = ("", "019aa12d-0b1c-7d2e-8f00-", "fixed-")  # drawn anyhow, UUIDv7, derived from something
 RECENT_PARCELS = 30
 
 
@@ -98,15 +99,18 @@ class Traffic:
         return Parcel(subject, encode(event), None, reason, field)
 
     def _garbage(self) -> Parcel:
-        event = self._event()
+        event = self._chance.choice((self._valid, self._unknown_type))().event
+        assert event is not None
         payload = encode(event)
-        damage: list[bytes] = [
+        damage = [
             b"",
             b"\x00\x00\xff not JSON \n" + payload[:9],
             payload[: len(payload) // 2],
             json.dumps(json.loads(payload), indent=1).encode(),
+            payload + b" ",
+            payload + b"\n",
+            b" " + payload,
             b'{"n":1,' + payload[1:],
-            b'{"id":"twin",' + payload[1:],
         ]
         return Parcel(subject_of(event), self._chance.choice(damage), None)
 
@@ -116,7 +120,7 @@ class Traffic:
             chance.choice(FACTS)(chance),
             subject=chance.choice(NAMES),
             source=f"/agents/{chance.choice(NAMES).replace(' ', '-')}",
-            id=f"{chance.getrandbits(64):016x}",
+            id=f"{chance.choice(IDS_BEGIN)}{chance.getrandbits(48):012x}",
             time=NOON + timedelta(seconds=chance.choice((0, 1, 2.000001, 3600, 90_000))),
         )
 
