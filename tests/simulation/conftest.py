@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-WORLDS = 10
+WORLDS = 8
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
