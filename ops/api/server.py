@@ -33,7 +33,8 @@ class AddressUnusable(RookeryError):
 def bind(host: str, port: int) -> socket.socket:
     """The socket that the API will listen on. Raises `PortInUse` or `AddressUnusable`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off only where the protocol is named; with it, every answer takes 40 ms longer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

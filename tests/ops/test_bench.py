@@ -18,7 +18,7 @@ from .conftest import Rookery
 
 SMALL: dict[str, Callable[[], list[Figure]]] = {
     "publish": partial(publish, 300, publishers=20, lone_events=20, rival_events=20),
-    "live": partial(live, 300, publishers=20, steady_seconds=0.1),
+    "live": partial(live, 300, publishers=20, steady_seconds=0.1, settle_seconds=0.0),
     "rebuild": partial(rebuild, 2, segment_events=200),
     "startup": partial(startup, 1, idle_seconds=0.0),
 }
