@@ -1,0 +1,24 @@
+"""The HTTP server's socket."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from rookery.ops.api.server import bind
+
+
+async def test_answers_leave_at_once_instead_of_waiting_to_fill_a_packet() -> None:
+    no_delay: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def look(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted: socket.socket = writer.get_extra_info("socket")
+        no_delay.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listener = bind("127.0.0.1", 0)
+    async with await asyncio.start_server(look, sock=listener):
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        assert await no_delay
+        writer.close()
+        await writer.wait_closed()
