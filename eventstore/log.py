@@ -15,6 +15,7 @@ from .errors import InvalidOrigin, LogClosed, LogReadOnly
 from .judging import DeadLetter
 from .line import Record
 from .origin import OriginLog, Segment
+from .sealing import Pace
 from .summary import Wanted
 from .writer import Appended, Limits, OriginWriter
 
@@ -95,9 +96,12 @@ class Log:
         """Accept the bus's sequences from 1 on again, because its stream was made anew."""
         self._writer(origin).rewind()
 
-    def seal_full_segments(self) -> int:
-        """Compress the segments that are full; to be called in a thread. Raises `LogWriteFailed`."""
-        return sum(origin.seal_full_segments() for origin in self._writers())
+    def seal_full_segments(self, pace: Pace | None = None) -> int:
+        """Compress the segments that are full; to be called in a thread. Raises `LogWriteFailed`.
+
+        `pace` slows it down, unless it has fallen behind.
+        """
+        return sum(origin.seal_full_segments(pace) for origin in self._writers())
 
     @property
     def has_full_segments(self) -> bool:

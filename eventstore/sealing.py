@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from itertools import chain
 
@@ -13,8 +14,11 @@ from .manifest import Entry
 from .merkle import MerkleTree
 from .parts import PlainPart, sealed_name
 
+# Called after every frame with the seconds that it took; it may wait, to leave the processor to others.
+Pace = Callable[[float], object]
 
-def write_sealed(part: PlainPart, origin: str, disk: Disk) -> Entry:
+
+def write_sealed(part: PlainPart, origin: str, disk: Disk, pace: Pace | None = None) -> Entry:
     """Write the sealed file beside the plain one, durably, and say what the manifest has to know. Raises `OSError`."""
     target = part.path.with_name(sealed_name(part.first))
     unfinished = target.with_name(target.name + ".tmp")
@@ -23,10 +27,14 @@ def write_sealed(part: PlainPart, origin: str, disk: Disk) -> Entry:
     try:
         disk.truncate(descriptor, 0)
         digest, written_bytes = sha256(), 0
+        started = time.perf_counter()
         for piece in compress(_watched(part, tree)):
             disk.write_at(descriptor, piece, written_bytes)
             digest.update(piece)
             written_bytes += len(piece)
+            if pace:
+                pace(time.perf_counter() - started)
+                started = time.perf_counter()
         disk.fsync(descriptor)
     finally:
         disk.close(descriptor)

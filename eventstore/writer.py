@@ -22,7 +22,7 @@ from .manifest import Manifest
 from .origin import IDS, LOCK, OriginLog
 from .parts import PlainPart, SealedPart, plain_name
 from .recovery import recover
-from .sealing import write_sealed
+from .sealing import Pace, write_sealed
 from .summary import Summary
 
 logger = logging.getLogger(__name__)
@@ -95,16 +95,17 @@ class OriginWriter(OriginLog):
         with self._appending:
             self._sequence = 0
 
-    def seal_full_segments(self) -> int:
+    def seal_full_segments(self, pace: Pace | None = None) -> int:
         """Seal what is full, and say how many segments that was. Readers and appends go on meanwhile.
 
-        Raises `LogWriteFailed`; the segment is then as it was, and a later call seals it.
+        `pace` is heeded where one segment waits, and not where several do. Raises `LogWriteFailed`; the segment is
+        then as it was, and a later call seals it.
         """
         with self._sealing:
             self._refuse_if_closed()
             full = [part for part in self._parts if isinstance(part, PlainPart) and self._is_full(part)]
             for part in full:
-                self._seal(part)
+                self._seal(part, pace if len(full) == 1 else None)
             return len(full)
 
     @property
@@ -220,11 +221,11 @@ class OriginWriter(OriginLog):
             self._disk.truncate(descriptor, part.size_bytes)
             self._torn = False
 
-    def _seal(self, part: PlainPart) -> None:
+    def _seal(self, part: PlainPart, pace: Pace | None) -> None:
         with _failing_as_log_write(part.path):
             summary = self._summary_of_plain(part)
             sealed = SealedPart(
-                self.folder, self._manifest.append(write_sealed(part, self.name, self._disk)), self._disk
+                self.folder, self._manifest.append(write_sealed(part, self.name, self._disk, pace)), self._disk
             )
             self._keep(sealed, summary)
             with self._appending:

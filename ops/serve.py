@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -38,7 +39,19 @@ async def serve(settings: Settings, *, on_ready: Callable[[RunningNode], None]) 
                 stop = _stop_signal()
                 folder.announce(announcement)
                 on_ready(announcement)
-                await stop.wait()
+                with _little_garbage_collected():
+                    await stop.wait()
+
+
+@contextmanager
+def _little_garbage_collected() -> Iterator[None]:
+    """Leave what is there by now, which stays, out of every collection: each looked at it for 30 to 70 ms."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager

@@ -16,17 +16,27 @@ from .relations import literal
 
 CORRUPT_FILES_KEPT_MAX = 2
 
+_DISPOSABLE = "disposable"
+# A quarter of DuckDB's own: threads that insert side by side fill groups of their own, instead of merging halves.
+_ROW_GROUP_ROWS = 30_720
+
 _LOCKED = ("could not set lock", "conflicting lock", "already open")
 _NO_DAMAGE = ("permission denied", "no space left", "read-only file system", "too many open files", "out of memory")
 _DAMAGE = ("corrupt", "checksum", "database has been invalidated", "failed to load", "not a valid duckdb")
 
+_CORES = os.cpu_count() or 1
 _MACHINE_MIB = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
 
 
 class Resources(NamedTuple):
-    """What DuckDB may use; what needs more memory spills to disk."""
+    """What DuckDB may use; what needs more memory spills to disk.
 
-    threads: int = 2
+    While a node runs, half of the cores are left to the bus, the log and the API: small folds gain nothing from more
+    threads, and queries would take the cores from everything else.
+    """
+
+    threads: int = max(1, _CORES // 2)
+    rebuild_threads: int = _CORES
     memory_size_mib_max: int = 1_024
     rebuild_memory_size_mib_max: int = min(3_072, _MACHINE_MIB // 2)
     # Below this much write-ahead log, a commit is one write; above it, the tables are rewritten where they changed.
@@ -40,10 +50,11 @@ class DamagedDatabase(Exception):
 class Database:
     """An open database file: a connection for the one writer, and cursors for readers in any thread."""
 
-    def __init__(self, path: Path, con: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, path: Path, con: duckdb.DuckDBPyConnection, *, disposable: bool) -> None:
         self.path = path
         self.con = con
         self._parent = con.cursor()
+        self._disposable = disposable
 
     @classmethod
     def open(
@@ -68,11 +79,14 @@ class Database:
         con.execute("set enable_external_access = false")
         con.execute("pragma disable_checkpoint_on_shutdown")  # `close` does it, where it is worth the time
         con.execute("set lock_configuration = true")
-        return cls(path, con)
+        return cls(path, con, disposable=disposable)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own for one query; temporary views in it are its own too."""
-        return self._parent.cursor()
+        cursor = self._parent.cursor()
+        if self._disposable:
+            cursor.execute(f"use {_DISPOSABLE}")
+        return cursor
 
     def close(self) -> None:
         """Write everything into the one file, and close it."""
@@ -142,8 +156,11 @@ def _connect(path: Path, scratch: Path, resources: Resources, *, disposable: boo
     if not disposable:
         return duckdb.connect(str(path), config=config)
     # Nobody else looks at the file, so one checkpoint, in the end, is enough.
-    memory = {"memory_limit": f"{resources.rebuild_memory_size_mib_max}MiB", "checkpoint_threshold": "1TiB"}
-    con = duckdb.connect(config=config | memory)
-    con.execute(f"attach {literal(str(path))} as disposable (recovery_mode 'no_wal_writes')")
-    con.execute("use disposable")
+    config["threads"] = resources.rebuild_threads
+    config["memory_limit"] = f"{resources.rebuild_memory_size_mib_max}MiB"
+    config["checkpoint_threshold"] = "1TiB"
+    con = duckdb.connect(config=config)
+    options = f"recovery_mode 'no_wal_writes', row_group_size {_ROW_GROUP_ROWS}"
+    con.execute(f"attach {literal(str(path))} as {_DISPOSABLE} ({options})")
+    con.execute(f"use {_DISPOSABLE}")
     return con

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -28,6 +28,7 @@ import duckdb
 
 from .errors import InvalidProjection
 from .relations import relations
+from .selection import Selection
 
 SQL_FOLDER = Path(__file__).parent / "sql"
 EVENTS = "events"
@@ -72,6 +73,12 @@ class Projection(NamedTuple):
     notes: Mapping[str, str]
     fingerprint: str
 
+    def statements(self, occurring: frozenset[str]) -> Iterator[str]:
+        """What to run, in this order, for a batch in which these relations have events."""
+        for fold in self.folds:
+            if not fold.relations.isdisjoint(occurring):
+                yield from fold.statements
+
 
 class Catalogue:
     """Every projection of a folder, in an order in which they can be created."""
@@ -106,6 +113,16 @@ class Catalogue:
     def derived(self) -> dict[str, Derived]:
         """The derived relations of all files, by name."""
         return {derived.name: derived for projection in self.projections for derived in projection.relations}
+
+    @property
+    def statements(self) -> list[str]:
+        """What the folds of all projections run."""
+        return [statement for one in self.projections for fold in one.folds for statement in fold.statements]
+
+    @cached_property
+    def selection(self) -> Selection:
+        """What of the events the folds name."""
+        return Selection([*self.statements, *(derived.query for derived in self.derived.values())])
 
     @cached_property
     def fingerprints(self) -> dict[str, tuple[int, str]]:

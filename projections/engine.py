@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
 from ..eventstore import Log
-from .definitions import Catalogue, Projection
+from .definitions import Catalogue
 from .errors import CheckpointConflict, FoldFailed
-from .loader import Batch, batches, create_views, load, unload
+from .loader import Batch, Loader, batches
 from .relations import relations
 
 Progress = Callable[[int, int], None]
 Vector = dict[str, int]
+Connections = tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyConnection]
 
 # The memory of fewer events isn't worth the time that it takes to give it back.
 EVENTS_WORTH_UNLOADING = 1_024
@@ -32,14 +36,28 @@ class OutdatedTables(Exception):
     """The tables were made from other projections or other event schemas than today's."""
 
 
-class Engine:
-    """One writer of one database. Not for two threads at once."""
+class _Loaded(NamedTuple):
+    """A batch, the connection that holds it, and all that is foldable in it."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, catalogue: Catalogue, log: Log, scratch: Path) -> None:
-        self._con = con
+    con: duckdb.DuckDBPyConnection
+    batch: Batch
+    occurring: frozenset[str]
+
+
+class Engine:
+    """One writer of one database. Not for two threads at once.
+
+    It has two connections to the database: while a batch is folded on one, the next is loaded on the other.
+    """
+
+    def __init__(self, connections: Connections, catalogue: Catalogue, log: Log, scratch: Path) -> None:
+        self._connections = connections
+        self._con = connections[0]
         self._catalogue = catalogue
         self._log = log
-        self._scratch = scratch
+        # Parsed once: they run many times a second.
+        self._parsed = {text: duckdb.extract_statements(text)[0] for text in catalogue.statements}
+        self._loader = Loader(log, catalogue.selection, scratch)
         self._vector: Vector = {}
         self._stopped = False
 
@@ -51,9 +69,10 @@ class Engine:
         if sorted(made_from) != self._ingredients():
             raise OutdatedTables
         self._vector = dict(self._con.execute("select origin, n from rookery.checkpoints").fetchall())
-        create_views(self._con)
-        for derived in self._catalogue.derived.values():
-            self._con.execute(derived.statement)
+        for con in self._connections:
+            self._loader.prepare(con)
+            for derived in self._catalogue.derived.values():
+                con.execute(derived.statement)
 
     def vector(self) -> Vector:
         """How far the tables are, per origin."""
@@ -67,64 +86,63 @@ class Engine:
         target = until or self._log.vector()
         total = sum(max(last - self._vector.get(origin, 0), 0) for origin, last in target.items())
         done = 0
-        for batch in batches(self._log, self.vector(), target):
-            if self._stopped:
-                break
-            self.fold(batch)
+        for batch in self.fold(batches(self._log, self.vector(), target)):
             done += batch.events
             if progress:
                 progress(done, total)
         if done >= EVENTS_WORTH_UNLOADING:
-            unload(self._con)
+            for con in self._connections:
+                self._loader.unload(con)
         return done
+
+    def fold(self, following: Iterable[Batch]) -> Iterator[Batch]:
+        """Fold these batches in their order; yields each when it is folded, until `stop`. Raises like `catch_up`."""
+        for loaded in self._load_ahead(following):
+            if self._stopped:
+                return
+            self._fold(loaded)
+            yield loaded.batch
+
+    def _load_ahead(self, following: Iterable[Batch]) -> Iterator[_Loaded]:
+        """Every batch when it is loaded, with the one after it being loaded meanwhile."""
+        connections = cycle(self._connections)
+        with ThreadPoolExecutor(1, thread_name_prefix="loader") as loader:
+            loading: Future[_Loaded] | None = None
+            for batch in following:
+                ahead = loader.submit(self._load, next(connections), batch)
+                if loading:
+                    yield loading.result()
+                loading = ahead
+            if loading:
+                yield loading.result()
+
+    def _load(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> _Loaded:
+        return _Loaded(con, batch, self._catalogue.occurring(self._loader.load(con, batch)))
 
     def stop(self) -> None:
         """Let a `catch_up` that is under way end after its present batch."""
         self._stopped = True
 
-    def fold(self, batch: Batch) -> None:
+    def _fold(self, loaded: _Loaded) -> None:
         """Fold one batch: all of it and its checkpoint, or nothing."""
-        occurring = self._catalogue.occurring(load(self._con, self._log, batch, self._scratch))
-        self._con.execute("begin transaction")
+        con, batch, occurring = loaded
+        con.execute("begin transaction")
         try:
             for projection in self._catalogue.projections:
-                self._run(projection, occurring, batch)
-            self._advance(batch)
-            self._con.execute("commit")
+                for statement in projection.statements(occurring):
+                    self._run(con, statement, projection.name, batch)
+            _advance(con, batch)
+            con.execute("commit")
         except BaseException:
-            self._roll_back()
+            _roll_back(con)
             raise
         self._vector[batch.origin] = batch.last
 
-    def _run(self, projection: Projection, occurring: frozenset[str], batch: Batch) -> None:
-        for fold in projection.folds:
-            if not fold.relations.isdisjoint(occurring):
-                for statement in fold.statements:
-                    self._execute(statement, projection.name, batch)
-
-    def _execute(self, statement: str, projection: str, batch: Batch) -> None:
+    def _run(self, con: duckdb.DuckDBPyConnection, statement: str, projection: str, batch: Batch) -> None:
         try:
-            self._con.execute(statement)
+            con.execute(self._parsed[statement])
         except duckdb.Error as error:
             raise FoldFailed(projection, statement, *batch[:3], str(error)) from error
-
-    def _advance(self, batch: Batch) -> None:
-        where = "from rookery.checkpoints where origin = ?"
-        found = self._con.execute(f"select n {where}", [batch.origin]).fetchall()
-        checkpoint = found[0][0] if found else 0
-        if checkpoint != batch.first - 1:
-            raise CheckpointConflict(batch.origin, batch.first, checkpoint)
-        if found:
-            self._con.execute("update rookery.checkpoints set n = ? where origin = ?", [batch.last, batch.origin])
-        else:
-            self._con.execute("insert into rookery.checkpoints values (?, ?)", [batch.origin, batch.last])
-
-    def _roll_back(self) -> None:
-        try:
-            self._con.execute("rollback")
-        except duckdb.Error:
-            # A database that a fatal error closed has rolled back already; the first error is the one to tell.
-            return
 
     def _create(self) -> None:
         self._con.execute("begin transaction")
@@ -137,6 +155,26 @@ class Engine:
         self._con.execute("commit")
 
     def _ingredients(self) -> list[tuple[str, int, str]]:
-        schemas = "\n".join(relation.view for relation in relations().values())
+        schemas = "\n".join(map(str, relations().values()))
         made_from = [(name, *recipe) for name, recipe in self._catalogue.fingerprints.items()]
         return sorted([*made_from, ("event schemas", 0, hashlib.sha256(schemas.encode()).hexdigest())])
+
+
+def _advance(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+    before = batch.first - 1
+    moving = "update rookery.checkpoints set n = ? where origin = ? and n = ?"
+    ((moved,),) = con.execute(moving, [batch.last, batch.origin, before]).fetchall()
+    if moved:
+        return
+    found = con.execute("select n from rookery.checkpoints where origin = ?", [batch.origin]).fetchall()
+    if found or before:
+        raise CheckpointConflict(batch.origin, batch.first, found[0][0] if found else 0)
+    con.execute("insert into rookery.checkpoints values (?, ?)", [batch.origin, batch.last])
+
+
+def _roll_back(con: duckdb.DuckDBPyConnection) -> None:
+    try:
+        con.execute("rollback")
+    except duckdb.Error:
+        # A database that a fatal error closed has rolled back already; the first error is the one to tell.
+        return

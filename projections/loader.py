@@ -8,7 +8,8 @@ same statement. Live folding, catching up and rebuilding all come through here.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,8 @@ import msgspec
 from ..eventstore import Log, Record, Segment
 from ..schemas import InvalidEvent, check, type_of
 from .errors import LoadFailed
-from .relations import data_columns, events_view, literal, quoted, relations
+from .relations import literal, quoted, relations
+from .selection import Selection, type_expression
 
 SEGMENTS_PER_BATCH_MAX = 8
 EVENTS_THROUGH_PYTHON_MAX = 65_536
@@ -28,7 +30,7 @@ EVENTS_WORTH_A_SEGMENT = 4_096
 
 # Of digits beyond the microsecond, Python rounds and DuckDB cuts off.
 _TIME_CHARS_MAX = len("2026-11-20T13:53:04.530453Z")
-_ENVELOPE = {
+_LINE = {
     "n": "UBIGINT",
     "recordedtime": "TIMESTAMP",
     "id": "VARCHAR",
@@ -64,27 +66,88 @@ def batches(log: Log, vector: dict[str, int], until: dict[str, int]) -> Iterator
             after = batch.last
 
 
-def create_views(con: duckdb.DuckDBPyConnection) -> None:
-    """Create the relations over the batch that `load` loads: once per connection."""
-    _create_batch(con, [], "", 1, 0)
-    for view in (events_view(), *(relation.view for relation in relations().values())):
-        con.execute(view)
+class Loader:
+    """Loads batches of a log into connections, one batch into each at a time; `selection` says which columns."""
 
+    def __init__(self, log: Log, selection: Selection, scratch: Path) -> None:
+        self._log = log
+        self._selection = selection
+        self._scratch = scratch
 
-def load(con: duckdb.DuckDBPyConnection, log: Log, batch: Batch, scratch: Path) -> frozenset[str]:
-    """Load `batch` in place of the one before it; returns the relations that have events in it.
+    def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Create the relations over a batch: once per connection."""
+        self.unload(con)
+        for view in self._selection.views():
+            con.execute(view)
 
-    Raises `LoadFailed`.
-    """
-    if not (batch.paths and _load_segments(con, batch)):
-        _load_through_python(con, log, batch, scratch)
-    by_type = {relation.type: relation.name for relation in relations().values()}
-    return frozenset(by_type[name] for (name,) in con.execute("select distinct type from batch").fetchall())
+    def load(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str]:
+        """Load `batch` in place of the one before it; returns the relations that have events in it.
 
+        Raises `LoadFailed`.
+        """
+        counts = self._load_segments(con, batch) or self._load_through_python(con, batch)
+        return frozenset(relation.name for relation in relations().values() if relation.type in counts)
 
-def unload(con: duckdb.DuckDBPyConnection) -> None:
-    """Let go of the batch's memory."""
-    _create_batch(con, [], "", 1, 0)
+    def unload(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Let go of the batch's memory."""
+        self._create_batch(con, Batch("", 1, 0), (), ())
+
+    def _load_segments(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> Counter[str] | None:
+        """What DuckDB could read by itself, by type. Where it finds a line odd, None: Python has the last word."""
+        if not batch.paths:
+            return None
+        try:
+            counts = self._create_batch(con, batch, batch.paths, self._selection.data.keys())
+        except duckdb.Error:
+            return None
+        return counts if counts.total() == batch.events else None
+
+    def _load_through_python(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> Counter[str]:
+        records = self._log.read(batch.origin, after=batch.first - 1, limit=batch.events)
+        with tempfile.NamedTemporaryFile(dir=self._scratch, suffix=".ndjson") as file:
+            expected: Counter[str] = Counter()
+            for wire_type, line in _canonical(records):
+                file.write(line)
+                expected[wire_type] += 1
+            file.flush()
+            try:
+                counts = self._create_batch(con, batch, [Path(file.name)], self._selection.fields_of(expected))
+            except duckdb.Error as error:
+                raise LoadFailed(batch.origin, batch.first, batch.last, str(error)) from error
+        if counts.total() != expected.total():
+            reason = f"{expected.total()} events went in, {counts.total()} arrived"
+            raise LoadFailed(batch.origin, batch.first, batch.last, reason)
+        return counts
+
+    def _create_batch(
+        self, con: duckdb.DuckDBPyConnection, batch: Batch, paths: Sequence[Path], fields: Collection[str]
+    ) -> Counter[str]:
+        """Make the table `batch` of what these files hold of it; returns how many events of each type it has.
+
+        `fields` are those that the events may have: for few events, to read any others takes more time than the rest.
+        """
+        made = {"origin": literal(batch.origin), "type": type_expression(), "time": '"time"::timestamp'}
+        columns = {name: made.get(name, quoted(name)) for name in self._selection.envelope(["origin", *_LINE])}
+        for name, sql_type in self._selection.data.items():
+            columns[name] = self._selection.value(name) if name in fields else f"null::{sql_type}"
+        selected = ", ".join(f"{expression} as {quoted(name)}" for name, expression in columns.items())
+        con.execute(
+            f"create or replace temp table batch as select {selected} from {self._lines(paths, fields)} "  # noqa: S608
+            f"where n between {batch.first} and {batch.last} and length(time) <= {_TIME_CHARS_MAX}"
+        )
+        return Counter(dict(con.execute("select type, count(*) from batch group by type").fetchall()))
+
+    def _lines(self, paths: Sequence[Path], fields: Collection[str]) -> str:
+        columns = {name: _LINE[name] for name in {"n", "time", *self._selection.envelope(_LINE)}}
+        if fields:
+            data = (f"{quoted(name)} {sql_type}" for name, sql_type in self._selection.data.items() if name in fields)
+            columns["data"] = f"struct({', '.join(data)})"
+        if not paths:
+            nulls = (f"null::{sql_type} as {quoted(name)}" for name, sql_type in columns.items())
+            return f"(select {', '.join(nulls)})"
+        files = ", ".join(literal(str(path)) for path in paths)
+        typed = ", ".join(f"{quoted(name)}: {literal(sql_type)}" for name, sql_type in columns.items())
+        return f"read_ndjson([{files}], columns = {{{typed}}}, auto_detect = false)"
 
 
 def _next_batch(log: Log, origin: str, after: int, last: int) -> Batch:
@@ -103,33 +166,8 @@ def _readable(segments: Sequence[Segment], after: int) -> tuple[Path, ...]:
     return tuple(segment.path for segment in plain)
 
 
-def _load_segments(con: duckdb.DuckDBPyConnection, batch: Batch) -> bool:
-    """Whether DuckDB could read the segments by itself: where it finds a line odd, Python has the last word."""
-    try:
-        return _create_batch(con, batch.paths, batch.origin, batch.first, batch.last) == batch.events
-    except duckdb.Error:
-        return False
-
-
-def _load_through_python(con: duckdb.DuckDBPyConnection, log: Log, batch: Batch, scratch: Path) -> None:
-    records = log.read(batch.origin, after=batch.first - 1, limit=batch.events)
-    with tempfile.NamedTemporaryFile(dir=scratch, suffix=".ndjson") as file:
-        expected = 0
-        for line in _canonical(records):
-            file.write(line)
-            expected += 1
-        file.flush()
-        try:
-            loaded = _create_batch(con, [Path(file.name)], batch.origin, batch.first, batch.last)
-        except duckdb.Error as error:
-            raise LoadFailed(batch.origin, batch.first, batch.last, str(error)) from error
-    if loaded != expected:
-        reason = f"{expected} events went in, {loaded} arrived"
-        raise LoadFailed(batch.origin, batch.first, batch.last, reason)
-
-
-def _canonical(records: Iterable[Record]) -> Iterator[bytes]:
-    """The events in the newest version of their shape, one line each; those that are none are left out."""
+def _canonical(records: Iterable[Record]) -> Iterator[tuple[str, bytes]]:
+    """The events in the newest version of their shape, with its name; those that are none are left out."""
     encode = msgspec.json.Encoder().encode
     for record in records:
         if record.letter is not None:
@@ -138,37 +176,16 @@ def _canonical(records: Iterable[Record]) -> Iterator[bytes]:
             event, data = check(record.payload)
         except InvalidEvent:
             continue
+        wire_type = type_of(data)
         line = {
             "n": record.n,
             "recordedtime": record.recorded_time,
             "id": event.id,
             "source": event.source,
-            "type": type_of(data),
+            "type": wire_type,
             "subject": event.subject,
             "time": event.time,
             "correlationid": event.correlationid,
             "data": data,
         }
-        yield encode(line) + b"\n"
-
-
-def _create_batch(con: duckdb.DuckDBPyConnection, paths: Sequence[Path], origin: str, first: int, last: int) -> int:
-    """Make the table `batch` of what these files hold in the range; returns its number of rows."""
-    envelope = ", ".join(map(quoted, _ENVELOPE)).replace('"time"', '"time"::timestamp as "time"')
-    data = ", ".join(f"data.{quoted(name)} as {quoted(name)}" for name in data_columns())
-    con.execute(
-        f"create or replace temp table batch as select {literal(origin)} as origin, {envelope}, {data} "  # noqa: S608
-        f"from {_lines(paths)} where n between {first} and {last} and length(time) <= {_TIME_CHARS_MAX}"
-    )
-    ((rows,),) = con.execute("select count(*) from batch").fetchall()
-    return int(rows)
-
-
-def _lines(paths: Sequence[Path]) -> str:
-    struct = ", ".join(f"{quoted(name)} {sql_type}" for name, sql_type in data_columns().items())
-    columns = _ENVELOPE | {"data": f"struct({struct})"}
-    if not paths:
-        return "(select " + ", ".join(f"null::{sql_type} as {quoted(name)}" for name, sql_type in columns.items()) + ")"
-    files = ", ".join(literal(str(path)) for path in paths)
-    typed = ", ".join(f"{quoted(name)}: {literal(sql_type)}" for name, sql_type in columns.items())
-    return f"read_ndjson([{files}], columns = {{{typed}}}, auto_detect = false)"
+        yield wire_type, encode(line) + b"\n"

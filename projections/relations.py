@@ -1,7 +1,6 @@
 """The typed SQL relations that folds select from, derived from the event structs.
 
-The events of a batch lie in one wide table, with a column for every field of every event. `events` is a view of all of
-it, and each event type has one of its own, named like the type: `llm_call_completed` holds the batch's
+Each event type has a relation of its own, named like the type: `llm_call_completed` holds a batch's
 `llm_call.completed`, whatever version of the shape they were published in.
 """
 
@@ -50,16 +49,20 @@ class Field(NamedTuple):
 
 
 class Relation(NamedTuple):
-    """The events of one type, as SQL sees them. `type` is the newest name of the type on the wire."""
+    """The events of one type, as SQL sees them. `wire_type` is the newest name of the type, with its version."""
 
-    name: str
-    type: str
+    wire_type: str
     fields: tuple[Field, ...]
 
     @property
-    def view(self) -> str:
-        """The statement that creates the relation over the batch's table."""
-        return _view(self.name, map(_selected, self.fields)) + f" where type = {literal(self.type)}"
+    def type(self) -> str:
+        """The type as SQL has it: without the version."""
+        return ".".join(self.wire_type.split(".")[:2])
+
+    @property
+    def name(self) -> str:
+        """The relation's own name."""
+        return self.type.replace(".", "_")
 
 
 @cache
@@ -67,11 +70,6 @@ def relations() -> dict[str, Relation]:
     """The relation of every current event type, by name."""
     found = [relation_of(known) for known in current_types()]
     return {relation.name: relation for relation in found}
-
-
-def events_view() -> str:
-    """The statement that creates `events`: every event of the batch, with every field that any event has."""
-    return _view("events", map(quoted, data_columns()))
 
 
 @cache
@@ -82,11 +80,10 @@ def data_columns() -> dict[str, str]:
 
 def relation_of(known: EventType) -> Relation:
     """The relation of one event type."""
-    name = "_".join(known.name.split(".")[:2])
     struct = msgspec.inspect.type_info(known.struct)
     if not isinstance(struct, msgspec.inspect.StructType):
         raise TypeError(f"{known.name} is not a struct")
-    return Relation(name, known.name, tuple(_field(field) for field in struct.fields))
+    return Relation(known.name, tuple(_field(field) for field in struct.fields))
 
 
 def wide(of: Iterable[Relation]) -> dict[str, str]:
@@ -112,16 +109,6 @@ def literal(text: str) -> str:
 def quoted(name: str) -> str:
     """`name` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def _view(name: str, fields: Iterable[str]) -> str:
-    envelope = (f"{expression} as {quoted(column)}" for column, expression in ENVELOPE.items())
-    return f"create or replace temp view {quoted(name)} as select {', '.join([*envelope, *fields])} from batch"  # noqa: S608
-
-
-def _selected(field: Field) -> str:
-    column = quoted(field.name)
-    return column if field.default is None else f"coalesce({column}, {field.default}) as {column}"
 
 
 def _field(field: msgspec.inspect.Field) -> Field:

@@ -301,7 +301,7 @@ class Projections:
             resources=self._resources,
             disposable=disposable,
         )
-        engine = Engine(database.con, self._catalogue, self._log, self._scratch)
+        engine = Engine((database.con, database.cursor()), self._catalogue, self._log, self._scratch)
         try:
             engine.open()
         except BaseException:

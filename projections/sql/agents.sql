@@ -46,9 +46,12 @@ when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
 
 -- relation: agent_state   of: agent_registered, agent_state_changed, agent_unregistered
-select subject as agent_id, 'alive' as state, happened from agent_registered
-union all select subject, state, happened from agent_state_changed
-union all select subject, 'unregistered', happened from agent_unregistered;
+select
+    subject as agent_id,
+    case type when 'agent.registered' then 'alive' when 'agent.unregistered' then 'unregistered' else state end as state,
+    happened
+from events
+where type in ('agent.registered', 'agent.state_changed', 'agent.unregistered');
 
 -- fold: agent_state
 merge into agent_states as known using (
@@ -58,14 +61,13 @@ when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
 
 -- relation: agent_sighting   of: agent_registered, agent_heartbeat_sent
-select subject as agent_id, happened, null::bigint as active_assignments from agent_registered
-union all select subject, happened, active_assignments from agent_heartbeat_sent;
+select subject as agent_id, time as last_seen_at, active_assignments, happened
+from events
+where type in ('agent.registered', 'agent.heartbeat_sent');
 
 -- fold: agent_sighting
 merge into agent_sightings as known using (
-    select distinct on (agent_id) agent_id, happened.time as last_seen_at, active_assignments, happened
-    from agent_sighting
-    order by happened desc
+    select distinct on (agent_id) * from agent_sighting order by happened desc
 ) as new using (agent_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;

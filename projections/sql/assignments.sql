@@ -57,20 +57,15 @@ when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
 
 -- relation: assignment_ended   of: assignment_completed, assignment_failed, assignment_timed_out, assignment_cancelled
-select 'completed' as status, * exclude (result), null::varchar as error from assignment_completed
-union all by name
-select 'failed' as status, * from assignment_failed
-union all by name
-select 'timed_out' as status, * from assignment_timed_out
-union all by name
-select 'cancelled' as status, * exclude (reason), reason as error from assignment_cancelled;
+select
+    subject as assignment_id, split_part(type, '.', 2) as status, agent_id, skill, score, duration_seconds,
+    coalesce(error, reason) as error, time as ended_at, happened
+from events
+where type in ('assignment.completed', 'assignment.failed', 'assignment.timed_out', 'assignment.cancelled');
 
 -- fold: assignment_ended
 merge into assignment_ends as known using (
-    select distinct on (subject)
-        subject as assignment_id, status, agent_id, skill, score, duration_seconds, error, time as ended_at, happened
-    from assignment_ended
-    order by happened desc
+    select distinct on (assignment_id) * from assignment_ended order by happened desc
 ) as new using (assignment_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;

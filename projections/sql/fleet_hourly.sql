@@ -68,8 +68,13 @@ when matched then update set
 when not matched then insert by name;
 
 merge into agent_hours as known using (
-    select distinct date_trunc('hour', time) as hour, agent_id from events where agent_id is not null
-    union
-    select distinct date_trunc('hour', time), publisher from events where source like '/agents/%' and publisher <> ''
+    select distinct hour, agent_id
+    from (
+        select
+            date_trunc('hour', time) as hour,
+            unnest([agent_id, if(source like '/agents/%', publisher, null)]) as agent_id
+        from events
+    )
+    where agent_id <> ''
 ) as new using (hour, agent_id)
 when not matched then insert by name;

@@ -30,35 +30,26 @@ create table llm_calls (
 );
 
 -- relation: llm_call   of: llm_call_completed, llm_call_failed
-with call as (
-    select 'completed' as status, * from llm_call_completed
-    union all by name
-    select 'failed' as status, * from llm_call_failed
-)
 select
-    * exclude (cache_read_input_tokens, cache_creation_input_tokens, reasoning_output_tokens),
+    subject as call_id, time, split_part(type, '.', 2) as status, provider, request_model as model, response_model,
+    operation, run_id, agent_id, input_tokens, output_tokens,
+    if(input_tokens is null, null, greatest(
+        input_tokens::hugeint - coalesce(cache_read_input_tokens, 0) - coalesce(cache_creation_input_tokens, 0), 0
+    ))::bigint as uncached_input_tokens,
     cache_read_input_tokens as cache_read_tokens,
     cache_creation_input_tokens as cache_write_tokens,
+    if(output_tokens is null, null, greatest(output_tokens - coalesce(reasoning_output_tokens, 0), 0)) as answer_tokens,
     reasoning_output_tokens as reasoning_tokens,
-    case when input_tokens is not null then greatest(
-        input_tokens::hugeint - coalesce(cache_read_input_tokens, 0) - coalesce(cache_creation_input_tokens, 0), 0
-    )::bigint end as uncached_input_tokens,
-    case when output_tokens is not null then greatest(output_tokens - coalesce(reasoning_output_tokens, 0), 0) end
-        as answer_tokens
-from call;
+    usage_source, cost_usd, price_version, duration_seconds, time_to_first_token_seconds, finish_reason, error, origin, n
+from events
+where type in ('llm_call.completed', 'llm_call.failed');
 
 -- fold: llm_call
-insert into llm_calls by name
-select
-    subject as call_id, time, status, provider, request_model as model, response_model, operation, run_id, agent_id,
-    input_tokens, output_tokens, uncached_input_tokens, cache_read_tokens, cache_write_tokens, answer_tokens,
-    reasoning_tokens, usage_source, cost_usd, price_version, duration_seconds, time_to_first_token_seconds,
-    finish_reason, error, origin, n
-from llm_call;
+insert into llm_calls by name from llm_call;
 
 -- relation: llm_spend   of: llm_call_completed, llm_call_failed
 select
-    time, provider, request_model as model, run_id, agent_id,
+    time, provider, model, run_id, agent_id,
     1 as calls,
     (status = 'failed')::int as failed_calls,
     coalesce(input_tokens, 0) as input_tokens,

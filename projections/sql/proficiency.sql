@@ -59,23 +59,20 @@ select
 from wilson;
 
 -- relation: outcome   of: assignment_completed, assignment_failed, assignment_timed_out, run_completed, run_failed, feedback_given
-with outcome as (
-    select agent_id, skill, time, duration_seconds, 1 as attempts, coalesce(score, 1) as score from assignment_completed
-    union all
-    select agent_id, skill, time, duration_seconds, 1, 0 from assignment_failed
-    union all
-    select agent_id, skill, time, duration_seconds, 1, 0 from assignment_timed_out
-    union all
-    select
-        agent_id, skill, time, duration_seconds, 1,
-        case when success is not null then success::int when reward is not null then greatest(least(reward, 1), 0) end
-    from run_completed
-    union all
-    select agent_id, skill, time, duration_seconds, 1, greatest(least(coalesce(reward, 0), 1), 0) from run_failed
-    union all
-    select agent_id, skill, time, null, 0, score from feedback_given
-)
-from outcome where agent_id is not null and skill is not null and score is not null;
+select
+    agent_id, skill, time, duration_seconds,
+    (type <> 'feedback.given')::int as attempts,
+    case type
+        when 'assignment.completed' then coalesce(score, 1)
+        when 'run.completed' then coalesce(success::int, case when reward < 0 then 0 when reward > 1 then 1 else reward end)
+        when 'run.failed' then greatest(least(coalesce(reward, 0), 1), 0)
+        when 'feedback.given' then score
+        else 0
+    end as score
+from events
+where agent_id is not null and skill is not null and type in (
+    'assignment.completed', 'assignment.failed', 'assignment.timed_out', 'run.completed', 'run.failed', 'feedback.given'
+);
 
 -- fold: outcome
 merge into proficiency_days as known using (
@@ -84,6 +81,7 @@ merge into proficiency_days as known using (
         count(*) filter (attempts = 1 and score >= 0.5) as successes, sum(score)::decimal(38, 9) as score,
         coalesce(sum(duration_seconds), 0) as seconds, max(time) as last_at
     from outcome
+    where score is not null
     group by all
 ) as new using (agent_id, skill, day)
 when matched then update set

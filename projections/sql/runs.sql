@@ -70,27 +70,28 @@ when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
 
 -- relation: run_ended   of: run_completed, run_failed, run_cancelled
-select 'completed' as status, *, null::varchar as error from run_completed
-union all by name
-select 'failed' as status, *, false as success from run_failed
-union all by name
-select 'cancelled' as status, * exclude (reason), reason as error from run_cancelled;
+select
+    subject as run_id, split_part(type, '.', 2) as status, agent_id, skill,
+    if(type = 'run.failed', false, success) as success, reward, duration_seconds, coalesce(error, reason) as error,
+    time as ended_at, happened
+from events
+where type in ('run.completed', 'run.failed', 'run.cancelled');
 
 -- fold: run_ended
 merge into run_ends as known using (
-    select distinct on (subject)
-        subject as run_id, status, agent_id, skill, success, reward, duration_seconds, error, time as ended_at, happened
-    from run_ended
-    order by happened desc
+    select distinct on (run_id) * from run_ended order by happened desc
 ) as new using (run_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
 
 -- relation: run_step   of: message_recorded, tool_call_completed
-select run_id, 1 as messages, 0 as tool_calls, 0 as tool_errors from message_recorded
-union all
-select run_id, 0, 1, (error is not null or outcome in ('error', 'timed_out', 'denied'))::int from tool_call_completed
-where run_id is not null;
+select
+    run_id,
+    (type = 'message.recorded')::int as messages,
+    (type = 'tool_call.completed')::int as tool_calls,
+    (type = 'tool_call.completed' and (error is not null or outcome in ('error', 'timed_out', 'denied')))::int as tool_errors
+from events
+where type in ('message.recorded', 'tool_call.completed') and run_id is not null;
 
 -- fold: run_step
 merge into run_activity as known using (

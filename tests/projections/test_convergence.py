@@ -106,11 +106,12 @@ class Tables:
     def __init__(self, colony: Colony) -> None:
         self.colony = colony
         self.con = duckdb.connect(config={"threads": 1})
-        self.engine = Engine(self.con, CATALOGUE, colony.log, colony.folder)
+        self.engine = Engine((self.con, self.con.cursor()), CATALOGUE, colony.log, colony.folder)
         self.engine.open()
 
-    def fold(self, origin: str, first: int, last: int) -> None:
-        self.engine.fold(Batch(origin, first, last))
+    def fold(self, *batches: tuple[str, int, int]) -> None:
+        for _ in self.engine.fold(Batch(*batch) for batch in batches):
+            pass
 
     def digests(self) -> dict[str, str]:
         return digests(self.con, sorted(CATALOGUE.by_name))
@@ -120,17 +121,28 @@ class Unplugged(duckdb.Error):
     """What a connection says whose statement never got through."""
 
 
-class Flaky:
-    """A connection that breaks at its n-th statement, once."""
+class Fuse:
+    """Blows once, at the n-th statement from when `fails_at` was set to n."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
-        self._con = con
-        self.fails_at = 0
+    fails_at = 0
 
-    def execute(self, statement: str, parameters: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
+    def blows(self) -> bool:
         self.fails_at -= 1
-        if self.fails_at == 0:
-            raise Unplugged(statement)
+        return self.fails_at == 0
+
+
+class Flaky:
+    """A connection that breaks when its fuse blows."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, fuse: Fuse) -> None:
+        self._con = con
+        self._fuse = fuse
+
+    def execute(
+        self, statement: str | duckdb.Statement, parameters: list[Any] | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        if self._fuse.blows():
+            raise Unplugged
         return self._con.execute(statement, parameters)
 
 
@@ -176,8 +188,7 @@ def test_any_interleaving_and_any_batching_give_the_same_tables(
 ) -> None:
     with with_history(next(folders), history) as colony:
         tables = Tables(colony)
-        for origin, first, last in schedule(data.draw, colony.log.vector()):
-            tables.fold(origin, first, last)
+        tables.fold(*schedule(data.draw, colony.log.vector()))
         assert tables.digests() == folded_at_once(colony)
         assert tables.engine.vector() == {origin: last for origin, last in colony.log.vector().items() if last}
 
@@ -207,10 +218,11 @@ def test_a_fold_that_fails_at_any_statement_leaves_no_trace(
         tables.engine.catch_up(half)
         half = tables.engine.vector()
         before = tables.digests()
-        flaky = Flaky(tables.con)
+        fuse = Fuse()
+        flaky = Flaky(tables.con, fuse), Flaky(tables.con.cursor(), fuse)
         engine = Engine(flaky, CATALOGUE, colony.log, colony.folder)  # type: ignore[arg-type]
         engine.open()
-        flaky.fails_at = failing
+        fuse.fails_at = failing
         with suppress(FoldFailed, LoadFailed, Unplugged):
             engine.catch_up()
         if engine.vector() == half:
@@ -223,12 +235,12 @@ def test_a_fold_that_fails_at_any_statement_leaves_no_trace(
 def test_a_batch_is_folded_once_and_only_where_the_tables_end(colony: Colony) -> None:
     colony.append([fact(RunStarted(), f"run-{index}") for index in range(4)])
     tables = Tables(colony)
-    tables.fold("here", 1, 2)
+    tables.fold(("here", 1, 2))
     before = tables.digests()
     for first in (1, 2, 4):
         with pytest.raises(CheckpointConflict) as refused:
-            tables.fold("here", first, 4)
+            tables.fold(("here", first, 4))
         assert (refused.value.first, refused.value.checkpoint) == (first, 2)
     assert tables.digests() == before
-    tables.fold("here", 3, 4)
+    tables.fold(("here", 3, 4))
     assert tables.digests() == folded_at_once(colony)

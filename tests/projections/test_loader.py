@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rookery.eventstore import Log
-from rookery.projections.loader import Batch, create_views, load
+from rookery.projections.loader import Batch, Loader
 from rookery.projections.relations import Field, relations
+from rookery.projections.selection import Selection
 from rookery.schemas import InvalidEvent, check
 
 from .colony import Colony
@@ -125,16 +126,16 @@ def accepted(payload: bytes) -> bool:
 
 @pytest.fixture
 def con() -> duckdb.DuckDBPyConnection:
-    con = duckdb.connect(config={"threads": 2})
-    create_views(con)
-    return con
+    return duckdb.connect(config={"threads": 2})
 
 
 def loaded(con: duckdb.DuckDBPyConnection, log: Log, scratch: Path, *, segments: bool) -> dict[int, dict[str, Any]]:
     """The rows of all relations, by n."""
     last = log.vector()["here"]
     paths = tuple(segment.path for segment in log.segments("here")) if segments else ()
-    load(con, log, Batch("here", 1, last, paths), scratch)
+    loader = Loader(log, Selection.of_everything(), scratch)
+    loader.prepare(con)
+    loader.load(con, Batch("here", 1, last, paths))
     return {row["n"]: row for name in relations() for row in records(con.execute(f"from {name}"))}
 
 
