@@ -92,6 +92,17 @@ async def test_full_segments_are_sealed_beside_the_appends(log: Log) -> None:
     assert [part.last for part in log.segments("here")] == [8, 16, 24, 32, 40, 48]
 
 
+async def test_ending_does_not_wait_for_the_pauses_of_sealing(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rookery.eventstore.ingest.SEALING_SHARE", 1e-9)  # pauses of many hours
+    bus = MemoryBus()
+    await publish(bus, 1, 8)
+    async with running(Ingest(bus, log, "here")) as ingest:
+        await ingest.wait_for(8)
+        while not list(log.folder.glob("here/*.tmp")):  # sealing has begun, and pauses
+            await asyncio.sleep(0)
+    assert [part.last for part in log.segments("here")] == [8]
+
+
 async def test_on_a_full_disk_ingest_waits_and_skips_nothing(tmp_path: Path) -> None:
     disk = FullDisk()
     log, bus = Log.open(tmp_path, segment_events_max=8, disk=disk), MemoryBus()

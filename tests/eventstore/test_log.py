@@ -375,3 +375,14 @@ def test_an_entity_may_have_any_name_that_its_subject_escapes(log: Log) -> None:
     assert list(log.dead_letters()) == []
     assert subject_of(odd) == "evt.run.a%2Eb%20%2A%3E%C3%B6.completed.coder-7"
     assert payloads(log) == [encode(odd)]
+
+
+def test_sealing_is_paced_where_one_segment_waits_and_not_where_it_has_fallen_behind(log: Log) -> None:
+    worked: list[float] = []
+    log.append("here", many(8))
+    assert log.seal_full_segments(worked.append) == 1
+    assert len(worked) >= 1
+    worked.clear()
+    log.append("here", many(16, first=9))
+    assert log.seal_full_segments(worked.append) == 2
+    assert not worked
