@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -52,7 +53,8 @@ class IngestStatus(NamedTuple):
 class Ingest:
     """Appends one bus's events to one origin of the log.
 
-    `on_append` is called in the event loop after each group that added events. `accept_regression` says that a loss
+    `on_append` is called in the event loop after each group that added events, and `observe_append` after every group
+    with the seconds that it took until the group was durable. `accept_regression` says that a loss
     of the bus is final: the bus is then read again from its start, and the log recognises what it has.
     """
 
@@ -63,6 +65,7 @@ class Ingest:
         origin: str,
         *,
         on_append: Callable[[], object] | None = None,
+        observe_append: Callable[[float], object] | None = None,
         accept_regression: bool = False,
         check_seconds: float = CHECK_SECONDS,
         retry_seconds_max: float = RETRY_SECONDS_MAX,
@@ -71,6 +74,7 @@ class Ingest:
         self._log = log
         self._origin = origin
         self._on_append = on_append
+        self._observe_append = observe_append
         self._accept_regression = accept_regression
         self._check_seconds = check_seconds
         self._retry_seconds_max = retry_seconds_max
@@ -204,7 +208,10 @@ class _Session:
             await self._retrying("log", partial(self._append_group, group))
 
     async def _append_group(self, group: list[Delivery]) -> None:
+        began = time.perf_counter()
         appended: Appended = await _to_the_end(partial(self._log.append, self._origin, group))
+        if self._ingest._observe_append:
+            self._ingest._observe_append(time.perf_counter() - began)
         status = self._ingest.status
         await self._ingest._note(
             position=self._log.bus_sequence(self._origin),

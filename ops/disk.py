@@ -41,6 +41,11 @@ class Disk:
             raise
         self._health.set("disk", "ready")
 
+    def free_bytes(self) -> dict[str, int]:
+        """How much is free for the data folder and what in it may lie elsewhere: `data`, `log`, `nats`."""
+        named = zip(("data", "log", "nats"), self._folders, strict=True)
+        return {name: shutil.disk_usage(folder).free for name, folder in named if folder.exists()}
+
     def has_room(self) -> bool:
         """Whether there is room; health shows it too."""
         try:

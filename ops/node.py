@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
-from ..bus import Bus, BusError, NatsBus, Receipt
+from ..bus import Bus, BusError, NatsBus, Receipt, StreamState
 from ..eventstore import Ingest, Log
 from ..projections import Projections
 from ..schemas import Event, EventData, NodeStarted, NodeStopped
@@ -25,6 +25,7 @@ from .intake import Intake, Taken
 from .nats_server import NatsServer, NatsServerError
 from .projector import Projector
 from .settings import Settings
+from .timings import Timings
 
 WATCH_SECONDS = 0.5
 SETTLE_POLL_SECONDS = 0.01
@@ -69,11 +70,15 @@ class Node:
         self.projections = projections
         self.started_at = datetime.now(UTC)
         self.projector = Projector(projections, health)
-        self.ingest = Ingest(bus, log, settings.origin, on_append=self._log_grew)
+        self.append_seconds = Timings()
+        self.ingest = Ingest(
+            bus, log, settings.origin, on_append=self._log_grew, observe_append=self.append_seconds.observe
+        )
         self.intake = Intake(bus, log)
         self.growth = asyncio.Event()
         self.is_closing = False
         self.bus_answers = True
+        self.bus_held: StreamState | None = None  # when the bus last answered, at most a moment ago
 
     async def take(self, payloads: Sequence[bytes], wait: Wait = "visible") -> Taken:
         """Publish events; return when they are durable on the bus, in the log, or visible to queries.
@@ -185,7 +190,8 @@ async def _end_after_full_disk(server: NatsServer, disk: Disk) -> None:
 async def _watch(node: Node) -> None:
     while True:
         await asyncio.sleep(WATCH_SECONDS)
-        node.bus_answers = await ask_bus(node.bus) is not None  # a server that hangs leaves its connections open
+        node.bus_held = await ask_bus(node.bus)
+        node.bus_answers = node.bus_held is not None  # a server that hangs leaves its connections open
         node.look()
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..projections import Projections
 from .health import Health
+from .timings import Timings
 
 RETRY_SECONDS_MIN = 0.1
 RETRY_SECONDS_MAX = 30.0
@@ -26,6 +27,8 @@ class Projector:
         self._grown = asyncio.Event()
         self._folded = asyncio.Condition()
         self._grown.set()
+        self.fold_seconds = Timings()
+        self.folded_events = 0
 
     def wake(self) -> None:
         """Say that the log has grown. Call it on the event loop."""
@@ -60,7 +63,10 @@ class Projector:
         return all(position.get(origin, 0) >= n for origin, n in vector.items())
 
     async def _catch_up(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._projections.catch_up)
+        folded = await asyncio.get_running_loop().run_in_executor(self._thread, self._projections.catch_up)
+        if folded.events:
+            self.fold_seconds.observe(folded.seconds)
+            self.folded_events += folded.events
         async with self._folded:
             self._folded.notify_all()
 
