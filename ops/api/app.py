@@ -6,9 +6,11 @@ from fastapi import FastAPI
 
 from ... import __version__
 from ..lanes import Lanes
+from ..metrics import Metrics
 from ..node import Node
-from . import events, problems, queries, state
+from . import events, metrics, problems, queries, state
 from .bodies import Room
+from .traffic import Traffic, TrafficMiddleware
 
 
 def create_app(node: Node) -> FastAPI:
@@ -17,7 +19,10 @@ def create_app(node: Node) -> FastAPI:
     app.state.node = node
     app.state.lanes = Lanes()
     app.state.room = Room()
+    traffic = Traffic()
+    app.state.metrics = Metrics(node, extra=traffic.families)
+    app.add_middleware(TrafficMiddleware, traffic=traffic)
     problems.install(app)
-    for router in (state.router, events.router, queries.router):
+    for router in (state.router, events.router, queries.router, metrics.router):
         app.include_router(router)
     return app

@@ -1,0 +1,195 @@
+"""Metrics: what a node tells Prometheus, about itself as it is right now, and about the colony as of a moment ago.
+
+What is asked of the read models is asked by one at a time, kept for all who scrape, and left as it was while it can't
+be had: a node that is too busy to answer still says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector, exposition
+from prometheus_client.registry import Collector
+
+from .. import __version__
+from .colony import Colony, Watch
+from .colony import families as colony_families
+from .families import counter, gauge, histogram
+from .lanes import Lane
+from .node import INGEST_STATES, Node
+
+KEEP_SECONDS = 5.0
+# Looking may take at most this share of the time, however large the colony is.
+LOOKING_SHARE = 0.05
+PATIENCE_SECONDS = 2.0
+SCRAPES_WAITING_MAX = 100
+
+Families = Callable[[], Iterator[Metric]]
+
+logger = logging.getLogger(__name__)
+
+
+class Seen(NamedTuple):
+    """What a look at the read models and the log found, and when by the clock."""
+
+    colony: Colony
+    dead_letters: int
+    at: float
+
+
+class Metrics:
+    """The metrics of one node, in a registry of their own. `extra` adds families, as of the requests to its API."""
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        extra: Families | None = None,
+        watch: Watch | None = None,
+        keep_seconds: float = KEEP_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._node = node
+        self._watch = watch or Watch(node.projections)
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+        self._looks = Lane("looks", 1, 0)
+        self._scrapes = Lane("scrapes", 1, SCRAPES_WAITING_MAX)
+        self._looking: asyncio.Task[None] | None = None
+        self._seen: Seen | None = None
+        self._due = clock()
+        self._failures = 0
+        self._registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self._registry)
+        self._registry.register(_Collected(self._families))
+        if extra:
+            self._registry.register(_Collected(extra))
+
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Everything in the format that `accept` prefers, and that format's media type. Raises `TooBusy`."""
+        await self._look_if_due()
+        return await self._scrapes.run(partial(_encoded, self._registry, accept))
+
+    async def _look_if_due(self) -> None:
+        if self._looking is None and self._clock() >= self._due:
+            self._looking = asyncio.create_task(self._look())
+        if self._looking:
+            await asyncio.wait([self._looking], timeout=PATIENCE_SECONDS)
+
+    async def _look(self) -> None:
+        began = self._clock()
+        try:
+            colony, dead_letters = await self._looks.run(self._found)
+            self._seen = Seen(colony, dead_letters, self._clock())
+        except Exception as error:
+            self._failures += 1
+            logger.warning("the metrics of the colony are left as they were: %s", error)
+        finally:
+            ended = self._clock()
+            self._due = ended + max(self._keep_seconds, (ended - began) / LOOKING_SHARE)
+            self._looking = None
+
+    def _found(self) -> tuple[Colony, int]:
+        return self._watch.look(), sum(1 for _ in self._node.log.dead_letters())
+
+    def _families(self) -> Iterator[Metric]:
+        yield from node_families(self._node)
+        yield counter(
+            "looks_failed", "Looks at the read models, for these metrics, that failed.", [], [([], self._failures)]
+        )
+        if seen := self._seen:
+            yield gauge(
+                "look_age_seconds", "How old the figures about the colony are.", [], [([], self._clock() - seen.at)]
+            )
+            yield gauge("dead_letters", "Events in the log that no read model holds.", [], [([], seen.dead_letters)])
+            yield from colony_families(seen.colony)
+
+
+class _Collected(Collector):
+    def __init__(self, families: Families) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        return self._families()
+
+
+def node_families(node: Node) -> Iterator[Metric]:
+    """The node itself: health, log, ingest, projector, bus, disk."""
+    parts = node.health.subsystems
+    yield gauge(
+        "node_info", "Always 1; what the node is.", ["version", "origin"], [([__version__, node.settings.origin], 1)]
+    )
+    yield gauge("node_start_time_seconds", "When the node started.", [], [([], node.started_at.timestamp())])
+    yield gauge("node_ready", "1 when every subsystem is ready.", [], [([], node.health.is_ready)])
+    yield gauge(
+        "subsystem_up",
+        "1 when the subsystem is ready.",
+        ["subsystem"],
+        [([name], part.state == "ready") for name, part in list(parts.items())],
+    )
+    yield gauge("bus_connected", "1 when the bus answers.", [], [([], node.bus.connected and node.bus_answers)])
+    yield gauge(
+        "disk_free_bytes",
+        "Room on the disk that the folder is on.",
+        ["folder"],
+        [([name], free) for name, free in node.disk.free_bytes().items()],
+    )
+    yield counter("log_events", "Lines of the log.", ["origin"], [([name], n) for name, n in node.log.vector().items()])
+    yield from _of_ingest(node)
+    yield from _of_projector(node)
+
+
+def _of_ingest(node: Node) -> Iterator[Metric]:
+    status, held = node.ingest.status, node.bus_held
+    yield gauge(
+        "ingest_state",
+        "1 for the state that ingest is in.",
+        ["state"],
+        [([state], state == status.state) for state in INGEST_STATES],
+    )
+    yield gauge("ingest_position", "The last bus sequence that the log holds.", [], [([], status.position)])
+    lag = None if held is None else max(held.last_sequence - status.position, 0)
+    yield gauge("ingest_lag_events", "Events that the bus holds and the log does not yet.", [], [([], lag)])
+    for name, help_, value in (
+        ("ingest_events", "Events taken since the node started.", status.events),
+        ("ingest_duplicates", "Events that the log had already, since the node started.", status.duplicates),
+        ("ingest_missing", "Events that the bus lost, since the node started.", status.missing),
+    ):
+        yield counter(name, help_, [], [([], value)])
+    yield histogram(
+        "append_duration_seconds",
+        "How long it took until a group of events was durable in the log.",
+        [],
+        [([], node.append_seconds)],
+    )
+
+
+def _of_projector(node: Node) -> Iterator[Metric]:
+    vector, position = node.log.vector(), node.projections.vector()
+    lag = sum(max(n - position.get(origin, 0), 0) for origin, n in vector.items())
+    yield gauge(
+        "projection_lag_events",
+        "Events that the log holds and the projection does not yet.",
+        ["projection"],
+        [(["read_models"], lag)],
+    )
+    yield counter("folded_events", "Events folded since the node started.", [], [([], node.projector.folded_events)])
+    yield histogram(
+        "fold_duration_seconds",
+        "How long it took to take what the log had gained into the read models.",
+        [],
+        [([], node.projector.fold_seconds)],
+    )
+
+
+def _encoded(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    try:
+        encode, media_type = exposition.choose_encoder(accept)
+    except ValueError:  # a version that is none
+        encode, media_type = exposition.choose_encoder("")
+    return encode(registry), media_type
