@@ -1,0 +1,218 @@
+"""The knowledge graph as the rest of Rookery sees it: kept level with the log, and asked from any thread."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pyoxigraph import Literal, NamedNode, Quad, Store
+
+from ...eventstore import Log, Record
+from .errors import GraphLocked, GraphUnusable
+from .mapping import facts, sighting
+from .names import BOOKKEEPING, ONTOLOGY, URN, rk
+from .ontology import fingerprint, ontology
+from .rules import infer
+from .sightings import Sightings
+
+BATCH_EVENTS_MAX = 1_000
+
+# Called after every batch with the seconds that it took; it may wait, to leave the processor to others.
+Pace = Callable[[float], object]
+# Called after every batch with the number of events folded so far, and of those that there were to fold.
+Progress = Callable[[int, int], object]
+
+_GRAPH = NamedNode(f"{URN}graph")
+_MADE_FROM = rk("madeFrom")
+_FOLDED_UP_TO = rk("foldedUpTo")
+_LOG = f"{URN}log:"
+
+logger = logging.getLogger(__name__)
+
+
+class Graph:
+    """The knowledge graph, in one folder. One thread folds at a time (`catch_up`); any number may ask `store` meanwhile."""
+
+    def __init__(self, folder: Path, log: Log, pace: Pace | None) -> None:
+        self.folder = folder
+        self._log = log
+        self._pace = pace
+        self._folding = threading.Lock()
+        self._stopped = False
+        self._store: Store | None = None
+        self._vector: dict[str, int] = {}
+        self._open()
+
+    @classmethod
+    def open(cls, folder: Path, log: Log, *, pace: Pace | None = None) -> Graph:
+        """Open the graph in `folder`, which need not exist.
+
+        A graph that is damaged, or was made by another ontology, mapping or rules than today's, is dropped: `catch_up`
+        makes it anew from the log. `pace` slows folding down. Raises `GraphLocked` or `GraphUnusable`.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder, log, pace)
+
+    @property
+    def store(self) -> Store:
+        """The store, for asking. A graph that turns out damaged gets a new one, so ask for it each time."""
+        if self._store is None:
+            raise GraphUnusable(self.folder, "it is closed")
+        return self._store
+
+    def vector(self) -> dict[str, int]:
+        """How far the graph is: the last folded n of each origin."""
+        return dict(self._vector)
+
+    def catch_up(self, progress: Progress | None = None) -> int:
+        """Fold everything that the log has beyond the graph; returns how many events that was.
+
+        A graph that turns out damaged is made anew. Raises `GraphUnusable`, with the graph left where the batch before
+        ended.
+        """
+        with self._folding:
+            try:
+                return self._catch_up(progress)
+            except (RuntimeError, OSError) as error:
+                if not _is_damage(error):
+                    raise GraphUnusable(self.folder, str(error)) from error
+                logger.warning("the graph was damaged (%s); making it anew from the log", error)
+            self._renew()
+            return self._catch_up(progress)
+
+    def stop(self) -> None:
+        """Let a fold end after its present batch, for good."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Stop folding and let go of the folder, as soon as the queries that run have ended."""
+        self.stop()
+        with self._folding:
+            self._store = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _catch_up(self, progress: Progress | None) -> int:
+        until, done = self._log.vector(), 0
+        total = sum(last - self._vector.get(origin, 0) for origin, last in until.items())
+        for batch in self._batches(until):
+            if self._stopped:
+                break
+            started = time.perf_counter()
+            self._fold(batch)
+            done += len(batch)
+            if progress:
+                progress(done, total)
+            if self._pace:
+                self._pace(time.perf_counter() - started)
+        return done
+
+    def _batches(self, until: dict[str, int]) -> Iterator[tuple[Record, ...]]:
+        for origin, last in sorted(until.items()):
+            after = self._vector.get(origin, 0)
+            if after < last:
+                records = self._log.read(origin, after=after, limit=last - after)
+                while batch := tuple(islice(records, BATCH_EVENTS_MAX)):
+                    yield batch
+
+    def _fold(self, batch: tuple[Record, ...]) -> None:
+        """Write what a batch says, what follows from it, and how far the graph is then: all of it or nothing."""
+        origin, last = batch[-1].origin, batch[-1].n
+        try:
+            said = [quad for record in batch for quad in self._said(record)]
+            followed = infer(self.store, said)
+            self._retract(followed.outdated)
+            self.store.extend([*said, *followed.quads, _checkpoint(origin, last)])
+        except BaseException:
+            self._sightings.forget()
+            raise
+        if before := self._vector.get(origin):
+            self.store.remove(_checkpoint(origin, before))
+        self._vector[origin] = last
+        self._sightings.written()
+
+    def _said(self, record: Record) -> list[Quad]:
+        edges = sighting(record.line)
+        if edges is None or (edges and self._sightings.are_known(record.origin, edges)):
+            return []
+        said = facts(record)
+        if said:
+            self._sightings.note(record.origin, edges)
+        return said
+
+    def _retract(self, quads: Iterable[Quad]) -> None:
+        for quad in quads:
+            self.store.remove(quad)
+
+    def _open(self) -> None:
+        """Open the newest store in the folder. There is more than one only where a damaged one was to be replaced."""
+        paths = sorted(self.folder.glob("store-*"))
+        for path in paths[:-1]:
+            shutil.rmtree(path, ignore_errors=True)
+        try:
+            self._begin(paths[-1] if paths else self._next())
+        except (RuntimeError, OSError) as error:
+            if _is_lock(error):
+                raise GraphLocked(self.folder) from error
+            if not _is_damage(error):
+                raise GraphUnusable(self.folder, str(error)) from error
+            logger.warning("the graph was damaged (%s); making it anew from the log", error)
+            self._renew()
+
+    def _begin(self, path: Path) -> None:
+        store = Store(path)
+        made_from = [quad.object.value for quad in store.quads_for_pattern(_GRAPH, _MADE_FROM, None, BOOKKEEPING)]
+        if made_from != [fingerprint()]:
+            store.clear()
+            store.extend([*ontology(ONTOLOGY), Quad(_GRAPH, _MADE_FROM, Literal(fingerprint()), BOOKKEEPING)])
+        self._store = store
+        self._vector = _folded(store)
+        self._sightings = Sightings(store)
+
+    def _renew(self) -> None:
+        """Begin an empty store beside the damaged one, which is removed: everything in it can be had from the log."""
+        damaged = sorted(self.folder.glob("store-*"))
+        self._begin(self._next())
+        for old in damaged:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _next(self) -> Path:
+        newest = max((int(path.name.removeprefix("store-")) for path in self.folder.glob("store-*")), default=0)
+        return self.folder / f"store-{newest + 1:06}"
+
+
+def _checkpoint(origin: str, n: int) -> Quad:
+    return Quad(NamedNode(_LOG + origin), _FOLDED_UP_TO, Literal(n), BOOKKEEPING)
+
+
+def _folded(store: Store) -> dict[str, int]:
+    """The vector in the store. A crash may have left an older checkpoint beside the newest, which is the one that counts."""
+    vector: dict[str, int] = {}
+    for quad in store.quads_for_pattern(None, _FOLDED_UP_TO, None, BOOKKEEPING):
+        origin, n = quad.subject.value.removeprefix(_LOG), int(quad.object.value)
+        vector[origin] = max(n, vector.get(origin, 0))
+    return vector
+
+
+def _is_lock(error: BaseException) -> bool:
+    text = str(error).lower()
+    return "lock file" in text or "lock hold" in text
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Whether the store's files can't be trusted: RocksDB says so itself, or misses one of them."""
+    text = str(error).lower()
+    return "corrupt" in text or ("no such file" in text and "store-" in text)

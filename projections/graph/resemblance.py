@@ -1,0 +1,59 @@
+"""Entity resolution of lessons: which say nearly the same, worked out from the new ones and those in their blocks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from pyoxigraph import Literal, NamedNode, Quad, Store
+
+from .lessons import BLOCK_LESSONS_MAX, alike, blocks
+from .names import BOOKKEEPING, INFERRED, rk
+
+
+def resemblances(store: Store, said: Mapping[NamedNode, str]) -> tuple[list[Quad], list[Quad]]:
+    """What the lessons in a batch add, and which resemblances hold no longer, because a block has become too common.
+
+    A pair is judged in the first block that the two share, so that which pairs there are depends on the lessons alone,
+    not on the order in which they came.
+    """
+    new = {lesson: words for lesson, words in said.items() if not _in_blocks(store, lesson)}
+    names: dict[str, NamedNode] = {words: lesson for lesson, words in new.items()}
+    joining: dict[str, set[str]] = defaultdict(set)
+    added: list[Quad] = []
+    outdated: list[Quad] = []
+    for lesson, words in new.items():
+        for block in blocks(words):
+            joining[block].add(words)
+            added.append(Quad(lesson, rk("inBlock"), Literal(block), BOOKKEEPING))
+    for block, joined in joining.items():
+        before = _members(store, block)
+        names |= before
+        band = int(block.partition("-")[0])
+        if len(before) + len(joined) <= BLOCK_LESSONS_MAX:
+            added += _pairs(names, alike(joined, before, band))
+        elif len(before) <= BLOCK_LESSONS_MAX:
+            outdated += _pairs(names, alike(before, (), band))
+    return added, outdated
+
+
+def _pairs(names: Mapping[str, NamedNode], pairs: Iterator[tuple[str, str]]) -> Iterator[Quad]:
+    for one, other in pairs:
+        yield Quad(names[one], rk("resembles"), names[other], INFERRED)
+        yield Quad(names[other], rk("resembles"), names[one], INFERRED)
+
+
+def _in_blocks(store: Store, lesson: NamedNode) -> bool:
+    return any(True for _ in store.quads_for_pattern(lesson, rk("inBlock"), None, BOOKKEEPING))
+
+
+def _members(store: Store, block: str) -> dict[str, NamedNode]:
+    """The lessons of a block, by their words; one more than a block may have is enough to know."""
+    members: dict[str, NamedNode] = {}
+    for quad in store.quads_for_pattern(None, rk("inBlock"), Literal(block), BOOKKEEPING):
+        for said in store.quads_for_pattern(quad.subject, rk("words"), None, None):
+            members[said.object.value] = quad.subject
+            break
+        if len(members) > BLOCK_LESSONS_MAX:
+            break
+    return members

@@ -1,0 +1,155 @@
+"""The rules: what follows from what events say, by the ontology, worked out from the new triples of a batch alone.
+
+They are RDFS (subclass, subproperty, domain, range) and of OWL 2 RL what the ontology uses: inverse, symmetric and
+transitive properties, and chains of two. All that follows stands in one named graph, `urn:rookery:inferred`, whether or not
+an event says it too, so that it is the same in whatever order events come.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from pyoxigraph import Literal, NamedNode, Quad, Store
+
+from .mapping import Triple
+from .names import INFERRED, NAMED_KINDS, TYPE, kind_and_id, rk
+from .ontology import terminology
+from .resemblance import resemblances
+
+# Of a transitive property, what is so many steps apart is related, and nothing further: a chain of a million runs
+# would otherwise be half a million million triples.
+STEPS_MAX = 32
+
+
+class Followed(NamedTuple):
+    """What follows from a batch: the quads to add, and those of before that hold no longer."""
+
+    quads: list[Quad]
+    outdated: list[Quad]
+
+
+def infer(store: Store, said: list[Quad]) -> Followed:
+    """What follows from `said` and what is in the store."""
+    batch = _Batch(store, said)
+    batch.close()
+    blocks, outdated = resemblances(store, batch.lessons())
+    return Followed([*(Quad(*triple, INFERRED) for triple in batch.derived), *blocks], outdated)
+
+
+class _Batch:
+    """The triples of a batch, those that they lead to, and the store beneath them.
+
+    Each triple is looked at once, when it is new: with every rule, and joined with what is there already.
+    """
+
+    def __init__(self, store: Store, said: list[Quad]) -> None:
+        self._store = store
+        self._terms = terminology()
+        self._said: dict[Triple, None] = dict.fromkeys((quad.subject, quad.predicate, quad.object) for quad in said)
+        self.derived: dict[Triple, None] = {}
+        self._waiting: deque[Triple] = deque(self._said)
+        self._joined = {*self._terms.chains_from, *self._terms.chains_to}
+        self._forward: dict[tuple[NamedNode, NamedNode], set[NamedNode]] = defaultdict(set)
+        self._backward: dict[tuple[NamedNode, NamedNode], set[NamedNode]] = defaultdict(set)
+        self._steps = {step for steps in self._terms.steps.values() for step in steps}
+        for triple in self._said:
+            self._index(triple)
+
+    def close(self) -> None:
+        """Derive until nothing new follows."""
+        for triple in self._said:
+            for node in (triple[0], triple[2]):
+                self._add(_id_of(node))
+            self._add(self._above(triple))
+        while self._waiting:
+            triple = self._waiting.popleft()
+            self._add(self._of_property(triple))
+            if triple[1] in self._joined:
+                self._add(self._of_chains(triple))
+
+    def lessons(self) -> dict[NamedNode, str]:
+        """The lessons that the batch says, with their words."""
+        return {subject: value.value for subject, predicate, value in self._said if predicate == rk("words")}
+
+    def _add(self, triples: Iterable[Triple]) -> None:
+        for triple in triples:
+            if triple not in self.derived and Quad(*triple, INFERRED) not in self._store:
+                self.derived[triple] = None
+                self._index(triple)
+                self._waiting.append(triple)
+
+    def _index(self, triple: Triple) -> None:
+        subject, predicate, value = triple
+        if (predicate in self._joined or predicate in self._steps) and isinstance(value, NamedNode):
+            self._forward[subject, predicate].add(value)
+            self._backward[value, predicate].add(subject)
+
+    def _of_property(self, triple: Triple) -> Iterator[Triple]:
+        subject, predicate, value = triple
+        if predicate == TYPE:
+            yield from ((subject, TYPE, above) for above in self._terms.superclasses.get(value, ()))
+            return
+        for above in self._terms.superproperties.get(predicate, ()):
+            yield subject, above, value
+        for kind in self._terms.domains.get(predicate, ()):
+            yield subject, TYPE, kind
+        if isinstance(value, NamedNode):
+            for kind in self._terms.ranges.get(predicate, ()):
+                yield value, TYPE, kind
+            for inverse in self._terms.inverses.get(predicate, ()):
+                yield value, inverse, subject
+
+    def _of_chains(self, triple: Triple) -> Iterator[Triple]:
+        subject, predicate, value = triple
+        for second, name in self._terms.chains_from.get(predicate, ()):
+            for end in self._objects(value, second):
+                yield subject, name, end
+        for first, name in self._terms.chains_to.get(predicate, ()):
+            for begin in self._subjects(subject, first):
+                yield begin, name, value
+
+    def _above(self, triple: Triple) -> Iterator[Triple]:
+        """For a new step of a transitive property: from all that is below it to all that is above it."""
+        subject, predicate, value = triple
+        for name, steps in self._terms.steps.items():
+            if predicate in steps and isinstance(value, NamedNode):
+                above = self._reached(value, steps, upwards=True)
+                for below, down in self._reached(subject, steps, upwards=False).items():
+                    yield from ((below, name, end) for end, up in above.items() if down + 1 + up <= STEPS_MAX)
+
+    def _reached(self, start: NamedNode, steps: frozenset[NamedNode], *, upwards: bool) -> dict[NamedNode, int]:
+        """What can be reached in steps that events have said, and in how many."""
+        reached, edge = {start: 0}, [start]
+        for distance in range(1, STEPS_MAX):
+            following = {
+                end for node in edge for step in steps for end in self._neighbours(node, step, upwards=upwards)
+            }
+            edge = [node for node in following if node not in reached]
+            reached.update(dict.fromkeys(edge, distance))
+        return reached
+
+    def _neighbours(self, node: NamedNode, step: NamedNode, *, upwards: bool) -> Iterator[NamedNode]:
+        pattern = (node, step, None, None) if upwards else (None, step, node, None)
+        for quad in self._store.quads_for_pattern(*pattern):
+            if quad.graph_name != INFERRED:
+                yield quad.object if upwards else quad.subject
+        for end in (self._forward if upwards else self._backward).get((node, step), ()):
+            if ((node, step, end) if upwards else (end, step, node)) in self._said:
+                yield end
+
+    def _objects(self, subject: NamedNode, predicate: NamedNode) -> set[NamedNode]:
+        known = {quad.object for quad in self._store.quads_for_pattern(subject, predicate, None, None)}
+        return known | self._forward.get((subject, predicate), set())
+
+    def _subjects(self, value: NamedNode, predicate: NamedNode) -> set[NamedNode]:
+        known = {quad.subject for quad in self._store.quads_for_pattern(None, predicate, value, None)}
+        return known | self._backward.get((value, predicate), set())
+
+
+def _id_of(node: NamedNode | Literal) -> Iterator[Triple]:
+    """The id in the IRI of a thing, as text."""
+    found = kind_and_id(node.value) if isinstance(node, NamedNode) else None
+    if found and found[0] in NAMED_KINDS:
+        yield node, rk("id"), Literal(found[1])
