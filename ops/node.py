@@ -22,6 +22,7 @@ from .data_folder import DataFolder
 from .disk import Disk
 from .health import Health, State, ask_bus
 from .intake import Intake, Taken
+from .live import Live
 from .nats_server import NatsServer, NatsServerError
 from .projector import Projector
 from .settings import Settings
@@ -75,6 +76,7 @@ class Node:
             bus, log, settings.origin, on_append=self._log_grew, observe_append=self.append_seconds.observe
         )
         self.intake = Intake(bus, log)
+        self.live = Live(log)
         self.growth = asyncio.Event()
         self.is_closing = False
         self.bus_answers = True
@@ -109,6 +111,7 @@ class Node:
         """Let those who follow the log go: the node closes."""
         self.is_closing = True
         self.growth.set()
+        self.live.close()
 
     async def announce(self, fact: EventData) -> Receipt:
         """Publish a fact about this node itself."""
@@ -118,6 +121,7 @@ class Node:
     def _log_grew(self) -> None:
         """Wake the projector and all who took `growth` before they last looked at the log."""
         self.projector.wake()
+        self.live.wake()
         grown, self.growth = self.growth, asyncio.Event()
         grown.set()
 
@@ -139,7 +143,7 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         node = Node(settings, health, disk=disk, bus=bus, nats_url=nats_url, log=log, projections=projections)
         stack.callback(node.projector.close)
         health.set("projector", "starting")
-        for work in (node.ingest.run(), node.projector.run(), _watch(node)):
+        for work in (node.ingest.run(), node.projector.run(), node.live.run(), _watch(node)):
             await stack.enter_async_context(_running(work))
         started = await node.announce(NodeStarted(version=__version__, host=platform.node() or None))
         stack.push_async_callback(_farewell, node)

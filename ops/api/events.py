@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -14,19 +14,22 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from ...bus import Entity
-from ...eventstore import DeadLetter, Record
+from ...eventstore import DeadLetter, Log, Record
 from ...schemas import MalformedEvent
 from ..lanes import Lane
 from ..node import Node, Wait
+from ..sightings import Filters, Seen, line_of, position_in
+from . import live
 from .bodies import NDJSON, events_in, read_body
 from .dependencies import BodyRoom, OpenLanes, ServingNode, json
+from .live import Selected, Selection, asks_for_stream, stream
 from .problems import problem
 
 CHUNK_EVENTS = 500
 DEAD_LETTERS_MAX = 100_000
 
 router = APIRouter(tags=["events"])
+router.include_router(live.router)
 
 
 @router.post("/events", status_code=HTTPStatus.ACCEPTED)
@@ -55,21 +58,31 @@ async def publish(request: Request, node: ServingNode, room: BodyRoom, wait: Wai
 
 @router.get("/events")
 async def read(
+    request: Request,
     node: ServingNode,
     lanes: OpenLanes,
-    after: Annotated[str | None, Query(description="Start behind this address, as in `local:41`.")] = None,
-    last: Annotated[int | None, Query(ge=0, description="Start so many events before each origin's end.")] = None,
-    type: Annotated[list[str] | None, Query(description="Only these event types.")] = None,
-    entity: Annotated[str | None, Query(description="Only this entity's, as in `run/run-9`.")] = None,
-    source: Annotated[str | None, Query(description="Only from this source, as in `/agents/coder-7`.")] = None,
+    selection: Selected,
     since: Annotated[datetime | None, Query(description="Only what happened at this time or later.")] = None,
     until: Annotated[datetime | None, Query(description="Only what happened before this time.")] = None,
     limit: Annotated[int | None, Query(ge=0, description="At most so many.")] = None,
     follow: Annotated[bool, Query(description="Stay, and send what the log gains.")] = False,
 ) -> Response:
-    """The log's lines, each with its origin in front, as NDJSON: origin by origin, oldest first."""
-    start = _start(node, after, last)
-    wanted = Wanted(types=type, entity=_entity(entity), source=source, since=_utc(since), until=_utc(until))
+    """The log's lines, each with its origin in front: as NDJSON, or with `Accept: text/event-stream` as live events.
+
+    NDJSON has them origin by origin, oldest first, from the beginning unless `after` or `last` says otherwise.
+
+    Live events begin with the latest 100 of each origin (`last` for others) and never end. Each has its type as
+    `event`, its line as `data`, and as `id` the position behind it, which names every origin (`east:10,west:7`): what
+    `Last-Event-ID` or `after` goes on from, without loss or repetition. An origin that a position does not name is read
+    from its beginning. A reader that falls too far behind gets a last event, `slow`, with its position, and comes back.
+    The same path is a WebSocket, with the same parameters.
+    """
+    if asks_for_stream(request):
+        if since or until or limit is not None:
+            raise MalformedEvent("live events have no `since`, `until` or `limit`; ask for NDJSON", "query")
+        return stream(request, selection)
+    start = _start(node, selection)
+    wanted = Wanted(selection.filters, _utc(since), _utc(until))
     return StreamingResponse(_lines(node, lanes.reads, start, wanted, limit, follow), media_type=NDJSON)
 
 
@@ -85,11 +98,20 @@ async def dead_letters(
 class Wanted(NamedTuple):
     """Which events a reader asked for."""
 
-    types: Sequence[str] | None
-    entity: Entity | None
-    source: str | None
+    filters: Filters
     since: datetime | None
     until: datetime | None
+
+    def search(self, log: Log, after: dict[str, int], limit: int | None) -> Iterator[Record]:
+        """What the log holds of it behind a position."""
+        types, entity, agent, source = self.filters
+        found = log.search(
+            after=after, types=types, entity=entity, source=source, since=self.since, until=self.until,
+            limit=None if agent else limit,
+        )  # fmt: skip
+        if agent is None:
+            return found
+        return islice((record for record in found if self.filters.admits(Seen.of(record, ""))), limit)
 
 
 async def _lines(
@@ -99,9 +121,9 @@ async def _lines(
     left = limit
     while True:
         growth, end = node.growth, node.log.vector()
-        found = node.log.search(after=position, **wanted._asdict(), limit=left)
+        found = wanted.search(node.log, position, left)
         while records := await reads.run(partial(_take, found)):
-            yield b"".join(_line(record) for record in records)
+            yield b"".join(line_of(record) + b"\n" for record in records)
             position |= {record.origin: record.n for record in records}
             left = None if left is None else left - len(records)
         position = {origin: max(n, position.get(origin, 0)) for origin, n in end.items()}
@@ -114,31 +136,12 @@ def _take(records: Iterator[Record]) -> list[Record]:
     return list(islice(records, CHUNK_EVENTS))
 
 
-def _line(record: Record) -> bytes:
-    return b'{"origin":"%b",%b\n' % (record.origin.encode(), record.line[1:])
-
-
-def _start(node: Node, after: str | None, last: int | None) -> dict[str, int]:
-    if after is not None:
-        origin, colon, n = after.rpartition(":")
-        if not colon or not n.isascii() or not n.isdigit():
-            raise MalformedEvent("an address is an origin and a number, as in `local:41`", "after")
-        known = node.log.origins()
-        if origin not in known:
-            raise MalformedEvent(f"no origin is named {origin!r}; there are {', '.join(known)}", "after")
-        return {origin: int(n)}
-    if last is not None:
-        return {origin: max(0, n - last) for origin, n in node.log.vector().items()}
+def _start(node: Node, selection: Selection) -> dict[str, int]:
+    if selection.after is not None:
+        return position_in(selection.after, node.log.vector(), within=False)
+    if selection.last is not None:
+        return {origin: max(0, n - selection.last) for origin, n in node.log.vector().items()}
     return {}
-
-
-def _entity(text: str | None) -> Entity | None:
-    if text is None:
-        return None
-    kind, slash, name = text.partition("/")
-    if not slash:
-        raise MalformedEvent("an entity is a kind and an id, as in `run/run-9`", "entity")
-    return Entity(kind, name)
 
 
 def _utc(time: datetime | None) -> datetime | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
 
 from ...bus import BusError, BusUnavailable
@@ -17,7 +17,9 @@ from ...schemas import InvalidInput, RookeryError
 from ..disk import DiskFull
 from ..health import HeldUp
 from ..lanes import TooBusy
+from ..live import TooManyReaders
 from .bodies import BodyTooLarge, BodyTooSlow
+from .live import ForeignPage
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -31,6 +33,8 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     QueryFailed: HTTPStatus.BAD_REQUEST,
     DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     TooBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyReaders: HTTPStatus.SERVICE_UNAVAILABLE,
+    ForeignPage: HTTPStatus.FORBIDDEN,
     HeldUp: HTTPStatus.SERVICE_UNAVAILABLE,
     RebuildAbandoned: HTTPStatus.SERVICE_UNAVAILABLE,
     BusUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -49,6 +53,7 @@ def install(app: FastAPI) -> None:
     """Make every error of `app` a problem."""
     app.add_exception_handler(RookeryError, _rookery_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(WebSocketRequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unforeseen)
 
@@ -59,7 +64,7 @@ async def _rookery_error(request: Request, error: Exception) -> Response:
 
 
 async def _invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+    assert isinstance(error, RequestValidationError | WebSocketRequestValidationError)
     found = [{"where": ".".join(map(str, one["loc"])), "reason": one["msg"]} for one in error.errors()]
     detail = "; ".join(f"{one['where']}: {one['reason']}" for one in found)
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=found)

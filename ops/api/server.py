@@ -18,6 +18,7 @@ from .app import create_app
 CLOSE_SECONDS_MAX = 5
 CONNECTIONS_MAX = 1_000
 START_POLL_SECONDS = 0.005
+WEBSOCKET_BYTES_MAX = 64 * 1024  # of what a client says over a WebSocket: there is nothing to say
 
 
 class AddressUnusable(RookeryError):
@@ -62,6 +63,9 @@ async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
         lifespan="off",
         limit_concurrency=CONNECTIONS_MAX,
         timeout_graceful_shutdown=CLOSE_SECONDS_MAX,
+        ws="websockets-sansio",
+        ws_max_size=WEBSOCKET_BYTES_MAX,
+        ws_per_message_deflate=False,  # it costs more than all else that a reader costs
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
