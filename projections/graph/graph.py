@@ -19,6 +19,7 @@ from .errors import GraphLocked, GraphUnusable
 from .mapping import facts, sighting
 from .names import BOOKKEEPING, ONTOLOGY, URN, rk
 from .ontology import fingerprint, ontology
+from .patterns import find
 from .rules import infer
 from .sightings import Sightings
 
@@ -38,7 +39,11 @@ logger = logging.getLogger(__name__)
 
 
 class Graph:
-    """The knowledge graph, in one folder. One thread folds at a time (`catch_up`); any number may ask `store` meanwhile."""
+    """The knowledge graph, in one folder.
+
+    One thread folds at a time (`catch_up`); any number may ask the `store` meanwhile. Every method blocks: call them in
+    threads.
+    """
 
     def __init__(self, folder: Path, log: Log, pace: Pace | None) -> None:
         self.folder = folder
@@ -174,7 +179,7 @@ class Graph:
 
     def _begin(self, path: Path) -> None:
         store = Store(path)
-        made_from = [quad.object.value for quad in store.quads_for_pattern(_GRAPH, _MADE_FROM, None, BOOKKEEPING)]
+        made_from = [found.value.value for found in find(store, _GRAPH, _MADE_FROM, None, BOOKKEEPING)]
         if made_from != [fingerprint()]:
             store.clear()
             store.extend([*ontology(ONTOLOGY), Quad(_GRAPH, _MADE_FROM, Literal(fingerprint()), BOOKKEEPING)])
@@ -199,10 +204,10 @@ def _checkpoint(origin: str, n: int) -> Quad:
 
 
 def _folded(store: Store) -> dict[str, int]:
-    """The vector in the store. A crash may have left an older checkpoint beside the newest, which is the one that counts."""
+    """The vector in the store. A crash may have left an older checkpoint beside the newest, and the newest counts."""
     vector: dict[str, int] = {}
-    for quad in store.quads_for_pattern(None, _FOLDED_UP_TO, None, BOOKKEEPING):
-        origin, n = quad.subject.value.removeprefix(_LOG), int(quad.object.value)
+    for found in find(store, None, _FOLDED_UP_TO, None, BOOKKEEPING):
+        origin, n = found.subject.value.removeprefix(_LOG), int(found.value.value)
         vector[origin] = max(n, vector.get(origin, 0))
     return vector
 

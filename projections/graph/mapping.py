@@ -1,8 +1,8 @@
 """What an event says in RDF: a pure function of the event, whose every triple is in the named graph of that event.
 
-Message texts, tokens and dollars stay in SQL. Of messages, tool calls and model calls the graph takes only who and what a
-run had to do with; they are many and say the same things over and over, so `sighting` tells what one would add before
-it is decoded.
+Message texts, tokens and dollars stay in SQL. Of messages, tool calls and model calls the graph takes only who and what
+a run had to do with; they are many and say the same things over and over, so `sighting` tells what one would add
+before it is decoded.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def facts(record: Record) -> list[Quad]:
         return []
     graph = event_iri(record.origin, record.n)
     said = Said(event, record.origin, record.n)
-    triples = [triple for triple in describe(said, data) if triple[2] is not None]
-    return [Quad(*triple, graph) for triple in (*triples, *_event(graph, said))] if triples else []
+    quads = [Quad(one, name, value, graph) for one, name, value in describe(said, data) if value is not None]
+    return [*quads, *(Quad(*triple, graph) for triple in _event(graph, said))] if quads else []
 
 
 def sighting(line: bytes) -> tuple[Edge, ...] | None:
@@ -130,7 +130,7 @@ _line = msgspec.json.Decoder(_Line)
 _used = msgspec.json.Decoder(_Used)
 
 
-def _event(graph: NamedNode, said: Said) -> Iterator[tuple[NamedNode, NamedNode, Value]]:
+def _event(graph: NamedNode, said: Said) -> Iterator[Triple]:
     yield graph, TYPE, rk("Event")
     yield graph, prov("generatedAtTime"), said.time
     yield graph, prov("wasAttributedTo"), _teller(said.event.source)

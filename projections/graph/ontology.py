@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pyoxigraph import NamedNode, Quad, RdfFormat, Triple, parse
 
@@ -36,8 +36,8 @@ Names = dict[NamedNode, frozenset[NamedNode]]
 class Terminology(NamedTuple):
     """What is declared of classes and properties, closed under subclass and subproperty.
 
-    `chains_from`: for the first property of a chain, the second and what follows; `chains_to`: for the second, the first.
-    `steps`: for a transitive property, the properties that are steps of it.
+    `chains_from`: for the first property of a chain, the second and what follows; `chains_to`: the same for the second,
+    with the first. `steps`: for a transitive property, the properties that are steps of it.
     """
 
     superclasses: Names
@@ -99,7 +99,8 @@ def _declared() -> list[Triple]:
 
 
 def _pairs(declared: Iterable[Triple], predicate: str) -> list[tuple[NamedNode, NamedNode]]:
-    return [(one.subject, one.object) for one in declared if one.predicate.value == predicate]
+    found = ((one.subject, one.object) for one in declared if one.predicate.value == predicate)
+    return [cast(tuple[NamedNode, NamedNode], pair) for pair in found]
 
 
 def _instances(declared: Iterable[Triple], kind: str) -> list[NamedNode]:

@@ -9,6 +9,7 @@ from pyoxigraph import Literal, NamedNode, Quad, Store
 
 from .lessons import BLOCK_LESSONS_MAX, alike, blocks
 from .names import BOOKKEEPING, INFERRED, rk
+from .patterns import find
 
 
 def resemblances(store: Store, said: Mapping[NamedNode, str]) -> tuple[list[Quad], list[Quad]]:
@@ -44,16 +45,15 @@ def _pairs(names: Mapping[str, NamedNode], pairs: Iterator[tuple[str, str]]) -> 
 
 
 def _in_blocks(store: Store, lesson: NamedNode) -> bool:
-    return any(True for _ in store.quads_for_pattern(lesson, rk("inBlock"), None, BOOKKEEPING))
+    return any(True for _ in find(store, lesson, rk("inBlock"), None, BOOKKEEPING))
 
 
 def _members(store: Store, block: str) -> dict[str, NamedNode]:
     """The lessons of a block, by their words; one more than a block may have is enough to know."""
     members: dict[str, NamedNode] = {}
-    for quad in store.quads_for_pattern(None, rk("inBlock"), Literal(block), BOOKKEEPING):
-        for said in store.quads_for_pattern(quad.subject, rk("words"), None, None):
-            members[said.object.value] = quad.subject
-            break
+    for lesson in find(store, None, rk("inBlock"), Literal(block), BOOKKEEPING):
+        words = next(find(store, lesson.subject, rk("words"), None))
+        members[words.value.value] = lesson.subject
         if len(members) > BLOCK_LESSONS_MAX:
             break
     return members

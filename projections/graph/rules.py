@@ -1,21 +1,22 @@
 """The rules: what follows from what events say, by the ontology, worked out from the new triples of a batch alone.
 
 They are RDFS (subclass, subproperty, domain, range) and of OWL 2 RL what the ontology uses: inverse, symmetric and
-transitive properties, and chains of two. All that follows stands in one named graph, `urn:rookery:inferred`, whether or not
-an event says it too, so that it is the same in whatever order events come.
+transitive properties, and chains of two. All that follows stands in one named graph, `urn:rookery:inferred`, whether
+or not an event says it too, so that it is the same in whatever order events come.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pyoxigraph import Literal, NamedNode, Quad, Store
 
 from .mapping import Triple
 from .names import INFERRED, NAMED_KINDS, TYPE, kind_and_id, rk
 from .ontology import terminology
+from .patterns import nodes
 from .resemblance import resemblances
 
 # Of a transitive property, what is so many steps apart is related, and nothing further: a chain of a million runs
@@ -47,7 +48,7 @@ class _Batch:
     def __init__(self, store: Store, said: list[Quad]) -> None:
         self._store = store
         self._terms = terminology()
-        self._said: dict[Triple, None] = dict.fromkeys((quad.subject, quad.predicate, quad.object) for quad in said)
+        self._said = dict.fromkeys(cast(Triple, tuple(quad)[:3]) for quad in said)
         self.derived: dict[Triple, None] = {}
         self._waiting: deque[Triple] = deque(self._said)
         self._joined = {*self._terms.chains_from, *self._terms.chains_to}
@@ -88,9 +89,8 @@ class _Batch:
 
     def _of_property(self, triple: Triple) -> Iterator[Triple]:
         subject, predicate, value = triple
-        if predicate == TYPE:
+        if predicate == TYPE and isinstance(value, NamedNode):
             yield from ((subject, TYPE, above) for above in self._terms.superclasses.get(value, ()))
-            return
         for above in self._terms.superproperties.get(predicate, ()):
             yield subject, above, value
         for kind in self._terms.domains.get(predicate, ()):
@@ -103,6 +103,8 @@ class _Batch:
 
     def _of_chains(self, triple: Triple) -> Iterator[Triple]:
         subject, predicate, value = triple
+        if not isinstance(value, NamedNode):
+            return
         for second, name in self._terms.chains_from.get(predicate, ()):
             for end in self._objects(value, second):
                 yield subject, name, end
@@ -123,33 +125,32 @@ class _Batch:
         """What can be reached in steps that events have said, and in how many."""
         reached, edge = {start: 0}, [start]
         for distance in range(1, STEPS_MAX):
-            following = {
+            following = (
                 end for node in edge for step in steps for end in self._neighbours(node, step, upwards=upwards)
-            }
-            edge = [node for node in following if node not in reached]
+            )
+            edge = [node for node in set(following) if node not in reached]
             reached.update(dict.fromkeys(edge, distance))
         return reached
 
     def _neighbours(self, node: NamedNode, step: NamedNode, *, upwards: bool) -> Iterator[NamedNode]:
-        pattern = (node, step, None, None) if upwards else (None, step, node, None)
-        for quad in self._store.quads_for_pattern(*pattern):
-            if quad.graph_name != INFERRED:
-                yield quad.object if upwards else quad.subject
+        subject, value = (node, None) if upwards else (None, node)
+        for below, above, graph in nodes(self._store, subject, step, value):
+            if graph != INFERRED:
+                yield above if upwards else below
         for end in (self._forward if upwards else self._backward).get((node, step), ()):
             if ((node, step, end) if upwards else (end, step, node)) in self._said:
                 yield end
 
     def _objects(self, subject: NamedNode, predicate: NamedNode) -> set[NamedNode]:
-        known = {quad.object for quad in self._store.quads_for_pattern(subject, predicate, None, None)}
+        known = {value for _, value, _ in nodes(self._store, subject, predicate, None)}
         return known | self._forward.get((subject, predicate), set())
 
     def _subjects(self, value: NamedNode, predicate: NamedNode) -> set[NamedNode]:
-        known = {quad.subject for quad in self._store.quads_for_pattern(None, predicate, value, None)}
+        known = {subject for subject, _, _ in nodes(self._store, None, predicate, value)}
         return known | self._backward.get((value, predicate), set())
 
 
 def _id_of(node: NamedNode | Literal) -> Iterator[Triple]:
     """The id in the IRI of a thing, as text."""
-    found = kind_and_id(node.value) if isinstance(node, NamedNode) else None
-    if found and found[0] in NAMED_KINDS:
+    if isinstance(node, NamedNode) and (found := kind_and_id(node.value)) and found[0] in NAMED_KINDS:
         yield node, rk("id"), Literal(found[1])

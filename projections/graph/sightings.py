@@ -6,12 +6,13 @@ from pyoxigraph import Store
 
 from .mapping import Edge
 from .names import URN
+from .patterns import find
 
 EDGES_KEPT_MAX = 50_000
 
 
 class Sightings:
-    """The edges that events of each origin have stated. The first event of an origin that states one is the one that counts.
+    """The edges that events of each origin have stated: the first event that states one is the one that counts.
 
     Each origin is folded in its order, so which event that is does not depend on how origins interleave.
     """
@@ -42,12 +43,12 @@ class Sightings:
         if key in self._kept:
             return True
         events = f"{URN}event:{origin}:"
-        known = any(quad.graph_name.value.startswith(events) for quad in self._store.quads_for_pattern(*edge, None))
+        known = any(found.graph.value.startswith(events) for found in find(self._store, *edge))
         if known:
             self.note(origin, (edge,))
         return known
 
 
 def _key(origin: str, edge: Edge) -> tuple[str, str, str, str]:
-    subject, predicate, object = edge
-    return origin, subject.value, predicate.value, object.value
+    subject, predicate, value = edge
+    return origin, subject.value, predicate.value, value.value
