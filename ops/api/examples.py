@@ -1,0 +1,83 @@
+"""Examples of what the routes answer, for the OpenAPI document; each is checked against the shape that it shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SPENDING: dict[str, Any] = {
+    "llm_calls": 2,
+    "llm_errors": 0,
+    "input_tokens": 1_500,
+    "output_tokens": 200,
+    "cost_usd": "0.0034375",
+    "unpriced_calls": 0,
+}
+_FIGURES: dict[str, Any] = {**_SPENDING, "events": 9, "messages": 3, "tool_calls": 2, "tool_errors": 1}
+_PERIOD: dict[str, Any] = {**_FIGURES, "runs_started": 1, "runs_completed": 1, "runs_failed": 0, "active_agents": 1}
+_CHANGES: dict[str, Any] = {
+    name: {"now": value, "before": 0, "absolute": value, "relative": None}
+    for name, value in _PERIOD.items()
+    if name not in ("active_agents", "cost_usd")
+}
+_COST_CHANGE = {"now": "0.0034375", "before": "0.00275", "absolute": "0.0006875", "relative": 0.25}
+
+SUMMARY: dict[str, Any] = {
+    "now": "2026-11-20T12:34:56Z",
+    "totals": {
+        **_FIGURES,
+        "agents": 1,
+        "agents_alive": 1,
+        "active_agents": 1,
+        "runs": 1,
+        "runs_running": 0,
+        "first_hour": "2026-11-20T11:00:00Z",
+        "last_hour": "2026-11-20T11:00:00Z",
+    },
+    "hourly": [{"hour": "2026-11-20T12:00:00Z", **_PERIOD}],
+    "daily": [{"day": "2026-11-20", **_PERIOD}],
+    "trends": {
+        "hourly": {
+            "before": "2026-11-20T10:00:00Z",
+            "start": "2026-11-20T11:00:00Z",
+            "end": "2026-11-20T12:00:00Z",
+            **_CHANGES,
+            "cost_usd": _COST_CHANGE,
+        },
+        "daily": {
+            "before": "2026-11-18T00:00:00Z",
+            "start": "2026-11-19T00:00:00Z",
+            "end": "2026-11-20T00:00:00Z",
+            **_CHANGES,
+            "cost_usd": _COST_CHANGE,
+        },
+    },
+    "top": {
+        "agents": [{"agent_id": "coder-7", **_SPENDING}],
+        "models": [{"provider": "openai", "model": "gpt-4o", **_SPENDING}],
+        "tools": [{"tool": "pytest", "calls": 2, "errors": 1}],
+    },
+}
+
+DASHBOARD: dict[str, Any] = {
+    "now": "2026-11-20T12:34:56Z",
+    "charts": [
+        {
+            "name": "proficiency",
+            "kind": "radar",
+            "title": "Proficiency by skill",
+            "unit": "rating",
+            "labels": ["code.fix", "code.review"],
+            "series": [{"name": "coder-7", "data": [0.75, None]}],
+            "cut": 0,
+        },
+        {
+            "name": "cost",
+            "kind": "line",
+            "title": "Cost per hour",
+            "unit": "USD",
+            "labels": ["2026-11-20T11:00:00Z", "2026-11-20T12:00:00Z"],
+            "series": [{"name": "cost_usd", "data": [0.0034375, 0.0], "exact": ["0.0034375", "0"]}],
+            "cut": 0,
+        },
+    ],
+}
