@@ -4,39 +4,60 @@ from .answers import Answer, Column
 from .database import Resources
 from .definitions import Catalogue, Projection
 from .errors import (
+    AnswerTooLarge,
     CheckpointConflict,
     DatabaseLocked,
     DatabaseUnusable,
     FoldFailed,
+    InvalidCursor,
     InvalidProjection,
+    InvalidQuestion,
     LoadFailed,
     ProjectionError,
     QueryFailed,
+    QueryNotAdmitted,
     QueryRefused,
     RebuildAbandoned,
+    SnapshotFailed,
     UnknownReadModel,
 )
+from .filters import Question, question_of
+from .formats import Encoded, csv_text, ndjson
+from .leash import Leash
+from .snapshots import Snapshot
 from .store import Folded, Projections, ReadModel, RebuildReport
 
 __all__ = [
     "Answer",
+    "AnswerTooLarge",
     "Catalogue",
     "CheckpointConflict",
     "Column",
     "DatabaseLocked",
     "DatabaseUnusable",
+    "Encoded",
     "FoldFailed",
     "Folded",
+    "InvalidCursor",
     "InvalidProjection",
+    "InvalidQuestion",
+    "Leash",
     "LoadFailed",
     "Projection",
     "ProjectionError",
     "Projections",
     "QueryFailed",
+    "QueryNotAdmitted",
     "QueryRefused",
+    "Question",
     "ReadModel",
     "RebuildAbandoned",
     "RebuildReport",
     "Resources",
+    "Snapshot",
+    "SnapshotFailed",
     "UnknownReadModel",
+    "csv_text",
+    "ndjson",
+    "question_of",
 ]

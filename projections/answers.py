@@ -11,6 +11,12 @@ from typing import Any, NamedTuple
 import duckdb
 import msgspec
 
+from .errors import AnswerTooLarge
+
+ANSWER_BYTES_MAX = 256 * 1024 * 1024
+# So many at a time, so that an answer's size is known before all of it is here.
+FETCHED_ROWS = 256
+
 
 class Column(NamedTuple):
     """A column of an answer or a read model, with its SQL type."""
@@ -23,6 +29,8 @@ class Column(NamedTuple):
 class Answer(NamedTuple):
     """Rows as lists, in the order of `columns`. `truncated`: there were more rows than the limit allowed.
 
+    `next` is the cursor of the page behind this one, where there is one and cursors are.
+
     Decimals are strings of plain digits without trailing zeros ("0.0034375"), timestamps RFC 3339 in UTC, dates ISO
     8601, JSON the object that it says, intervals seconds, and bytes base64. NaN and infinity are null.
     """
@@ -30,6 +38,7 @@ class Answer(NamedTuple):
     columns: list[Column]
     rows: list[list[Any]]
     truncated: bool = False
+    next: str | None = None
 
     def records(self) -> list[dict[str, Any]]:
         """The rows as objects."""
@@ -38,12 +47,17 @@ class Answer(NamedTuple):
 
 
 def read_answer(result: duckdb.DuckDBPyConnection, limit: int) -> Answer:
-    """At most `limit` rows of a result."""
-    columns = _columns(result.description)
-    fetched = result.fetchmany(limit + 1)
+    """At most `limit` rows of a result. Raises `AnswerTooLarge`."""
+    columns = columns_of(result.description)
     is_json = [column.type == "JSON" for column in columns]
-    rows = [[_parsed(v) if json else plain(v) for v, json in zip(row, is_json, strict=True)] for row in fetched[:limit]]
-    return Answer(columns, rows, truncated=len(fetched) > limit)
+    rows: list[list[Any]] = []
+    characters = 0
+    while len(rows) <= limit and (fetched := result.fetchmany(min(limit + 1 - len(rows), FETCHED_ROWS))):
+        rows += [[_parsed(v) if json else plain(v) for v, json in zip(row, is_json, strict=True)] for row in fetched]
+        characters += sum(len(value) for row in fetched for value in row if isinstance(value, str | bytes))
+        if characters > ANSWER_BYTES_MAX:
+            raise AnswerTooLarge(ANSWER_BYTES_MAX)
+    return Answer(columns, rows[:limit], truncated=len(rows) > limit)
 
 
 def plain(value: Any) -> Any:
@@ -60,7 +74,8 @@ def digits(amount: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _columns(description: Sequence[Sequence[Any]]) -> list[Column]:
+def columns_of(description: Sequence[Sequence[Any]]) -> list[Column]:
+    """A result's columns; those of the same name are told apart."""
     seen: dict[str, int] = {}
     columns = []
     for name, sql_type, *_ in description:

@@ -9,9 +9,14 @@ RookeryError
     ├── DatabaseUnusable     the database file can't be opened, for a reason that is not damage (path, reason)
     ├── CheckpointConflict   the batch does not begin where the tables end (origin, first, checkpoint)
     ├── RebuildAbandoned     the projections were closed, so the old tables stay
+    ├── SnapshotFailed       no snapshot could be written; the one before it is as it was (path, reason)
     ├── UnknownReadModel     no read model has that name (name, known)
+    ├── InvalidQuestion      a filter, a column or an order that the read model can't be asked for (where, reason)
+    │   └── InvalidCursor    the cursor is none, or belongs to another question
+    ├── QueryNotAdmitted     the query was not begun: there are too many, or the read models are closed (reason)
     ├── QueryRefused         the query may not run at all (reason)
     └── QueryFailed          the query ran, and failed or took too long (reason)
+        └── AnswerTooLarge   there is an answer, of more bytes than are ever sent (bytes_max)
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from ..schemas import RookeryError
+from ..schemas import InvalidInput, RookeryError
 
 
 class ProjectionError(RookeryError):
@@ -97,6 +102,15 @@ class RebuildAbandoned(ProjectionError):
         super().__init__("closed before the rebuild was done; the read models stay as they were")
 
 
+class SnapshotFailed(ProjectionError):
+    """A snapshot of the read models could not be written; the file that was there before is as it was."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"no new snapshot at {path}: {reason}")
+
+
 class UnknownReadModel(ProjectionError):
     """No read model has this name."""
 
@@ -106,6 +120,30 @@ class UnknownReadModel(ProjectionError):
         nearest = get_close_matches(name, known, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; there are {', '.join(known)}"
         super().__init__(f"no read model is named {name!r}{hint}")
+
+
+class InvalidQuestion(ProjectionError, InvalidInput):
+    """A read model can't be asked this: `where` names the column or the option that is wrong."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where = where
+        self.reason = reason
+        super().__init__(f"{where}: {reason}")
+
+
+class InvalidCursor(InvalidQuestion):
+    """There is no page to go on with behind this cursor."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("cursor", reason)
+
+
+class QueryNotAdmitted(ProjectionError):
+    """The query was not begun; nothing is wrong with it."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
 
 
 class QueryRefused(ProjectionError):
@@ -122,3 +160,11 @@ class QueryFailed(ProjectionError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class AnswerTooLarge(QueryFailed):
+    """The answer has more bytes than are sent at once."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        super().__init__(f"the answer has more than {bytes_max:,} bytes; ask for fewer columns or rows, page by page")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
 from ..eventstore import Log
-from .answers import Answer, read_answer
-from .errors import QueryFailed, QueryRefused
+from .leash import Leash
 from .relations import literal
+from .sandbox import refuse_all_but_reading
 
+Result = TypeVar("Result")
 Parameters = Sequence[Any] | Mapping[str, Any]
+# What reads an answer from a cursor, all of it before it returns.
+Read = Callable[[duckdb.DuckDBPyConnection], Result]
 
-_EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?", re.IGNORECASE)
 _NAMES_EVENTS = re.compile(r"\bevents\b", re.IGNORECASE)
 _EVENT_COLUMNS = {
     "n": "UBIGINT",
@@ -33,56 +34,45 @@ _EVENT_COLUMNS = {
 }
 
 
-def refuse_all_but_reading(text: str) -> str:
-    """The one statement in `text`, if all it can do is read. Raises `QueryRefused`."""
-    try:
-        statements = duckdb.extract_statements(text)
-    except duckdb.Error as error:
-        raise QueryRefused(str(error)) from None
-    if len(statements) != 1:
-        raise QueryRefused(f"one statement at a time, please; this is {len(statements)}")
-    (statement,) = statements
-    if statement.type == duckdb.StatementType.EXPLAIN:
-        refuse_all_but_reading(_EXPLAIN.sub("", text, count=1))
-    elif statement.type != duckdb.StatementType.SELECT:
-        raise QueryRefused(f"only queries are answered, and this is {statement.type.name}; the log is the way to write")
-    return str(statement.query)
+def ask(cursor: duckdb.DuckDBPyConnection, read: Read[Result], leash: Leash) -> Result:
+    """What `read` makes of the tables as they are at one moment, on a cursor that is used for nothing else.
+
+    Raises `QueryRefused` or `QueryFailed`.
+    """
+    with leash.holding(cursor):
+        return _at_one_moment(cursor, read)
 
 
-def ask(
-    cursor: duckdb.DuckDBPyConnection,
-    log: Log,
-    text: str,
-    parameters: Parameters | None,
-    *,
-    limit: int,
-    timeout_seconds: float,
-) -> Answer:
-    """The answer to one query, on a cursor that is used for nothing else. Raises `QueryRefused` or `QueryFailed`."""
-    query = refuse_all_but_reading(text)
-    with _interrupted_after(cursor, timeout_seconds):
+def ask_in_sql(
+    cursor: duckdb.DuckDBPyConnection, log: Log, text: str, read: Callable[[str], Read[Result]], leash: Leash
+) -> Result:
+    """What `read` makes of a statement that anybody may have sent, where it is found to be one query.
+
+    It sees the log too, as `events`. Raises `QueryRefused` or `QueryFailed`.
+    """
+    with leash.holding(cursor):
+        query = refuse_all_but_reading(cursor, text)
         if not _NAMES_EVENTS.search(query):
-            return _answer(cursor, query, parameters, limit)
+            return _at_one_moment(cursor, read(query))
         try:
-            return _answer_about_events(cursor, log, query, parameters, limit)
+            return _beside_events(cursor, log, read(query))
         except duckdb.IOException:
             # A segment was sealed, and its file replaced, between our listing the files and reading them.
-            return _answer_about_events(cursor, log, query, parameters, limit)
+            return _beside_events(cursor, log, read(query))
 
 
-def _answer_about_events(
-    cursor: duckdb.DuckDBPyConnection, log: Log, query: str, parameters: Parameters | None, limit: int
-) -> Answer:
+def _beside_events(cursor: duckdb.DuckDBPyConnection, log: Log, read: Read[Result]) -> Result:
     cursor.execute(events_view(log.files()))
-    return _answer(cursor, query, parameters, limit)
+    return _at_one_moment(cursor, read)
 
 
-def _answer(cursor: duckdb.DuckDBPyConnection, query: str, parameters: Parameters | None, limit: int) -> Answer:
+def _at_one_moment(cursor: duckdb.DuckDBPyConnection, read: Read[Result]) -> Result:
     cursor.execute("begin transaction read only")
     try:
-        return read_answer(cursor.execute(query, parameters or None), limit)
+        return read(cursor)
     finally:
-        cursor.execute("rollback")
+        with suppress(duckdb.Error):  # an Arrow stream that failed may still be open; the cursor is closed next
+            cursor.execute("rollback")
 
 
 def events_view(files: Sequence[Path]) -> str:
@@ -107,32 +97,3 @@ def _lines(files: Sequence[Path]) -> str:
         f"select *, split_part(filename, '/', -2) as origin from read_ndjson([{paths}], columns = {{{columns}}}, "  # noqa: S608
         "filename = true, ignore_errors = true, auto_detect = false)"
     )
-
-
-@contextmanager
-def _interrupted_after(cursor: duckdb.DuckDBPyConnection, timeout_seconds: float) -> Iterator[None]:
-    timed_out = threading.Event()
-
-    def interrupt() -> None:
-        timed_out.set()
-        cursor.interrupt()
-
-    timer = threading.Timer(timeout_seconds, interrupt)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except duckdb.Error as error:
-        if timed_out.is_set():
-            raise QueryFailed(
-                f"not done after {timeout_seconds:g} seconds; ask for less, or allow more time"
-            ) from error
-        raise QueryFailed(_reason(error)) from error
-    finally:
-        timer.cancel()
-
-
-def _reason(error: duckdb.Error) -> str:
-    if "pytz" in str(error):
-        return "a TIMESTAMP WITH TIME ZONE can't be answered; cast it, as in `now()::timestamp`"
-    return str(error)

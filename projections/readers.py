@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import duckdb
 
 from .database import Database
-from .errors import QueryFailed
+from .errors import QueryNotAdmitted
 
 READERS_MAX = 16
 ADMISSION_SECONDS_MAX = 10.0
@@ -29,12 +29,12 @@ class Readers:
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor for one query. Raises `QueryFailed` if none comes free in time."""
+        """A cursor for one query. Raises `QueryNotAdmitted` if none comes free in time."""
         with self._changed:
             if not self._changed.wait_for(self._may_enter, ADMISSION_SECONDS_MAX):
-                raise QueryFailed("too many queries at once; try again")
+                raise QueryNotAdmitted("too many queries at once; try again later")
             if self._closed:
-                raise QueryFailed("the read models are closed")
+                raise QueryNotAdmitted("the read models are closed")
             cursor = self._database.cursor()
             self._active.add(cursor)
         try:

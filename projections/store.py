@@ -5,27 +5,36 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Literal, NamedTuple, Self, TypeVar
+from uuid import uuid4
 
 import duckdb
 
 from ..eventstore import Log
-from .answers import Answer, Column
+from .answers import Answer, Column, read_answer
 from .database import DamagedDatabase, Database, Resources, empty, is_damage, move_aside, remove, write_ahead_log
 from .definitions import Catalogue
 from .digests import digests
 from .engine import Engine, OutdatedTables, Progress, Vector
 from .errors import ProjectionError, QueryFailed, RebuildAbandoned, UnknownReadModel
-from .queries import Parameters, ask
+from .filters import Prepared, Question, prepare
+from .formats import Encoded, Selection, arrow, parquet
+from .leash import QUERY_SECONDS_MAX, Leash
+from .queries import Parameters, Read, ask, ask_in_sql
 from .readers import Readers
 from .relations import quoted
+from .snapshots import Snapshot, write_snapshot
+from .sandbox import as_subquery
 
 ROWS_MAX = 1_000_000
-QUERY_SECONDS_MAX = 30.0
+EVERYTHING = Question()
+
+BinaryFormat = Literal["arrow", "parquet"]
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +90,7 @@ class Projections:
         self._rebuilding = threading.Lock()
         self._engines: set[Engine] = set()
         self._suspicion: BaseException | None = None
+        self._columns: dict[str, list[Column]] = {}  # the catalogue's: the same in every database that is opened
         self._database, self._engine = self._open()
         self._readers = Readers(self._database)
         empty(self._scratch)
@@ -135,17 +145,41 @@ class Projections:
         with self._readers.cursor() as cursor:
             return [self._model(cursor, name) for name in self._names]
 
-    def rows(self, name: str, *, where: Mapping[str, Any] | None = None, limit: int = 1_000, offset: int = 0) -> Answer:
-        """Rows of one read model, ordered by its columns from the first; `where`: columns that must have a value.
+    def rows(
+        self, name: str, question: Question = EVERYTHING, *, limit: int = 1_000, leash: Leash | None = None
+    ) -> Answer:
+        """Rows of one read model, a page of them; the answer's `next` is the cursor for the one behind.
 
-        Raises `UnknownReadModel` or `QueryFailed`.
+        Raises `UnknownReadModel`, `InvalidQuestion`, `QueryNotAdmitted` or `QueryFailed`.
         """
-        if name not in self._catalogue.by_name:
-            raise UnknownReadModel(name, self._names)
-        wanted = dict(where or {})
-        conditions = " and ".join(f"{quoted(column)} is not distinct from ?" for column in wanted) or "true"
-        query = f"from {quoted(name)} where {conditions} order by all offset {int(offset)}"
-        return self.sql(query, list(wanted.values()), limit=limit)
+        prepared = self._prepared(name, question)
+
+        def read(cursor: duckdb.DuckDBPyConnection) -> Answer:
+            return prepared.page(read_answer(cursor.execute(prepared.query, prepared.parameters), _bounded(limit)))
+
+        return self._ask(partial(ask, read=read, leash=leash or Leash()))
+
+    def rows_in(
+        self,
+        format: BinaryFormat,
+        name: str,
+        question: Question = EVERYTHING,
+        *,
+        limit: int = 1_000,
+        leash: Leash | None = None,
+    ) -> Encoded:
+        """The same rows as `rows` answers, in a format that DuckDB writes. Raises as it does."""
+        prepared = self._prepared(name, question)
+        selection = Selection(f"({prepared.bare})", prepared.parameters, _bounded(limit))
+
+        def read(cursor: duckdb.DuckDBPyConnection) -> Encoded:
+            encoded = self._encode(format, cursor, selection)
+            if not encoded.truncated:
+                return encoded
+            places = cursor.execute(f"{prepared.keys} limit {selection.limit}", prepared.parameters)
+            return encoded._replace(next=prepared.next([place for (place,) in places.fetchall()]))
+
+        return self._ask(partial(ask, read=read, leash=leash or Leash()))
 
     def sql(
         self,
@@ -154,20 +188,41 @@ class Projections:
         *,
         limit: int = 10_000,
         timeout_seconds: float = QUERY_SECONDS_MAX,
+        leash: Leash | None = None,
     ) -> Answer:
         """Answer one reading statement. It sees every read model, and the log as `events`.
 
-        Raises `QueryRefused` if it is anything but one query, and `QueryFailed` if it fails or takes too long.
+        Raises `QueryRefused` if it is anything but one query, `QueryNotAdmitted` if it was not begun, and
+        `QueryFailed` if it fails or takes too long.
         """
-        limit = min(limit, ROWS_MAX)
-        with self._readers.cursor() as cursor:
-            try:
-                return ask(cursor, self._log, text, parameters, limit=limit, timeout_seconds=timeout_seconds)
-            except QueryFailed as error:
-                # Some queries make DuckDB stumble over itself; that alone says nothing of the file.
-                if is_damage(error, self.path) and not isinstance(error.__cause__, duckdb.InternalException):
-                    self._suspicion = error  # the next `catch_up` makes the database anew
-                raise
+
+        def reading(query: str) -> Read[Answer]:
+            return lambda cursor: read_answer(cursor.execute(query, parameters or None), _bounded(limit))
+
+        return self._ask(
+            partial(ask_in_sql, log=self._log, text=text, read=reading, leash=leash or Leash(timeout_seconds))
+        )
+
+    def sql_in(
+        self,
+        format: BinaryFormat,
+        text: str,
+        parameters: Parameters | None = None,
+        *,
+        limit: int = 10_000,
+        leash: Leash | None = None,
+    ) -> Encoded:
+        """The answer that `sql` gives, in a format that DuckDB writes. Raises as it does."""
+
+        def reading(query: str) -> Read[Encoded]:
+            selection = Selection(as_subquery(query), parameters, _bounded(limit))
+            return lambda cursor: self._encode(format, cursor, selection)
+
+        return self._ask(partial(ask_in_sql, log=self._log, text=text, read=reading, leash=leash or Leash()))
+
+    def stamp(self) -> str:
+        """What tells whether an answer may have changed: the tables' edition, and how far they are."""
+        return f"{self._edition} {sorted(self.vector().items())}"
 
     def digests(self) -> dict[str, str]:
         """A digest of every read model's rows, all of the same moment."""
@@ -190,6 +245,10 @@ class Projections:
                 remove(self._rebuilt)
         return report
 
+    def snapshot(self, target: Path, stop: threading.Event | None = None) -> Snapshot:
+        """Write all read models into a file of plain tables. Raises `SnapshotFailed`, also when `stop` is set."""
+        return write_snapshot(self.path, target, self._catalogue, stop=stop)
+
     def stop(self) -> None:
         """Let whatever is folding end after its present batch, for good; a rebuild is abandoned."""
         for engine in list(self._engines):
@@ -209,6 +268,27 @@ class Projections:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _ask(self, asking: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
+        with self._readers.cursor() as cursor:
+            try:
+                return asking(cursor)
+            except QueryFailed as error:
+                # Some queries make DuckDB stumble over itself; that alone says nothing of the file.
+                if is_damage(error, self.path) and not isinstance(error.__cause__, duckdb.InternalException):
+                    self._suspicion = error  # the next `catch_up` makes the database anew
+                raise
+
+    def _encode(self, format: BinaryFormat, cursor: duckdb.DuckDBPyConnection, selection: Selection) -> Encoded:
+        return arrow(cursor, selection) if format == "arrow" else parquet(cursor, selection, folder=self._scratch)
+
+    def _prepared(self, name: str, question: Question) -> Prepared:
+        if name not in self._catalogue.by_name:
+            raise UnknownReadModel(name, self._names)
+        if name not in self._columns:
+            with self._readers.cursor() as cursor:
+                self._columns[name] = self._model(cursor, name).columns
+        return prepare(name, self._columns[name], question)
 
     @property
     def _names(self) -> list[str]:
@@ -308,4 +388,9 @@ class Projections:
             database.close()
             raise
         self._engines.add(engine)
+        self._edition = uuid4()
         return database, engine
+
+
+def _bounded(limit: int) -> int:
+    return min(limit, ROWS_MAX)

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from rookery.projections import QueryFailed, QueryRefused, UnknownReadModel
+from rookery.projections import Leash, QueryFailed, QueryRefused, UnknownReadModel
 from rookery.schemas import AgentRegistered, LlmCallCompleted, MessageRecorded, RunStarted, ToolCallCompleted
 
 from .colony import Colony, fact
@@ -85,7 +85,7 @@ def test_other_files_are_out_of_reach(lively: Colony, tmp_path: Path) -> None:
         f"select * from glob('{tmp_path}/*')",
         f"select * from read_csv('{lively.folder}/log/../../secret.txt')",
     ):
-        with pytest.raises(QueryFailed, match="file system operations are disabled"):
+        with pytest.raises(QueryRefused, match="can't be selected from"):
             lively.projections.sql(text)
 
 
@@ -162,20 +162,16 @@ def test_an_answer_says_when_it_is_cut_off(colony: Colony) -> None:
     assert not colony.projections.sql("from range(3)", limit=3).truncated
 
 
-def test_rows_are_ordered_filtered_and_paged(colony: Colony) -> None:
+def test_rows_are_ordered_by_the_columns_that_come_first(colony: Colony) -> None:
     colony.given(*(fact(ToolCallCompleted(tool=f"t-{index % 3}"), f"c-{index}", index) for index in (5, 3, 1, 4, 0, 2)))
     tools = [["t-0"], ["t-1"], ["t-2"]]
     assert [row[:1] for row in colony.projections.rows("tool_use").rows] == tools
-    assert [row[:1] for row in colony.projections.rows("tool_use", limit=1, offset=1).rows] == tools[1:2]
-    assert len(colony.projections.rows("tool_calls", where={"tool": "t-1", "agent_id": None}).rows) == 2
 
 
 def test_a_read_model_that_is_not_there_is_named_with_the_nearest_that_is(colony: Colony) -> None:
     with pytest.raises(UnknownReadModel, match="'runs'") as missed:
         colony.projections.rows("run")
     assert missed.value.name == "run"
-    with pytest.raises(QueryFailed):
-        colony.projections.rows("runs", where={"nonsense": 1})
 
 
 def test_every_read_model_and_every_column_is_described(colony: Colony) -> None:
@@ -190,7 +186,7 @@ def test_a_long_query_is_cut_off_while_folding_goes_on(colony: Colony) -> None:
 
     def ask() -> None:
         try:
-            colony.projections.sql(ENDLESS, timeout_seconds=0.5)
+            colony.projections.sql(ENDLESS, leash=Leash(0.5))
         except QueryFailed as failed:
             failures.append(failed)
 

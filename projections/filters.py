@@ -1,0 +1,261 @@
+"""What is asked of one read model, made into SQL: typed filters, columns, an order, and pages by cursor.
+
+A condition is `column=value` or `column.OPERATOR=value`. Values are checked against the column's type and bound as
+parameters. The order is total: rows that the sort leaves level are ordered by the columns that come first, and then
+by a hash of all of them. A cursor holds the last row's place in that order, so rows that come and go move nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Annotated, NamedTuple
+
+import duckdb
+import msgspec
+
+from .answers import Answer, Column
+from .errors import InvalidCursor, InvalidQuestion
+from .relations import quoted
+from .values import checked, is_plain, is_text
+
+RESERVED = ("limit", "select", "sort", "cursor", "format", "wait_for")
+COMPARISONS = {"eq": "=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "in", "like", "null")
+CONDITIONS_MAX = 64
+LIST_VALUES_MAX = 1_000
+SORT_COLUMNS_MAX = 8
+# Columns that break ties before the hash of all of them does: read models begin with what identifies a row.
+TIE_COLUMNS_MAX = 4
+# Text is ordered by so much of its beginning, which keeps cursors short.
+SORTED_CHARACTERS_MAX = 200
+CURSOR_CHARACTERS_MAX = 16_384
+
+
+class Condition(NamedTuple):
+    """What a row must have. `text` is the value as it was written."""
+
+    column: str
+    operator: str
+    text: str
+
+
+class Question(NamedTuple):
+    """What is asked of a read model. No `select` is every column; a `sort` of `-column` is descending."""
+
+    conditions: tuple[Condition, ...] = ()
+    select: tuple[str, ...] = ()
+    sort: tuple[str, ...] = ()
+    cursor: str | None = None
+
+
+class Key(NamedTuple):
+    """One term of the order."""
+
+    expression: str
+    sql_type: str
+    descending: bool = False
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Where a page ended: the last row's keys, and how many rows with just these keys have been answered."""
+
+    fingerprint: str
+    passed: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    keys: tuple[str | None, ...]
+
+
+class Prepared(NamedTuple):
+    """A question as SQL. `query` answers rows in order, their place in it as a last column; `bare` is without that."""
+
+    query: str
+    bare: str
+    keys: str
+    parameters: list[str]
+    fingerprint: str
+    start: Place | None
+
+    def page(self, fetched: Answer) -> Answer:
+        """The answer to `query`, without the places but with the cursor behind its last row."""
+        page = Answer(fetched.columns[:-1], [row[:-1] for row in fetched.rows], fetched.truncated)
+        return page._replace(next=self.next([row[-1] for row in fetched.rows]) if fetched.truncated else None)
+
+    def next(self, places: Sequence[Sequence[str | None]]) -> str | None:
+        """The cursor behind the last of these rows."""
+        if not places:
+            return None
+        last = tuple(places[-1])
+        passed = sum(tuple(place) == last for place in places)
+        if self.start and self.start.keys == last:
+            passed += self.start.passed
+        encoded = base64.urlsafe_b64encode(msgspec.json.encode(Place(self.fingerprint, passed, last)))
+        return encoded.decode().rstrip("=")
+
+
+def question_of(pairs: Iterable[tuple[str, str]]) -> Question:
+    """The question in a URL's query. Raises `InvalidQuestion`.
+
+    A bare reserved name is the option; the column of such a name is asked for with an operator, as in `limit.eq=3`.
+    """
+    options: dict[str, str] = {}
+    conditions: list[Condition] = []
+    for name, text in pairs:
+        if name in RESERVED:
+            options[name] = text
+        else:
+            conditions.append(_condition(name, text))
+    if len(conditions) > CONDITIONS_MAX:
+        raise InvalidQuestion("filters", f"{len(conditions)} are too many; {CONDITIONS_MAX} are allowed")
+    return Question(
+        tuple(conditions), _names(options.get("select")), _names(options.get("sort")), options.get("cursor")
+    )
+
+
+def prepare(model: str, columns: Sequence[Column], question: Question) -> Prepared:
+    """The SQL for a question to the read model of that name. Raises `InvalidQuestion` or `InvalidCursor`."""
+    types = {column.name: column.type for column in columns}
+    where, parameters = _where(question.conditions, types)
+    selected = ", ".join(quoted(_known(name, types, "select")) for name in question.select or types)
+    order = _order(question.sort, types)
+    fingerprint = _fingerprint(model, question)
+    start = _place(question.cursor, fingerprint, len(order)) if question.cursor else None
+    if start:
+        where.append(_behind(order, start.keys, parameters))
+    place = "[" + ", ".join(f"({key.expression})::varchar" for key in order) + "]"
+    rest = f"from {quoted(model)} where {' and '.join(where) or 'true'} order by {', '.join(map(_term, order))}"
+    rest += f" offset {start.passed}" if start else ""
+    return Prepared(
+        f"select {selected}, {place} as place {rest}",
+        f"select {selected} {rest}",
+        f"select {place} as place {rest}",
+        parameters,
+        fingerprint,
+        start,
+    )
+
+
+def _condition(name: str, text: str) -> Condition:
+    column, dot, operator = name.rpartition(".")
+    if not dot:
+        return Condition(name, "eq", text)
+    if operator not in OPERATORS:
+        nearest = get_close_matches(operator, OPERATORS, n=1)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        raise InvalidQuestion(name, f"no operator is named {operator!r}; {hint}There are {', '.join(OPERATORS)}")
+    return Condition(column, operator, text)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def _known(name: str, types: dict[str, str], where: str) -> str:
+    if name in types:
+        return name
+    nearest = get_close_matches(name, [*types, *(RESERVED if where == name else ())], n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(types)}"
+    raise InvalidQuestion(where, f"no column is named {name!r}; {hint}")
+
+
+def _where(conditions: Iterable[Condition], types: dict[str, str]) -> tuple[list[str], list[str]]:
+    where: list[str] = []
+    parameters: list[str] = []
+    for one in conditions:
+        sql_type = types[_known(one.column, types, one.column)]
+        where.append(_predicate(one, sql_type, parameters))
+    return where, parameters
+
+
+def _predicate(one: Condition, sql_type: str, parameters: list[str]) -> str:
+    """The condition in SQL; its values join `parameters`."""
+    column, operator, text = one
+    if operator == "null":
+        return f"{quoted(column)} is {'' if _truth(one) else 'not '}null"
+    if not is_plain(sql_type):
+        raise InvalidQuestion(column, f"is {sql_type}, of which only `{column}.null` can be asked; POST /sql can more")
+    if operator == "like" and not is_text(sql_type):
+        raise InvalidQuestion(column, f"is {sql_type}; `like` is for text")
+    texts = _listed(one) if operator == "in" else [text]
+    parameters += [checked(column, sql_type, value) for value in texts]
+    if operator == "in":
+        return f"{quoted(column)} in ({', '.join([f'?::{sql_type}'] * len(texts))})"
+    sign = {"ne": "is distinct from", "like": "like"}.get(operator) or COMPARISONS[operator]
+    return f"{quoted(column)} {sign} ?::{sql_type}"
+
+
+def _truth(one: Condition) -> bool:
+    if one.text not in ("true", "false"):
+        raise InvalidQuestion(f"{one.column}.null", f"{one.text!r} is neither true nor false")
+    return one.text == "true"
+
+
+def _listed(one: Condition) -> list[str]:
+    """The values between the commas; one that holds a comma stands in double quotes."""
+    try:
+        (texts,) = csv.reader([one.text], strict=True) if one.text else [[""]]
+    except (csv.Error, ValueError) as error:
+        raise InvalidQuestion(f"{one.column}.in", f"is not values with commas between them ({error})") from None
+    if len(texts) > LIST_VALUES_MAX:
+        raise InvalidQuestion(f"{one.column}.in", f"{len(texts)} values are too many; {LIST_VALUES_MAX} are allowed")
+    return texts
+
+
+def _order(sort: Sequence[str], types: dict[str, str]) -> list[Key]:
+    wanted = {name.removeprefix("-"): name.startswith("-") for name in sort}
+    if len(wanted) < len(sort):
+        raise InvalidQuestion("sort", "names a column twice")
+    if len(sort) > SORT_COLUMNS_MAX:
+        raise InvalidQuestion("sort", f"{len(sort)} columns are too many; {SORT_COLUMNS_MAX} are allowed")
+    for name in wanted:
+        if not is_plain(types[_known(name, types, "sort")]):
+            raise InvalidQuestion("sort", f"{name} is {types[name]}, which has no order; POST /sql can more")
+    ties = [name for name in types if name not in wanted and is_plain(types[name])][:TIE_COLUMNS_MAX]
+    keys = [_key(name, types[name], wanted.get(name, False)) for name in (*wanted, *ties)]
+    return [*keys, Key(f"hash({', '.join(map(quoted, types))})", "UBIGINT")]
+
+
+def _key(name: str, sql_type: str, descending: bool) -> Key:
+    column = quoted(name)
+    return Key(f"left({column}, {SORTED_CHARACTERS_MAX})" if is_text(sql_type) else column, sql_type, descending)
+
+
+def _term(key: Key) -> str:
+    return f"{key.expression} {'desc' if key.descending else 'asc'} nulls last"
+
+
+def _behind(order: Sequence[Key], values: Sequence[str | None], parameters: list[str]) -> str:
+    """Whether a row has these keys, or comes behind them; nulls come last."""
+    key, value = order[0], values[0]
+    rest_of = (order[1:], values[1:], parameters)
+    if value is None:
+        return f"({key.expression} is null and {_behind(*rest_of)})" if order[1:] else f"({key.expression} is null)"
+    typed = f"?::{key.sql_type}"
+    parameters.append(value)
+    later = f"{key.expression} {'<' if key.descending else '>'} {typed} or {key.expression} is null"
+    parameters.append(value)
+    level = f"{key.expression} = {typed}"
+    return f"({later} or ({level} and {_behind(*rest_of)}))" if order[1:] else f"({later} or {level})"
+
+
+def _fingerprint(model: str, question: Question) -> str:
+    asked = [duckdb.__version__, model, sorted(question.conditions), question.sort]
+    return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:16]
+
+
+def _place(cursor: str, fingerprint: str, keys: int) -> Place:
+    try:
+        if len(cursor) > CURSOR_CHARACTERS_MAX:
+            raise ValueError
+        decoded = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        place = msgspec.json.decode(decoded, type=Place)
+    except (ValueError, RecursionError):
+        raise InvalidCursor("is none that an answer gave as `next`; ask without it for the first page") from None
+    if place.fingerprint != fingerprint or len(place.keys) != keys:
+        raise InvalidCursor(
+            "belongs to another question; keep read model, filters and sort from page to page "
+            "(limit, select and format may change)"
+        )
+    return place

@@ -1,0 +1,105 @@
+"""What SQL that anybody may send can be: one statement that reads tables, and nothing of the machine around them.
+
+DuckDB itself is closed first: no file outside the log and its own scratch folder, no network, extension or setting
+(`database.py`), and each query in a transaction that can't write. What this module refuses is what would be left:
+functions that read those folders' files, or tell settings and paths, found in the statement as DuckDB parsed it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import msgspec
+
+from .errors import QueryRefused
+
+# All others read files, tell what the machine is, run SQL that is hidden in a string, or change how DuckDB works.
+TABLE_FUNCTIONS = frozenset(
+    {
+        *("range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree", "summary"),
+        *("duckdb_columns", "duckdb_functions", "duckdb_keywords", "duckdb_tables", "duckdb_types", "duckdb_views"),
+    }
+)
+FUNCTIONS_REFUSED = frozenset({"current_setting", "getenv", "write_log", "read_text", "read_blob", "nextval"})
+SCHEMAS_REFUSED = frozenset({"rookery", "pg_catalog"})
+TABLES_REFUSED = frozenset({"pg_settings", "duckdb_databases", "pragma_database_list", "duckdb_logs"})
+
+_EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?", re.IGNORECASE)
+_PLAIN_NAME = re.compile(r"[^/\\.*?:]*")
+
+
+def refuse_all_but_reading(cursor: duckdb.DuckDBPyConnection, text: str) -> str:
+    """The one statement in `text`, if all it can do is read. Raises `QueryRefused`."""
+    statement = _one_statement(text)
+    if statement.type == duckdb.StatementType.EXPLAIN:
+        refuse_all_but_reading(cursor, _EXPLAIN.sub("", text, count=1))
+    elif statement.type != duckdb.StatementType.SELECT:
+        raise QueryRefused(f"only queries are answered, and this is {statement.type.name}; the log is the way to write")
+    else:
+        _refuse_reaching_out(cursor, statement.query)
+    return str(statement.query).rstrip().rstrip(";")
+
+
+def as_subquery(text: str) -> str:
+    """A statement that was found to be one query, in parentheses. Raises `QueryRefused` where that can't be."""
+    wrapped = f"({text}\n)"
+    if _one_statement(f"from {wrapped}").type != duckdb.StatementType.SELECT:
+        raise QueryRefused("only rows can be had in this format; ask for JSON")
+    return wrapped
+
+
+def _one_statement(text: str) -> duckdb.Statement:
+    try:
+        statements = duckdb.extract_statements(text)
+    except (duckdb.Error, UnicodeError) as error:
+        raise QueryRefused(str(error)) from None
+    if len(statements) != 1:
+        raise QueryRefused(f"one statement at a time, please; this is {len(statements)}")
+    return statements[0]
+
+
+def _refuse_reaching_out(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
+    try:
+        ((serialized,),) = cursor.execute("select json_serialize_sql(?::varchar)", [query]).fetchall()
+        tree = msgspec.json.decode(serialized)
+    except (duckdb.Error, msgspec.DecodeError, RecursionError) as error:
+        raise QueryRefused(f"the statement is not one that can be looked into: {error}") from None
+    if tree.get("error"):
+        raise QueryRefused(str(tree.get("error_message")))
+    for node in _nodes(tree):
+        if node.get("type") == "TABLE_FUNCTION":
+            _refuse_table_function(str(node["function"].get("function_name", "")).lower())
+        elif node.get("type") == "BASE_TABLE":
+            _refuse_table(str(node.get("schema_name", "")).lower(), str(node.get("table_name", "")).lower())
+        elif str(node.get("function_name", "")).lower() in FUNCTIONS_REFUSED:
+            raise QueryRefused(f"{node['function_name']}() is not for queries: they see read models and the log only")
+
+
+def _refuse_table_function(name: str) -> None:
+    if name not in TABLE_FUNCTIONS:
+        raise QueryRefused(
+            f"{name}() can't be selected from; besides read models and `events` there are "
+            f"{', '.join(f'{one}()' for one in sorted(TABLE_FUNCTIONS))}"
+        )
+
+
+def _refuse_table(schema: str, name: str) -> None:
+    if schema in SCHEMAS_REFUSED or name in TABLES_REFUSED:
+        raise QueryRefused(f"{schema or name} is the node's own; GET /query lists the read models")
+    if not _PLAIN_NAME.fullmatch(name):
+        raise QueryRefused(f"{name!r} is no table; files are out of reach, and GET /query lists the read models")
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object within a document."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            yield node
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
