@@ -16,6 +16,9 @@ from .relations import literal
 
 CORRUPT_FILES_KEPT_MAX = 2
 
+# What snapshots are read by is often older than the node: this much DuckDB 1.2 can read.
+STORAGE_VERSION = "v1.2.0"
+
 _DISPOSABLE = "disposable"
 # A quarter of DuckDB's own: threads that insert side by side fill groups of their own, instead of merging halves.
 _ROW_GROUP_ROWS = 30_720
@@ -147,6 +150,7 @@ def _connect(path: Path, scratch: Path, resources: Resources, *, disposable: boo
         "threads": resources.threads,
         "memory_limit": f"{resources.memory_size_mib_max}MiB",
         "checkpoint_threshold": f"{resources.wal_size_mib_max}MiB",
+        "storage_compatibility_version": STORAGE_VERSION,
         "temp_directory": str(scratch / "spilled"),
         "preserve_insertion_order": False,
         "python_enable_replacements": False,
@@ -160,7 +164,7 @@ def _connect(path: Path, scratch: Path, resources: Resources, *, disposable: boo
     config["memory_limit"] = f"{resources.rebuild_memory_size_mib_max}MiB"
     config["checkpoint_threshold"] = "1TiB"
     con = duckdb.connect(config=config)
-    options = f"recovery_mode 'no_wal_writes', row_group_size {_ROW_GROUP_ROWS}"
+    options = f"recovery_mode 'no_wal_writes', row_group_size {_ROW_GROUP_ROWS}, storage_version '{STORAGE_VERSION}'"
     con.execute(f"attach {literal(str(path))} as {_DISPOSABLE} ({options})")
     con.execute(f"use {_DISPOSABLE}")
     return con

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import duckdb
 
 from ..eventstore import Log
+from .database import STORAGE_VERSION
 from .definitions import Catalogue
 from .errors import CheckpointConflict, FoldFailed
 from .loader import Batch, Loader, batches
@@ -157,7 +158,8 @@ class Engine:
     def _ingredients(self) -> list[tuple[str, int, str]]:
         schemas = "\n".join(map(str, relations().values()))
         made_from = [(name, *recipe) for name, recipe in self._catalogue.fingerprints.items()]
-        return sorted([*made_from, ("event schemas", 0, hashlib.sha256(schemas.encode()).hexdigest())])
+        fingerprint = hashlib.sha256(schemas.encode()).hexdigest()
+        return sorted([*made_from, ("event schemas", 0, fingerprint), ("storage", 0, STORAGE_VERSION)])
 
 
 def _advance(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:

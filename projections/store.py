@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 from uuid import uuid4
 
 import duckdb
@@ -22,18 +22,17 @@ from .digests import digests
 from .engine import Engine, OutdatedTables, Progress, Vector
 from .errors import ProjectionError, QueryFailed, RebuildAbandoned, UnknownReadModel
 from .filters import Prepared, Question, prepare
-from .formats import Encoded, Selection, arrow, parquet
+from .formats import BinaryFormat, Encoded, Selection, arrow, parquet
 from .leash import QUERY_SECONDS_MAX, Leash
 from .queries import Parameters, Read, ask, ask_in_sql
 from .readers import Readers
 from .relations import quoted
-from .snapshots import Snapshot, write_snapshot
 from .sandbox import as_subquery
+from .snapshots import Snapshot, write_snapshot
 
 ROWS_MAX = 1_000_000
 EVERYTHING = Question()
 
-BinaryFormat = Literal["arrow", "parquet"]
 Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
