@@ -22,7 +22,7 @@ from .errors import (
     UnknownReadModel,
 )
 from .filters import Question, question_of
-from .formats import Encoded, csv_text, ndjson
+from .formats import BinaryFormat, Encoded, csv_text, is_binary, ndjson
 from .leash import Leash
 from .snapshots import Snapshot
 from .store import Folded, Projections, ReadModel, RebuildReport
@@ -30,6 +30,7 @@ from .store import Folded, Projections, ReadModel, RebuildReport
 __all__ = [
     "Answer",
     "AnswerTooLarge",
+    "BinaryFormat",
     "Catalogue",
     "CheckpointConflict",
     "Column",
@@ -58,6 +59,7 @@ __all__ = [
     "SnapshotFailed",
     "UnknownReadModel",
     "csv_text",
+    "is_binary",
     "ndjson",
     "question_of",
 ]

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 from uuid import uuid4
 
 import duckdb
@@ -22,6 +22,9 @@ from .relations import literal, quoted
 
 _WIDE = re.compile(r"\bU?HUGEINT\b")
 _AS_TEXT = re.compile(r"ENUM\(.*\)|JSON|UUID|BIT|BIGNUM|VARIANT|UNION\(.*\)|TIME WITH TIME ZONE|\"NULL\"")
+
+
+BinaryFormat = Literal["arrow", "parquet"]
 
 
 class Encoded(NamedTuple):
@@ -38,6 +41,11 @@ class Selection(NamedTuple):
     subquery: str
     parameters: Any
     limit: int
+
+
+def is_binary(name: str) -> TypeGuard[BinaryFormat]:
+    """Whether DuckDB itself writes that format."""
+    return name in ("arrow", "parquet")
 
 
 def ndjson(answer: Answer) -> bytes:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from ...bus import BusError, BusUnavailable
 from ...eventstore import EventStoreError
-from ...projections import QueryFailed, QueryRefused, RebuildAbandoned, UnknownReadModel
+from ...projections import QueryFailed, QueryNotAdmitted, QueryRefused, RebuildAbandoned, UnknownReadModel
 from ...schemas import InvalidInput, RookeryError
 from ..disk import DiskFull
 from ..health import HeldUp
@@ -20,6 +20,8 @@ from ..lanes import TooBusy
 from ..live import TooManyReaders
 from .bodies import BodyTooLarge, BodyTooSlow
 from .live import ForeignPage
+from .negotiation import NotAcceptable
+from .waiting import NotYetVisible
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -29,6 +31,9 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     UnknownReadModel: HTTPStatus.NOT_FOUND,
+    QueryNotAdmitted: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotYetVisible: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     QueryRefused: HTTPStatus.BAD_REQUEST,
     QueryFailed: HTTPStatus.BAD_REQUEST,
     DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,

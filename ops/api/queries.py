@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+import asyncio
+import hashlib
+from collections.abc import Coroutine, Sequence
+from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from ...projections import Answer, Column
+from ...projections import Answer, Column, Encoded, Leash, csv_text, is_binary, ndjson, question_of
 from ...schemas import MalformedEvent
+from ..node import Node
 from .bodies import read_body
 from .dependencies import OpenLanes, ServingNode, json, unless_gone
+from .negotiation import MEDIA_TYPES, format_of
+from .waiting import until_visible
 
 STATEMENT_BYTES_MAX = 1024 * 1024
 
 router = APIRouter(tags=["queries"])
 
-
 Limit = Annotated[int | None, Query(ge=0, description="At most so many rows.")]
+Select = Annotated[str | None, Query(description="Only these columns, as in `run_id,cost_usd`.")]
+Sort = Annotated[str | None, Query(description="Order by these columns, `-` for descending: `-cost_usd,run_id`.")]
+Cursor = Annotated[str | None, Query(description="Go on behind a page: the `next` of its answer.")]
+Format = Annotated[str | None, Query(description=f"In place of the Accept header: {', '.join(MEDIA_TYPES)}.")]
+WaitFor = Annotated[
+    str | None,
+    Query(description="Answer when the read models hold this event, as in `local:41`; so one reads what one wrote."),
+]
 
 
 class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,28 +51,68 @@ async def models(node: ServingNode, lanes: OpenLanes) -> Response:
 
 
 @router.get("/query/{name}")
-async def rows(request: Request, node: ServingNode, lanes: OpenLanes, name: str, limit: Limit = None) -> Response:
-    """A read model's rows, ordered by its columns from the first."""
-    ask = partial(node.projections.rows, name, limit=_limit(node, limit))
-    return await unless_gone(request, lanes.queries.run(partial(_answer, ask)))
+async def rows(
+    request: Request,
+    node: ServingNode,
+    lanes: OpenLanes,
+    name: str,
+    limit: Limit = None,
+    select: Select = None,
+    sort: Sort = None,
+    cursor: Cursor = None,
+    format: Format = None,
+    wait_for: WaitFor = None,
+) -> Response:
+    """A page of a read model's rows.
+
+    Any other parameter is a filter: `column=value`, or `column.OPERATOR=value` with eq, ne (null included), lt, le, gt,
+    ge, in (`a,b`), like, null (`true` or `false`). A column that is named like one of the options is asked for with an
+    operator: `limit.eq=3`. All filters must hold.
+
+    Text is sorted by its first 200 characters, and rows that are level by the columns that come first. `next`, and a
+    Link header in every format, lead to the next page; rows that are added meanwhile move nothing.
+    """
+    format_name = format_of(request)
+    question = question_of(request.query_params.multi_items())
+    await until_visible(node, wait_for)
+    tag = _tag(request, format_name, node.projections.stamp())
+    if tag in _known_tags(request):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"etag": tag, "vary": "accept"})
+    leash = Leash(node.settings.query_seconds_max)
+    bounds: Any = {"limit": _limit(node, limit), "leash": leash}
+
+    def answer() -> Response:
+        if is_binary(format_name):
+            return _binary(node.projections.rows_in(format_name, name, question, **bounds), format_name, request)
+        return _text(node.projections.rows(name, question, **bounds), format_name, request)
+
+    response = await unless_gone(request, _on_leash(leash, lanes.queries.run(answer)))
+    response.headers.update({"etag": tag, "cache-control": "no-cache"})
+    return response
 
 
 @router.post("/sql")
-async def sql(request: Request, node: ServingNode, lanes: OpenLanes) -> Response:
+async def sql(
+    request: Request, node: ServingNode, lanes: OpenLanes, format: Format = None, wait_for: WaitFor = None
+) -> Response:
     """What one read-only statement answers. It sees every read model, and the log as `events`.
 
-    A statement that takes too long is stopped (400). If the client goes away while it waits for its turn, it is never
-    begun; one that has begun goes on until it is done, or stopped.
+    A statement that takes too long is stopped (400), and one whose client goes away is stopped too. A Rookery-Truncated
+    header says whether there were more rows than the limit allowed.
     """
+    format_name = format_of(request)
     statement = _statement(await read_body(request, bytes_max=STATEMENT_BYTES_MAX))
-    ask = partial(
-        node.projections.sql,
-        statement.sql,
-        statement.parameters,
-        limit=_limit(node, statement.limit),
-        timeout_seconds=node.settings.query_seconds_max,
-    )
-    return await unless_gone(request, lanes.queries.run(partial(_answer, ask)))
+    await until_visible(node, wait_for)
+    leash = Leash(node.settings.query_seconds_max)
+    asked = (statement.sql, statement.parameters)
+    bounds: Any = {"limit": _limit(node, statement.limit), "leash": leash}
+
+    def answer() -> Response:
+        if is_binary(format_name):
+            return _binary(node.projections.sql_in(format_name, *asked, **bounds), format_name)
+        return _text(node.projections.sql(*asked, **bounds), format_name)
+
+    return await unless_gone(request, _on_leash(leash, lanes.queries.run(answer)))
 
 
 @router.post("/rebuild")
@@ -75,15 +128,46 @@ def _statement(body: bytes) -> Statement:
         raise MalformedEvent(str(error), "body") from None
 
 
-def _limit(node: ServingNode, asked: int | None) -> int:
+def _limit(node: Node, asked: int | None) -> int:
     most = node.settings.query_rows_max
     return most if asked is None else min(asked, most)
 
 
-def _answer(ask: Callable[[], Answer]) -> Response:
-    """The answer, encoded: for a thread, because it may be long."""
-    answer = ask()
-    return json({"columns": _columns(answer.columns), "rows": answer.records(), "truncated": answer.truncated})
+async def _on_leash(leash: Leash, answering: Coroutine[Any, Any, Response]) -> Response:
+    """The response; if nobody waits for it any more, the query is interrupted."""
+    try:
+        return await answering
+    except asyncio.CancelledError:
+        leash.cut()
+        raise
+
+
+def _tag(request: Request, *parts: str) -> str:
+    """What identifies the answer: the question, its format, and the tables' state."""
+    asked = [(name, text) for name, text in request.query_params.multi_items() if name != "wait_for"]
+    return f'"{hashlib.sha256(repr((request.url.path, asked, parts)).encode()).hexdigest()[:32]}"'
+
+
+def _known_tags(request: Request) -> list[str]:
+    return [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+
+
+def _text(answer: Answer, format_name: str, request: Request | None = None) -> Response:
+    """The answer, encoded: for a thread, because it may be long. `request`: the one whose next page to link to."""
+    if format_name == "json":
+        shown = {"columns": _columns(answer.columns), "rows": answer.records(), "truncated": answer.truncated}
+        content = msgspec.json.encode(shown | {"next": answer.next} if request else shown)
+    else:
+        content = ndjson(answer) if format_name == "ndjson" else csv_text(answer)
+    return _binary(Encoded(content, answer.truncated, answer.next), format_name, request)
+
+
+def _binary(encoded: Encoded, format_name: str, request: Request | None = None) -> Response:
+    headers = {"vary": "accept", "rookery-truncated": "true" if encoded.truncated else "false"}
+    if request and encoded.next:
+        kept = [(name, text) for name, text in request.query_params.multi_items() if name not in ("cursor", "wait_for")]
+        headers["link"] = f'<{request.url.path}?{urlencode([*kept, ("cursor", encoded.next)])}>; rel="next"'
+    return Response(encoded.content, media_type=MEDIA_TYPES[format_name], headers=headers)
 
 
 def _columns(columns: Sequence[Column]) -> list[dict[str, str]]:

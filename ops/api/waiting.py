@@ -1,0 +1,56 @@
+"""Reading what one wrote: waiting until the read models hold the event at an address."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from ...schemas import InvalidInput, RookeryError
+from ..node import Node
+
+WAIT_SECONDS_MAX = 10.0
+ADDRESS_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+Vector = dict[str, int]
+
+
+class InvalidAddress(InvalidInput):
+    """What should be the address of an event in the log isn't one."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where = where
+        self.reason = reason
+        super().__init__(f"{where}: {reason}")
+
+
+class NotYetVisible(RookeryError):
+    """The read models don't hold the event yet, and the time to wait for it is over."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        super().__init__(
+            f"the read models did not reach {address} within {WAIT_SECONDS_MAX:g} seconds; ask again, and see /status"
+        )
+
+
+async def until_visible(node: Node, address: str | None) -> None:
+    """Wait until the read models hold the event at `address`. Raises `InvalidAddress` or `NotYetVisible`."""
+    if address is None:
+        return
+    position = _position(address, node.log.vector())
+    try:
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
+            await node.projector.wait_for(position)
+    except TimeoutError:
+        raise NotYetVisible(address) from None
+
+
+def _position(address: str, end: Vector) -> Vector:
+    origin, _, number = address.rpartition(":")
+    if not origin or not ADDRESS_NUMBER.fullmatch(number):
+        raise InvalidAddress("wait_for", "an address is an origin and a number, as in `local:41`")
+    if origin not in end:
+        raise InvalidAddress("wait_for", f"the log has no origin {origin!r}; it has {', '.join(end) or 'none yet'}")
+    if int(number) > end[origin]:
+        raise InvalidAddress("wait_for", f"the log of {origin!r} ends at {end[origin]}")
+    return {origin: int(number)}
