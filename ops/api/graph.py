@@ -1,0 +1,207 @@
+"""The knowledge graph over HTTP: SPARQL by its protocol, what is near a thing, and the graph itself as RDF."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pyoxigraph import NamedNode
+
+from ...projections import QueryRefused
+from ...projections.graph.algorithms import DEPTH_MAX, NODES_MAX
+from ...projections.graph.exchange import IMPORT_BYTES_MAX, SUFFIXES
+from ...projections.graph.sparql import TRIPLES, read
+from .bodies import read_body
+from .dependencies import OpenLanes, ServingNode, json, unless_gone
+from .negotiation import preferred
+
+QUERY_BYTES_MAX = 256 * 1024
+QUERY_GRAPHS_MAX = 100
+COMMUNITIES_MAX = 100
+NODE_CHARS_MAX = 2_000
+
+FORM = "application/x-www-form-urlencoded"
+SPARQL_QUERY = "application/sparql-query"
+SPARQL_UPDATE = "application/sparql-update"
+
+# What some clients call a format by.
+ALIASES = {
+    "application/json": "application/sparql-results+json",
+    "application/xml": "application/sparql-results+xml",
+    "text/xml": "application/sparql-results+xml",
+}
+SPARQL_ANSWERS = {
+    200: {
+        "description": "Rows as SPARQL results in JSON, XML, CSV or TSV; triples as Turtle, JSON-LD or another RDF format.",
+        "content": {
+            "application/sparql-results+json": {
+                "example": {
+                    "head": {"vars": ["agent"]},
+                    "results": {"bindings": [{"agent": {"type": "uri", "value": "urn:rookery:agent:coder-7"}}]},
+                }
+            },
+            "text/turtle": {"example": "<urn:rookery:agent:coder-7> a rk:Agent ."},
+        },
+    }
+}
+
+router = APIRouter(tags=["graph"])
+
+Depth = Annotated[int, Query(ge=1, le=DEPTH_MAX, description="How many edges away.")]
+NodesMax = Annotated[int, Query(ge=1, le=NODES_MAX, description="At most so many nodes.")]
+Name = Annotated[str, Query(max_length=NODE_CHARS_MAX, description="`agent/coder-7`, or an IRI.")]
+
+
+@router.get("/sparql", responses=SPARQL_ANSWERS)
+async def sparql(
+    request: Request,
+    node: ServingNode,
+    query: Annotated[str, Query(description="A SPARQL 1.1 query.", examples=["SELECT ?agent {?agent a rk:Agent}"])],
+) -> Response:
+    """What a SPARQL 1.1 query answers over the knowledge graph, whose named graphs are what each event says.
+
+    The default graph is the union of all of them, unless FROM or default-graph-uri choose some. The prefixes rk, prov,
+    rdf, rdfs, owl, xsd and schema need not be declared. Updates and SERVICE are refused.
+    """
+    return await _sparql(request, node, _parameters(request.url.query))
+
+
+@router.post("/sparql", responses=SPARQL_ANSWERS)
+async def sparql_posted(request: Request, node: ServingNode) -> Response:
+    """The same, with the query as the body, `application/sparql-query`, or in a form, as the SPARQL protocol has it."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == SPARQL_UPDATE:
+        raise QueryRefused("this is a SPARQL update; the graph is made from the log, so it can only be asked")
+    if kind not in (FORM, SPARQL_QUERY):
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {SPARQL_QUERY}, or a form as {FORM}")
+    body = _text(await read_body(request, bytes_max=QUERY_BYTES_MAX))
+    parameters = _parameters(request.url.query)
+    return await _sparql(request, node, parameters | (_parameters(body) if kind == FORM else {"query": [body]}))
+
+
+@router.get("/graph/neighbours/{name:path}")
+async def neighbours(
+    request: Request, node: ServingNode, name: str, depth: Depth = 1, limit: NodesMax = 100
+) -> Response:
+    """What is near a thing, `agent/coder-7` or an IRI: nodes, nearest first, and edges with the events behind each."""
+    return await _ask(request, node, "neighbours", node=name, depth=depth, limit=limit)
+
+
+@router.get("/graph/path")
+async def path(request: Request, node: ServingNode, start: Annotated[Name, Query(alias="from")], to: Name) -> Response:
+    """A shortest way from one thing to another, whichever way the edges point; no nodes where there is none."""
+    return await _ask(request, node, "path", start=start, end=to)
+
+
+@router.get("/graph/communities")
+async def communities(
+    request: Request, node: ServingNode, limit: Annotated[int, Query(ge=1, le=COMMUNITIES_MAX)] = 20
+) -> Response:
+    """The things that have more to do with each other than with others, the largest groups first."""
+    return await _ask(request, node, "communities", limit=limit)
+
+
+@router.get("/graph/stats")
+async def stats(request: Request, node: ServingNode) -> Response:
+    """How much there is of what: quads, things of each class, statements with each property."""
+    return await _ask(request, node, "stats")
+
+
+@router.get("/graph")
+async def graph(
+    request: Request,
+    node: ServingNode,
+    about: Annotated[Name | None, Query(description="Only what is said of this IRI.")] = None,
+) -> Response:
+    """The graph as Turtle, N-Triples or RDF/XML, or, with the event that each statement is from, JSON-LD, TriG, N-Quads."""
+    media_type = _chosen(request, list(TRIPLES))
+    parts = await node.graph_workers.export(media_type=media_type, about=_iri(about) if about is not None else None)
+    return StreamingResponse(parts, media_type=media_type)
+
+
+@router.post("/graph")
+async def graph_imported(request: Request, node: ServingNode, lanes: OpenLanes) -> Response:
+    """Take in reference data, Turtle, JSON-LD, N-Triples or RDF/XML, as a named graph of its own.
+
+    It is no fact of the log: no event says so. It is kept beside the graph, and one that is made anew has it too.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in SUFFIXES:
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send one of {', '.join(SUFFIXES)}")
+    body = await read_body(request, bytes_max=IMPORT_BYTES_MAX)
+    imported = await lanes.imports.run(lambda: node.graph_imports.add(body, media_type, node.graph.store))
+    return json(imported._asdict(), HTTPStatus.CREATED)
+
+
+async def _ask(request: Request, node: ServingNode, kind: str, **options: object) -> Response:
+    async def answer() -> Response:
+        return Response(await node.graph_workers.ask(kind, **options), media_type="application/json")
+
+    return await unless_gone(request, answer())
+
+
+async def _sparql(request: Request, node: ServingNode, parameters: dict[str, list[str]]) -> Response:
+    if "update" in parameters:
+        raise QueryRefused("this is a SPARQL update; the graph is made from the log, so it can only be asked")
+    if len(texts := parameters.get("query", [])) != 1:
+        raise QueryRefused(f"there are {len(texts)} queries; send one, as the parameter query")
+    query = read(texts[0])
+    media_type = _chosen(request, query.formats)
+
+    async def answer() -> Response:
+        answered = await node.graph_workers.ask(
+            "sparql",
+            text=query.text,
+            media_type=media_type,
+            rows_max=node.settings.query_rows_max,
+            default_graphs=_graphs(parameters, "default-graph-uri"),
+            named_graphs=_graphs(parameters, "named-graph-uri"),
+        )
+        return Response(answered, media_type=media_type)
+
+    return await unless_gone(request, answer())
+
+
+def _chosen(request: Request, formats: Sequence[str]) -> str:
+    """The format that the client likes best. Raises 406."""
+    aliases = [alias for alias, name in ALIASES.items() if name in formats]
+    accept = ", ".join(request.headers.getlist("accept"))
+    chosen = preferred(accept, [*formats, *aliases])
+    if chosen is None:
+        raise HTTPException(
+            HTTPStatus.NOT_ACCEPTABLE, f"{accept[:200]!r} is not offered; there are {', '.join(formats)}"
+        )
+    return ALIASES.get(chosen, chosen) if chosen in aliases else chosen
+
+
+def _graphs(parameters: dict[str, list[str]], name: str) -> list[str]:
+    """The IRIs of graphs that the client names. Raises `QueryRefused`."""
+    given = parameters.get(name, [])
+    if len(given) > QUERY_GRAPHS_MAX:
+        raise QueryRefused(f"{name} names {len(given):,} graphs; there may be {QUERY_GRAPHS_MAX}")
+    return [_iri(one) for one in given]
+
+
+def _iri(text: str) -> str:
+    try:
+        return NamedNode(text).value
+    except ValueError:
+        raise QueryRefused(f"{text[:200]!r} is no IRI") from None
+
+
+def _parameters(encoded: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(encoded, keep_blank_values=True, errors="strict", max_num_fields=2 * QUERY_GRAPHS_MAX)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise QueryRefused(f"the parameters can't be read: {error}") from None
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise QueryRefused(f"the query is not UTF-8: {error}") from None
