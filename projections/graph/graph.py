@@ -151,7 +151,7 @@ class Graph:
 
     def _said(self, record: Record) -> list[Quad]:
         edges = sighting(record.line)
-        if edges is None or (edges and self._sightings.are_known(record.origin, edges)):
+        if edges is None or (edges and self._sightings.are_known(self.store, record.origin, edges)):
             return []
         said = facts(record)
         if said:
@@ -185,7 +185,7 @@ class Graph:
             store.extend([*ontology(ONTOLOGY), Quad(_GRAPH, _MADE_FROM, Literal(fingerprint()), BOOKKEEPING)])
         self._store = store
         self._vector = _folded(store)
-        self._sightings = Sightings(store)
+        self._sightings = Sightings()
 
     def _renew(self) -> None:
         """Begin an empty store beside the damaged one, which is removed: everything in it can be had from the log."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -90,6 +90,48 @@ def terminology() -> Terminology:
             for name in transitive
         },
     )
+
+
+class Consequences(NamedTuple):
+    """What follows from a triple of a property alone, whatever its ends are.
+
+    `forward` and `backward` are the properties that hold as well, from subject to object and the other way.
+    """
+
+    forward: frozenset[NamedNode]
+    backward: frozenset[NamedNode]
+    subject_classes: frozenset[NamedNode]
+    object_classes: frozenset[NamedNode]
+
+
+@lru_cache(maxsize=1_024)
+def consequences(predicate: NamedNode) -> Consequences:
+    """What follows from a triple of `predicate`, and from what follows, until nothing new does."""
+    terms = terminology()
+    held = {(predicate, True)}  # a property, and whether it holds from subject to object
+    followed: set[tuple[NamedNode, bool]] = set()
+    while held - followed:
+        name, onwards = one = (held - followed).pop()
+        followed.add(one)
+        held |= {(above, onwards) for above in terms.superproperties.get(name, ())}
+        held |= {(inverse, not onwards) for inverse in terms.inverses.get(name, ())}
+    subject_classes = {
+        kind for name, onwards in held for kind in (terms.domains if onwards else terms.ranges).get(name, ())
+    }
+    object_classes = {
+        kind for name, onwards in held for kind in (terms.ranges if onwards else terms.domains).get(name, ())
+    }
+    return Consequences(
+        forward=frozenset(name for name, onwards in held if onwards and name != predicate),
+        backward=frozenset(name for name, onwards in held if not onwards),
+        subject_classes=frozenset(subject_classes).union(*map(classes_above, subject_classes)),
+        object_classes=frozenset(object_classes).union(*map(classes_above, object_classes)),
+    )
+
+
+def classes_above(kind: NamedNode) -> frozenset[NamedNode]:
+    """The classes that a class is a subclass of."""
+    return terminology().superclasses.get(kind, frozenset())
 
 
 @cache

@@ -15,13 +15,16 @@ from pyoxigraph import Literal, NamedNode, Quad, Store
 
 from .mapping import Triple
 from .names import INFERRED, NAMED_KINDS, TYPE, kind_and_id, rk
-from .ontology import terminology
+from .ontology import classes_above, consequences, terminology
 from .patterns import nodes
 from .resemblance import resemblances
 
 # Of a transitive property, what is so many steps apart is related, and nothing further: a chain of a million runs
 # would otherwise be half a million million triples.
 STEPS_MAX = 32
+
+
+Key = tuple[NamedNode, NamedNode]
 
 
 class Followed(NamedTuple):
@@ -36,7 +39,7 @@ def infer(store: Store, said: list[Quad]) -> Followed:
     batch = _Batch(store, said)
     batch.close()
     blocks, outdated = resemblances(store, batch.lessons())
-    return Followed([*(Quad(*triple, INFERRED) for triple in batch.derived), *blocks], outdated)
+    return Followed([*batch.derived, *blocks], outdated)
 
 
 class _Batch:
@@ -49,24 +52,28 @@ class _Batch:
         self._store = store
         self._terms = terminology()
         self._said = dict.fromkeys(cast(Triple, tuple(quad)[:3]) for quad in said)
-        self.derived: dict[Triple, None] = {}
+        self.derived: dict[Quad, None] = {}
         self._waiting: deque[Triple] = deque(self._said)
         self._joined = {*self._terms.chains_from, *self._terms.chains_to}
-        self._forward: dict[tuple[NamedNode, NamedNode], set[NamedNode]] = defaultdict(set)
-        self._backward: dict[tuple[NamedNode, NamedNode], set[NamedNode]] = defaultdict(set)
         self._steps = {step for steps in self._terms.steps.values() for step in steps}
+        self._forward: dict[Key, set[NamedNode]] = defaultdict(set)
+        self._backward: dict[Key, set[NamedNode]] = defaultdict(set)
+        self._stored_objects: dict[Key, set[NamedNode]] = {}
+        self._stored_subjects: dict[Key, set[NamedNode]] = {}
+        self._typed: set[tuple[NamedNode, frozenset[NamedNode]]] = set()
         for triple in self._said:
             self._index(triple)
 
     def close(self) -> None:
         """Derive until nothing new follows."""
+        for node in {node for subject, _, value in self._said for node in (subject, value)}:
+            self._add(_id_of(node))
         for triple in self._said:
-            for node in (triple[0], triple[2]):
-                self._add(_id_of(node))
-            self._add(self._above(triple))
+            if triple[1] in self._steps:
+                self._add(self._above(triple))
         while self._waiting:
             triple = self._waiting.popleft()
-            self._add(self._of_property(triple))
+            self._follow(triple)
             if triple[1] in self._joined:
                 self._add(self._of_chains(triple))
 
@@ -76,10 +83,16 @@ class _Batch:
 
     def _add(self, triples: Iterable[Triple]) -> None:
         for triple in triples:
-            if triple not in self.derived and Quad(*triple, INFERRED) not in self._store:
-                self.derived[triple] = None
-                self._index(triple)
+            if self._is_new(triple):
                 self._waiting.append(triple)
+
+    def _is_new(self, triple: Triple) -> bool:
+        quad = Quad(*triple, INFERRED)
+        if quad in self.derived or quad in self._store:
+            return False
+        self.derived[quad] = None
+        self._index(triple)
+        return True
 
     def _index(self, triple: Triple) -> None:
         subject, predicate, value = triple
@@ -87,19 +100,31 @@ class _Batch:
             self._forward[subject, predicate].add(value)
             self._backward[value, predicate].add(subject)
 
-    def _of_property(self, triple: Triple) -> Iterator[Triple]:
+    def _follow(self, triple: Triple) -> None:
+        """All that follows from one triple alone."""
         subject, predicate, value = triple
         if predicate == TYPE and isinstance(value, NamedNode):
-            yield from ((subject, TYPE, above) for above in self._terms.superclasses.get(value, ()))
-        for above in self._terms.superproperties.get(predicate, ()):
-            yield subject, above, value
-        for kind in self._terms.domains.get(predicate, ()):
-            yield subject, TYPE, kind
+            self._type(subject, classes_above(value))
+            return
+        follows = consequences(predicate)
+        self._type(subject, follows.subject_classes)
+        for above in follows.forward:
+            self._join((subject, above, value))
         if isinstance(value, NamedNode):
-            for kind in self._terms.ranges.get(predicate, ()):
-                yield value, TYPE, kind
-            for inverse in self._terms.inverses.get(predicate, ()):
-                yield value, inverse, subject
+            self._type(value, follows.object_classes)
+            for inverse in follows.backward:
+                self._join((value, inverse, subject))
+
+    def _join(self, triple: Triple) -> None:
+        """Add a triple of which all that follows from it alone is known: what is left are its chains."""
+        if self._is_new(triple) and triple[1] in self._joined:
+            self._add(self._of_chains(triple))
+
+    def _type(self, node: NamedNode, classes: frozenset[NamedNode]) -> None:
+        if classes and (node, classes) not in self._typed:
+            self._typed.add((node, classes))
+            for each in classes:
+                self._is_new((node, TYPE, each))
 
     def _of_chains(self, triple: Triple) -> Iterator[Triple]:
         subject, predicate, value = triple
@@ -142,12 +167,16 @@ class _Batch:
                 yield end
 
     def _objects(self, subject: NamedNode, predicate: NamedNode) -> set[NamedNode]:
-        known = {value for _, value, _ in nodes(self._store, subject, predicate, None)}
-        return known | self._forward.get((subject, predicate), set())
+        key = (subject, predicate)
+        if key not in self._stored_objects:
+            self._stored_objects[key] = {value for _, value, _ in nodes(self._store, subject, predicate, None)}
+        return self._stored_objects[key] | self._forward.get(key, set())
 
     def _subjects(self, value: NamedNode, predicate: NamedNode) -> set[NamedNode]:
-        known = {subject for subject, _, _ in nodes(self._store, None, predicate, value)}
-        return known | self._backward.get((value, predicate), set())
+        key = (value, predicate)
+        if key not in self._stored_subjects:
+            self._stored_subjects[key] = {subject for subject, _, _ in nodes(self._store, None, predicate, value)}
+        return self._stored_subjects[key] | self._backward.get(key, set())
 
 
 def _id_of(node: NamedNode | Literal) -> Iterator[Triple]:

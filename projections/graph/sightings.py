@@ -17,13 +17,12 @@ class Sightings:
     Each origin is folded in its order, so which event that is does not depend on how origins interleave.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self) -> None:
         self._kept: set[tuple[str, str, str, str]] = set()
 
-    def are_known(self, origin: str, edges: tuple[Edge, ...]) -> bool:
+    def are_known(self, store: Store, origin: str, edges: tuple[Edge, ...]) -> bool:
         """Whether the origin has stated all of these."""
-        return all(self._is_known(origin, edge) for edge in edges)
+        return all(self._is_known(store, origin, edge) for edge in edges)
 
     def note(self, origin: str, edges: tuple[Edge, ...]) -> None:
         """The origin states these, in a batch that is about to be written."""
@@ -38,12 +37,12 @@ class Sightings:
         """The batch was not written."""
         self._kept = set()
 
-    def _is_known(self, origin: str, edge: Edge) -> bool:
+    def _is_known(self, store: Store, origin: str, edge: Edge) -> bool:
         key = _key(origin, edge)
         if key in self._kept:
             return True
         events = f"{URN}event:{origin}:"
-        known = any(found.graph.value.startswith(events) for found in find(self._store, *edge))
+        known = any(found.graph.value.startswith(events) for found in find(store, *edge))
         if known:
             self.note(origin, (edge,))
         return known
