@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -34,9 +34,9 @@ ALIASES = {
     "application/xml": "application/sparql-results+xml",
     "text/xml": "application/sparql-results+xml",
 }
-SPARQL_ANSWERS = {
+SPARQL_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "Rows as SPARQL results in JSON, XML, CSV or TSV; triples as Turtle, JSON-LD or another RDF format.",
+        "description": "Rows as SPARQL results in JSON, XML, CSV or TSV; triples as Turtle, JSON-LD and the like.",
         "content": {
             "application/sparql-results+json": {
                 "example": {
@@ -88,7 +88,7 @@ async def neighbours(
     request: Request, node: ServingNode, name: str, depth: Depth = 1, limit: NodesMax = 100
 ) -> Response:
     """What is near a thing, `agent/coder-7` or an IRI: nodes, nearest first, and edges with the events behind each."""
-    return await _ask(request, node, "neighbours", node=name, depth=depth, limit=limit)
+    return await _ask(request, node, "neighbours", name=name, depth=depth, limit=limit)
 
 
 @router.get("/graph/path")
@@ -117,7 +117,7 @@ async def graph(
     node: ServingNode,
     about: Annotated[Name | None, Query(description="Only what is said of this IRI.")] = None,
 ) -> Response:
-    """The graph as Turtle, N-Triples or RDF/XML, or, with the event that each statement is from, JSON-LD, TriG, N-Quads."""
+    """The graph as Turtle, N-Triples, RDF/XML; or JSON-LD, TriG, N-Quads, with the event that each statement is from."""
     media_type = _chosen(request, list(TRIPLES))
     parts = await node.graph_workers.export(media_type=media_type, about=_iri(about) if about is not None else None)
     return StreamingResponse(parts, media_type=media_type)

@@ -78,9 +78,9 @@ def iri_of(name: str) -> str:
         raise QueryRefused(f"{name!r} names nothing: write `agent/coder-7`, or an IRI as SPARQL shows it") from None
 
 
-def neighbours(store: Store, *, node: str, depth: int, limit: int) -> dict[str, Any]:
+def neighbours(store: Store, *, name: str, depth: int, limit: int) -> dict[str, Any]:
     """The things at most `depth` edges away, the nearest first, with all edges that led to them."""
-    start, seen = _known(store, node), _Seen(store)
+    start, seen = _known(store, name), _Seen(store)
     distances, waiting = {start: 0}, deque([start])
     truncated = False
     while waiting:
@@ -128,7 +128,8 @@ def communities(store: Store, *, limit: int) -> dict[str, Any]:
     """
     import networkx  # it takes a while, and only this needs it
 
-    seen, graph = _Seen(store), networkx.Graph()
+    seen = _Seen(store)
+    graph: networkx.Graph[str] = networkx.Graph()
     for quad in store.quads_for_pattern(None, None, None):
         if len(seen.edges) >= COMMUNITY_EDGES_MAX:
             break
