@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
@@ -90,11 +91,33 @@ class Client:
         assert isinstance(answer, dict)
         return answer
 
-    def lines(self, path: str, **parameters: Any) -> Iterator[bytes]:
-        """The NDJSON lines at `path`, as they come."""
+    def follow(self, *, after: str | None = None, **parameters: Any) -> Iterator[tuple[str, bytes]]:
+        """The log's events from `after` on and those to come, each behind the position that goes on from it.
+
+        Goes on by itself where the node finds it too slow, and ends when the node does.
+        """
+        position = after
+        while True:
+            for kind, place, data in self._frames(after=position, **parameters):
+                if kind == "slow":
+                    position = msgspec.json.decode(data)["position"] or position
+                    break
+                if kind == "failed":
+                    raise RequestFailed(HTTPStatus.OK, msgspec.json.decode(data))
+                position = place
+                yield place, data
+            else:
+                return
+
+    def lines(self, path: str, *, accept: str = "*/*", **parameters: Any) -> Iterator[bytes]:
+        """The lines at `path`, as they come: NDJSON, unless something else is asked for."""
         try:
             with self._http.stream(
-                "GET", path, params=_given(parameters), timeout=httpx.Timeout(CONNECT_SECONDS_MAX, read=None)
+                "GET",
+                path,
+                params=_given(parameters),
+                headers={"accept": accept},
+                timeout=httpx.Timeout(CONNECT_SECONDS_MAX, read=None),
             ) as response:
                 if response.is_error:
                     response.read()
@@ -105,6 +128,18 @@ class Client:
                     yield from whole
         except httpx.TransportError as error:
             raise NodeUnreachable(self.url, _reason(error)) from None
+
+    def _frames(self, **parameters: Any) -> Iterator[tuple[str, str, bytes]]:
+        """Server-Sent Events: kind, id and data of each."""
+        fields: dict[bytes, bytes] = {}
+        for line in self.lines("/events", accept="text/event-stream", **parameters):
+            name, _, value = line.partition(b": ")
+            if line:
+                fields[name] = value
+                continue
+            if b"data" in fields:
+                yield fields[b"event"].decode(), fields.get(b"id", b"").decode(), fields[b"data"]
+            fields = {}
 
     def _request(self, method: str, path: str, **options: Any) -> Any:
         try:

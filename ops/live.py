@@ -28,8 +28,8 @@ GROUP_EVENTS_MAX = 500
 GROUP_BYTES_MAX = 256 * 1024
 # Looked at in one go of a search of the log that finds little.
 SCAN_EVENTS_MAX = 5_000
-# So much is read from the log within a second; who is further behind has to come back for it.
-BEHIND_EVENTS_MAX = 50_000
+# Read from the log in a tenth of a second. Who is further behind has to come back for it.
+BEHIND_EVENTS_MAX = 20_000
 STALLED_SECONDS_MAX = 30.0
 # Each write to each reader has its price, whatever is in it.
 FLUSH_SECONDS = 0.05
