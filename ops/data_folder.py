@@ -65,6 +65,16 @@ class DataFolder:
         """The DuckDB file of the read models."""
         return self.path / "projections.duckdb"
 
+    @property
+    def snapshot(self) -> Path:
+        """The copy of the read models that other processes may open."""
+        return self.path / "snapshot" / "rookery.duckdb"
+
+    @property
+    def graph(self) -> Path:
+        """Where the knowledge graph lies."""
+        return self.path / "graph"
+
     def __enter__(self) -> DataFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)

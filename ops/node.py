@@ -17,9 +17,11 @@ from .. import __version__
 from ..bus import Bus, BusError, NatsBus, Receipt, StreamState
 from ..eventstore import Ingest, Log
 from ..projections import Projections
+from ..projections.graph import Graph
 from ..schemas import Event, EventData, NodeStarted, NodeStopped
 from .data_folder import DataFolder
 from .disk import Disk
+from .giving_way import GivingWay
 from .health import Health, State, ask_bus
 from .intake import Intake, Taken
 from .live import Live
@@ -61,6 +63,7 @@ class Node:
         nats_url: str,
         log: Log,
         projections: Projections,
+        graph: Graph,
     ) -> None:
         self.settings = settings
         self.health = health
@@ -69,8 +72,10 @@ class Node:
         self.nats_url = nats_url
         self.log = log
         self.projections = projections
+        self.graph = graph
         self.started_at = datetime.now(UTC)
         self.projector = Projector(projections, health)
+        self.graph_projector = Projector(graph, health, "graph")
         self.append_seconds = Timings()
         self.ingest = Ingest(
             bus, log, settings.origin, on_append=self._log_grew, observe_append=self.append_seconds.observe
@@ -119,8 +124,9 @@ class Node:
         return await self.bus.publish(event)
 
     def _log_grew(self) -> None:
-        """Wake the projector and all who took `growth` before they last looked at the log."""
+        """Wake the projectors and all who took `growth` before they last looked at the log."""
         self.projector.wake()
+        self.graph_projector.wake()
         self.live.wake()
         grown, self.growth = self.growth, asyncio.Event()
         grown.set()
@@ -140,10 +146,22 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         stack.callback(log.close)
         projections = await asyncio.to_thread(Projections.open, folder.database, log)
         stack.callback(projections.close)
-        node = Node(settings, health, disk=disk, bus=bus, nats_url=nats_url, log=log, projections=projections)
+        graph = await asyncio.to_thread(Graph.open, folder.graph, log, pace=GivingWay(log, projections))
+        stack.callback(graph.close)
+        node = Node(
+            settings, health, disk=disk, bus=bus, nats_url=nats_url, log=log, projections=projections, graph=graph
+        )
+        stack.callback(node.graph_projector.close)
         stack.callback(node.projector.close)
         health.set("projector", "starting")
-        for work in (node.ingest.run(), node.projector.run(), node.live.run(), _watch(node)):
+        health.set("graph", "ready")  # nobody waits for it: one that is made anew is behind for a while, and answers
+        for work in (
+            node.ingest.run(),
+            node.projector.run(),
+            node.graph_projector.run(),
+            node.live.run(),
+            _watch(node),
+        ):
             await stack.enter_async_context(_running(work))
         started = await node.announce(NodeStarted(version=__version__, host=platform.node() or None))
         stack.push_async_callback(_farewell, node)

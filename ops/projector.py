@@ -1,4 +1,4 @@
-"""The projector: folds what the log gains into the read models, and tells who waits for it."""
+"""The projector: folds what the log gains into read models or the graph, and tells who waits for it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
-from ..projections import Projections
+from ..projections import Folded
 from .health import Health
 from .timings import Timings
 
@@ -17,13 +18,27 @@ RETRY_SECONDS_MAX = 30.0
 logger = logging.getLogger(__name__)
 
 
-class Projector:
-    """One fold at a time, on a thread of its own; `wake` it when the log has grown."""
+class Foldable(Protocol):
+    """What is kept level with the log: the SQL read models, the knowledge graph."""
 
-    def __init__(self, projections: Projections, health: Health) -> None:
+    def catch_up(self) -> Folded:
+        """Fold everything that the log has beyond it. Blocks."""
+
+    def vector(self) -> dict[str, int]:
+        """How far it is: the last folded n of each origin."""
+
+    def stop(self) -> None:
+        """Let a fold end after its present batch, for good."""
+
+
+class Projector:
+    """One fold at a time, on a thread of its own; `wake` it when the log has grown. `name` is its name in health."""
+
+    def __init__(self, projections: Foldable, health: Health, name: str = "projector") -> None:
         self._projections = projections
         self._health = health
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="projector")
+        self._name = name
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._grown = asyncio.Event()
         self._folded = asyncio.Condition()
         self._grown.set()
@@ -43,22 +58,22 @@ class Projector:
             try:
                 await self._catch_up()
             except Exception as error:
-                logger.warning("the read models can't take on events; trying again", exc_info=error)
-                self._health.set("projector", "failed", str(error))
+                logger.warning("the %s can't take on events; trying again", self._name, exc_info=error)
+                self._health.set(self._name, "failed", str(error))
                 self._grown.set()
                 await asyncio.sleep(retry_seconds)
                 retry_seconds = min(retry_seconds * 2, RETRY_SECONDS_MAX)
             else:
-                self._health.set("projector", "ready")
+                self._health.set(self._name, "ready")
                 retry_seconds = RETRY_SECONDS_MIN
 
     async def wait_for(self, vector: Mapping[str, int]) -> None:
-        """Return when the read models hold everything up to `vector`."""
+        """Return when everything up to `vector` is folded."""
         async with self._folded:
             await self._folded.wait_for(lambda: self.has(vector))
 
     def has(self, vector: Mapping[str, int]) -> bool:
-        """Whether the read models hold everything up to `vector`."""
+        """Whether everything up to `vector` is folded."""
         position = self._projections.vector()
         return all(position.get(origin, 0) >= n for origin, n in vector.items())
 

@@ -15,6 +15,7 @@ from typing import Self
 from pyoxigraph import Literal, NamedNode, Quad, Store
 
 from ...eventstore import Log, Record
+from ..store import Folded
 from .errors import GraphLocked, GraphUnusable
 from .mapping import facts, sighting
 from .names import BOOKKEEPING, ONTOLOGY, URN, rk
@@ -23,7 +24,7 @@ from .patterns import find
 from .rules import infer
 from .sightings import Sightings
 
-BATCH_EVENTS_MAX = 1_000
+BATCH_EVENTS_MAX = 500
 
 # Called after every batch with the seconds that it took; it may wait, to leave the processor to others.
 Pace = Callable[[float], object]
@@ -76,21 +77,21 @@ class Graph:
         """How far the graph is: the last folded n of each origin."""
         return dict(self._vector)
 
-    def catch_up(self, progress: Progress | None = None) -> int:
-        """Fold everything that the log has beyond the graph; returns how many events that was.
+    def catch_up(self, progress: Progress | None = None) -> Folded:
+        """Fold everything that the log has beyond the graph. A graph that turns out damaged is made anew.
 
-        A graph that turns out damaged is made anew. Raises `GraphUnusable`, with the graph left where the batch before
-        ended.
+        Raises `GraphUnusable`, with the graph left where the batch before ended.
         """
         with self._folding:
+            started = time.perf_counter()
             try:
-                return self._catch_up(progress)
+                return Folded(self._catch_up(progress), time.perf_counter() - started)
             except (RuntimeError, OSError) as error:
                 if not _is_damage(error):
                     raise GraphUnusable(self.folder, str(error)) from error
                 logger.warning("the graph was damaged (%s); making it anew from the log", error)
             self._renew()
-            return self._catch_up(progress)
+            return Folded(self._catch_up(progress), time.perf_counter() - started)
 
     def stop(self) -> None:
         """Let a fold end after its present batch, for good."""
