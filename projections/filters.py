@@ -61,10 +61,10 @@ class Key(NamedTuple):
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Where a page ended: the last row's keys, and how many rows with just these keys have been answered."""
+    """Where a page ended: the last row's keys, and how many rows of just these have been answered if there are more."""
 
     fingerprint: str
-    passed: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    passed: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
     keys: tuple[str | None, ...]
 
 
@@ -78,18 +78,20 @@ class Prepared(NamedTuple):
     fingerprint: str
     start: Place | None
 
-    def page(self, fetched: Answer) -> Answer:
-        """The answer to `query`, without the places but with the cursor behind its last row."""
-        page = Answer(fetched.columns[:-1], [row[:-1] for row in fetched.rows], fetched.truncated)
-        return page._replace(next=self.next([row[-1] for row in fetched.rows]) if fetched.truncated else None)
+    def page(self, fetched: Answer, limit: int) -> Answer:
+        """Of the answer to `query`, fetched to one row beyond `limit`, the page: without places, but with a cursor."""
+        rows = [row[:-1] for row in fetched.rows[:limit]]
+        following = self.next([row[-1] for row in fetched.rows], limit)
+        return Answer(fetched.columns[:-1], rows, truncated=len(fetched.rows) > limit, next=following)
 
-    def next(self, places: Sequence[Sequence[str | None]]) -> str | None:
-        """The cursor behind the last of these rows."""
-        if not places:
+    def next(self, places: Sequence[Sequence[str | None]], limit: int) -> str | None:
+        """The cursor behind a page, if there is a row beyond: the last of these places."""
+        if not 0 < limit < len(places):
             return None
-        last = tuple(places[-1])
-        passed = sum(tuple(place) == last for place in places)
-        if self.start and self.start.keys == last:
+        last, beyond = tuple(places[limit - 1]), tuple(places[limit])
+        # Rows that are alike in every column have one place, and only their number tells where to go on.
+        passed = sum(tuple(place) == last for place in places[:limit]) if beyond == last else 0
+        if passed and self.start and self.start.keys == last:
             passed += self.start.passed
         encoded = base64.urlsafe_b64encode(msgspec.json.encode(Place(self.fingerprint, passed, last)))
         return encoded.decode().rstrip("=")
@@ -123,7 +125,7 @@ def prepare(model: str, columns: Sequence[Column], question: Question) -> Prepar
     fingerprint = _fingerprint(model, question)
     start = _place(question.cursor, fingerprint, len(order)) if question.cursor else None
     if start:
-        where.append(_behind(order, start.keys, parameters))
+        where.append(_behind(order, start.keys, parameters, inclusive=start.passed > 0))
     place = "[" + ", ".join(f"({key.expression})::varchar" for key in order) + "]"
     rest = f"from {quoted(model)} where {' and '.join(where) or 'true'} order by {', '.join(map(_term, order))}"
     rest += f" offset {start.passed}" if start else ""
@@ -226,18 +228,19 @@ def _term(key: Key) -> str:
     return f"{key.expression} {'desc' if key.descending else 'asc'} nulls last"
 
 
-def _behind(order: Sequence[Key], values: Sequence[str | None], parameters: list[str]) -> str:
-    """Whether a row has these keys, or comes behind them; nulls come last."""
+def _behind(order: Sequence[Key], values: Sequence[str | None], parameters: list[str], *, inclusive: bool) -> str:
+    """Whether a row comes behind these keys, or also has them if that is `inclusive`; nulls come last."""
+    if not order:
+        return "true" if inclusive else "false"
     key, value = order[0], values[0]
-    rest_of = (order[1:], values[1:], parameters)
     if value is None:
-        return f"({key.expression} is null and {_behind(*rest_of)})" if order[1:] else f"({key.expression} is null)"
+        rest = _behind(order[1:], values[1:], parameters, inclusive=inclusive)
+        return f"({key.expression} is null and {rest})"
+    parameters += [value, value]
+    rest = _behind(order[1:], values[1:], parameters, inclusive=inclusive)
     typed = f"?::{key.sql_type}"
-    parameters.append(value)
     later = f"{key.expression} {'<' if key.descending else '>'} {typed} or {key.expression} is null"
-    parameters.append(value)
-    level = f"{key.expression} = {typed}"
-    return f"({later} or ({level} and {_behind(*rest_of)}))" if order[1:] else f"({later} or {level})"
+    return f"({later} or ({key.expression} = {typed} and {rest}))"
 
 
 def _fingerprint(model: str, question: Question) -> str:

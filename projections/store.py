@@ -154,7 +154,8 @@ class Projections:
         prepared = self._prepared(name, question)
 
         def read(cursor: duckdb.DuckDBPyConnection) -> Answer:
-            return prepared.page(read_answer(cursor.execute(prepared.query, prepared.parameters), _bounded(limit)))
+            found = cursor.execute(prepared.query, prepared.parameters)
+            return prepared.page(read_answer(found, _bounded(limit) + 1), _bounded(limit))
 
         return self._ask(partial(ask, read=read, leash=leash or Leash()))
 
@@ -175,8 +176,8 @@ class Projections:
             encoded = self._encode(format, cursor, selection)
             if not encoded.truncated:
                 return encoded
-            places = cursor.execute(f"{prepared.keys} limit {selection.limit}", prepared.parameters)
-            return encoded._replace(next=prepared.next([place for (place,) in places.fetchall()]))
+            places = cursor.execute(f"{prepared.keys} limit {selection.limit + 1}", prepared.parameters).fetchall()
+            return encoded._replace(next=prepared.next([place for (place,) in places], selection.limit))
 
         return self._ask(partial(ask, read=read, leash=leash or Leash()))
 
@@ -243,6 +244,11 @@ class Projections:
                 database.close()
                 remove(self._rebuilt)
         return report
+
+    def size_bytes(self) -> int:
+        """How much room the database takes on the disk, with what is still to be written into it."""
+        files = (self.path, write_ahead_log(self.path))
+        return sum(file.stat().st_size for file in files if file.exists())
 
     def snapshot(self, target: Path, stop: threading.Event | None = None) -> Snapshot:
         """Write all read models into a file of plain tables. Raises `SnapshotFailed`, also when `stop` is set."""
