@@ -22,8 +22,9 @@ from ..sightings import Filters, Seen, position_in
 EVENT_STREAM = "text/event-stream"
 LATEST_EVENTS = 100
 HEARTBEAT_SECONDS = 15.0
-RETRY_MILLISECONDS = 2_000
-HEARTBEAT = b": still here\n\n"
+# No empty line behind them: some clients take that for an event.
+RETRY = b"retry: 2000\n"  # milliseconds
+HEARTBEAT = b": still here\n"
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}  # no proxy shall gather what should go out at once
 
 # WebSocket close codes.
@@ -106,7 +107,7 @@ class _EventStream(StreamingResponse):
 
 
 async def _frames(reader: Reader) -> AsyncIterator[bytes]:
-    yield b"retry: %d\n\n" % RETRY_MILLISECONDS
+    yield RETRY
     try:
         while (seen := await reader.take(HEARTBEAT_SECONDS)) is not None:
             yield b"".join(one.frame() for one in seen) or HEARTBEAT
