@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import msgspec
@@ -44,6 +45,13 @@ class RequestRefused(RequestFailed, InvalidInput):
     """The node says that the request itself is at fault."""
 
 
+class Fetched(NamedTuple):
+    """An answer's bytes. `truncated`: there was more than its limit let through."""
+
+    content: bytes
+    truncated: bool
+
+
 class Client:
     """A node's HTTP API, one method for each way to ask. Raises `NodeUnreachable` and `RequestFailed`."""
 
@@ -78,6 +86,12 @@ class Client:
             params=_given(parameters),
             timeout=httpx.Timeout(CONNECT_SECONDS_MAX, read=None),  # the node bounds how long it works
         )
+
+    def fetch(self, method: str, path: str, *, content: bytes | None = None, **parameters: Any) -> Fetched:
+        """What the node answers, as it is."""
+        timeout = httpx.Timeout(CONNECT_SECONDS_MAX, read=None)
+        response = self._send(method, path, content=content, params=_given(parameters), timeout=timeout)
+        return Fetched(response.content, response.headers.get("rookery-truncated") == "true")
 
     def publish(self, payloads: list[bytes], *, wait: str = "visible") -> dict[str, Any]:
         """Publish events; the answer counts new ones and duplicates, and lists refusals."""
@@ -129,6 +143,23 @@ class Client:
         except httpx.TransportError as error:
             raise NodeUnreachable(self.url, _reason(error)) from None
 
+    def save(self, path: str, target: Path) -> int:
+        """Make a file of what is at `path`, whole or not at all; returns its size in bytes."""
+        beside = target.with_name(f".{target.name}.new")
+        try:
+            with self._http.stream("GET", path) as response, beside.open("wb") as file:
+                if response.is_error:
+                    response.read()
+                    self._raise(response)
+                for chunk in response.iter_raw():
+                    file.write(chunk)
+            beside.replace(target)
+        except httpx.TransportError as error:
+            raise NodeUnreachable(self.url, _reason(error)) from None
+        finally:
+            beside.unlink(missing_ok=True)
+        return target.stat().st_size
+
     def _frames(self, **parameters: Any) -> Iterator[tuple[str, str, bytes]]:
         """Server-Sent Events: kind, id and data of each."""
         fields: dict[bytes, bytes] = {}
@@ -141,13 +172,17 @@ class Client:
                 yield fields[b"event"].decode(), fields.get(b"id", b"").decode(), fields[b"data"]
             fields = {}
 
-    def _request(self, method: str, path: str, **options: Any) -> Any:
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
             raise NodeUnreachable(self.url, _reason(error)) from None
         if response.is_error:
             self._raise(response)
+        return response
+
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        response = self._send(method, path, **options)
         try:
             return msgspec.json.decode(response.content)
         except msgspec.DecodeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,6 +25,13 @@ def json_option(command: Command) -> Command:
 def csv_option(command: Command) -> Command:
     """`--csv`."""
     return click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of a table.")(command)
+
+
+def arrow_option(command: Command) -> Command:
+    """`--arrow`."""
+    kind = click.Path(dir_okay=False, writable=True, path_type=Path)
+    text = "Write an Arrow IPC stream to FILE instead, as pandas and polars read it."
+    return click.option("--arrow", metavar="FILE", type=kind, help=text)(command)
 
 
 def setting_options(*names: str) -> Callable[[Command], Command]:

@@ -48,10 +48,18 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def refuse_two_formats(*, as_json: bool, as_csv: bool) -> None:
-    """Raises `UsageError` where both are asked for."""
-    if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other: choose one.")
+def refuse_two_formats(*, as_json: bool, as_csv: bool, as_arrow: bool = False) -> None:
+    """Raises `UsageError` where more than one is asked for."""
+    if as_json + as_csv + as_arrow > 1:
+        raise click.UsageError("--json, --csv and --arrow exclude each other: choose one.")
+
+
+def _show_page(text: str, lines: int) -> None:
+    """Through a pager where a person looks and the screen is too small; never into a pipe."""
+    if sys.stdin.isatty() and sys.stdout.isatty() and lines >= shutil.get_terminal_size().lines:
+        click.echo_via_pager(text)
+    else:
+        click.echo(text)
 
 
 def _show_csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -69,7 +77,7 @@ def _show_table(
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     shown = table(filled or columns, rows, width=width, cell_characters_max=cell_characters_max)
     head, *body = shown.lines
-    click.echo("\n".join([click.style(head, bold=True), *body]))
+    _show_page("\n".join([click.style(head, bold=True), *body]), len(body) + 1)
     remarks = [plural(len(rows), "row")]
     if hidden := len(columns) - len(shown.columns):
         remarks.append(f"{plural(hidden, 'column')} not shown")
