@@ -75,6 +75,11 @@ class DataFolder:
         """Where the knowledge graph lies."""
         return self.path / "graph"
 
+    @property
+    def graph_imports(self) -> Path:
+        """Where the files of reference data are kept that the knowledge graph has taken in."""
+        return self.path / "graph-imports"
+
     def __enter__(self) -> DataFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)

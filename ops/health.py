@@ -18,6 +18,9 @@ UNWELL_SECONDS_MAX = 10.0
 BUS_ANSWER_SECONDS_MAX = 3.0
 LOOK_SECONDS = 0.25
 
+# What these can't do for a while is told, and keeps nobody from using the node.
+AUXILIARY = frozenset({"snapshot"})
+
 
 class HeldUp(RookeryError):
     """What was published is durable, but the part that has to take it on has not been well for a while."""
@@ -40,7 +43,7 @@ class Subsystem(msgspec.Struct, frozen=True):
 
 
 class Health:
-    """The states of all subsystems. A node is ready when each of them is."""
+    """The states of all subsystems. A node is ready when each is, or can at least be done without."""
 
     def __init__(self) -> None:
         self.subsystems: dict[str, Subsystem] = {}
@@ -53,8 +56,11 @@ class Health:
 
     @property
     def is_ready(self) -> bool:
-        """Whether every subsystem is ready."""
-        return bool(self.subsystems) and all(one.state == "ready" for one in self.subsystems.values())
+        """Whether every subsystem that serving takes is ready."""
+        return bool(self.subsystems) and all(
+            part.state == "ready" or (part.state == "degraded" and name in AUXILIARY)
+            for name, part in self.subsystems.items()
+        )
 
     async def while_well(self, work: Coroutine[Any, Any, None], *names: str) -> None:
         """Wait for `work`, however long it takes, unless a subsystem it needs is unwell for long: then `HeldUp`."""

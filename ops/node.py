@@ -18,16 +18,19 @@ from ..bus import Bus, BusError, NatsBus, Receipt, StreamState
 from ..eventstore import Ingest, Log
 from ..projections import Projections
 from ..projections.graph import Graph
+from ..projections.graph.exchange import Imports
 from ..schemas import Event, EventData, NodeStarted, NodeStopped
 from .data_folder import DataFolder
 from .disk import Disk
 from .giving_way import GivingWay
+from .graph_workers import GraphWorkers
 from .health import Health, State, ask_bus
 from .intake import Intake, Taken
 from .live import Live
 from .nats_server import NatsServer, NatsServerError
 from .projector import Projector
 from .settings import Settings
+from .snapshot import SnapshotFile
 from .timings import Timings
 
 WATCH_SECONDS = 0.5
@@ -64,6 +67,9 @@ class Node:
         log: Log,
         projections: Projections,
         graph: Graph,
+        graph_imports: Imports,
+        graph_workers: GraphWorkers,
+        snapshot: SnapshotFile,
     ) -> None:
         self.settings = settings
         self.health = health
@@ -72,7 +78,10 @@ class Node:
         self.nats_url = nats_url
         self.log = log
         self.projections = projections
+        self.snapshot = snapshot
         self.graph = graph
+        self.graph_imports = graph_imports
+        self.graph_workers = graph_workers
         self.started_at = datetime.now(UTC)
         self.projector = Projector(projections, health)
         self.graph_projector = Projector(graph, health, "graph")
@@ -148,8 +157,29 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         stack.callback(projections.close)
         graph = await asyncio.to_thread(Graph.open, folder.graph, log, pace=GivingWay(log, projections))
         stack.callback(graph.close)
+        graph_imports = Imports(folder.graph_imports)
+        await asyncio.to_thread(graph_imports.load, graph.store)
+        graph_workers = GraphWorkers(
+            lambda: graph.store,
+            lambda: (id(graph.store), graph.vector(), graph_imports.added),
+            folder.graph / "copies",
+            seconds_max=settings.query_seconds_max,
+        )
+        stack.push_async_callback(graph_workers.close)
+        snapshot = SnapshotFile(projections, health, folder.snapshot)
+        stack.callback(snapshot.close)
         node = Node(
-            settings, health, disk=disk, bus=bus, nats_url=nats_url, log=log, projections=projections, graph=graph
+            settings,
+            health,
+            disk=disk,
+            bus=bus,
+            nats_url=nats_url,
+            log=log,
+            projections=projections,
+            graph=graph,
+            graph_imports=graph_imports,
+            graph_workers=graph_workers,
+            snapshot=snapshot,
         )
         stack.callback(node.graph_projector.close)
         stack.callback(node.projector.close)
@@ -160,6 +190,7 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
             node.projector.run(),
             node.graph_projector.run(),
             node.live.run(),
+            snapshot.run(settings.snapshot_seconds),
             _watch(node),
         ):
             await stack.enter_async_context(_running(work))

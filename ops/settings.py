@@ -63,6 +63,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, Meta(gt=0, le=86_400, description="How long an SQL query may run, in seconds.")
     ] = 30.0
     query_rows_max: Annotated[int, Meta(ge=1, description="How many rows a query may return.")] = 100_000
+    snapshot_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="How often the snapshot file is written where something is new, in seconds; 0: when asked.",
+        ),
+    ] = 60.0
 
     @classmethod
     def load(

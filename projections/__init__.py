@@ -24,7 +24,7 @@ from .errors import (
 from .filters import Question, question_of
 from .formats import BinaryFormat, Encoded, csv_text, is_binary, ndjson
 from .leash import Leash
-from .snapshots import Snapshot
+from .snapshots import Snapshot, clear_snapshot
 from .store import Folded, Projections, ReadModel, RebuildReport
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "Snapshot",
     "SnapshotFailed",
     "UnknownReadModel",
+    "clear_snapshot",
     "csv_text",
     "is_binary",
     "ndjson",

@@ -59,7 +59,7 @@ def write_snapshot(
     workplace = target.parent / _WORKPLACE
     copy = workplace / "copy.duckdb"  # a database goes by its file, and one named as a schema of ours is ambiguous
     try:
-        clear(target)
+        clear_snapshot(target)
         workplace.mkdir(parents=True)
         _copy_whole(database, copy, stop or threading.Event())
         checkpoint = _made_plain(copy, catalogue, written_at)
@@ -69,11 +69,11 @@ def write_snapshot(
         raise SnapshotFailed(target, str(error)) from error
     finally:
         with suppress(OSError):
-            clear(target)
+            clear_snapshot(target)
     return Snapshot(target, size_bytes, written_at, time.perf_counter() - started, checkpoint)
 
 
-def clear(target: Path) -> None:
+def clear_snapshot(target: Path) -> None:
     """Remove what a process that was killed left of a snapshot that was to become `target`."""
     if (workplace := target.parent / _WORKPLACE).exists():
         shutil.rmtree(workplace)

@@ -8,7 +8,7 @@ from ... import __version__
 from ..lanes import Lanes
 from ..metrics import Metrics
 from ..node import Node
-from . import events, hobby, metrics, problems, queries, state
+from . import events, graph, hobby, metrics, problems, queries, snapshot, state
 from .bodies import Room
 from .traffic import Traffic, TrafficMiddleware
 
@@ -23,6 +23,14 @@ def create_app(node: Node) -> FastAPI:
     app.state.metrics = Metrics(node, extra=traffic.families)
     app.add_middleware(TrafficMiddleware, traffic=traffic)
     problems.install(app)
-    for router in (state.router, events.router, queries.router, metrics.router, hobby.router):
+    for router in (
+        state.router,
+        events.router,
+        queries.router,
+        metrics.router,
+        hobby.router,
+        graph.router,
+        snapshot.router,
+    ):
         app.include_router(router)
     return app

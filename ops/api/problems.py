@@ -12,7 +12,14 @@ from starlette.exceptions import HTTPException
 
 from ...bus import BusError, BusUnavailable
 from ...eventstore import EventStoreError
-from ...projections import QueryFailed, QueryNotAdmitted, QueryRefused, RebuildAbandoned, UnknownReadModel
+from ...projections import (
+    QueryFailed,
+    QueryNotAdmitted,
+    QueryRefused,
+    RebuildAbandoned,
+    SnapshotFailed,
+    UnknownReadModel,
+)
 from ...schemas import InvalidInput, RookeryError
 from ..disk import DiskFull
 from ..health import HeldUp
@@ -42,6 +49,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     ForeignPage: HTTPStatus.FORBIDDEN,
     HeldUp: HTTPStatus.SERVICE_UNAVAILABLE,
     RebuildAbandoned: HTTPStatus.SERVICE_UNAVAILABLE,
+    SnapshotFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     BusUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     BusError: HTTPStatus.BAD_GATEWAY,
     EventStoreError: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "dead-letters": Row("maintenance:dead_letters", "List the events that no read model holds."),
     },
     "Care for it": {
+        "snapshot": Row("snapshot:snapshot", "Write the read models into a file for other programs."),
         "rebuild": Row("maintenance:rebuild", "Build the read models anew from the log."),
         "bench": Row("bench:bench", "Measure this machine."),
     },
