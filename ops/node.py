@@ -153,10 +153,12 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         stack.push_async_callback(_close, bus)
         log = await asyncio.to_thread(Log.open, folder.log, segment_events_max=settings.segment_events_max)
         stack.callback(log.close)
+        opening_graph = asyncio.create_task(asyncio.to_thread(Graph.open, folder.graph, log))
         projections = await asyncio.to_thread(Projections.open, folder.database, log)
         stack.callback(projections.close)
-        graph = await asyncio.to_thread(Graph.open, folder.graph, log, pace=GivingWay(log, projections))
+        graph = await opening_graph
         stack.callback(graph.close)
+        graph.pace = GivingWay(log, projections)
         graph_imports = Imports(folder.graph_imports)
         await asyncio.to_thread(graph_imports.load, graph.store)
         graph_workers = GraphWorkers(

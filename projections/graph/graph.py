@@ -46,10 +46,10 @@ class Graph:
     threads.
     """
 
-    def __init__(self, folder: Path, log: Log, pace: Pace | None) -> None:
+    def __init__(self, folder: Path, log: Log) -> None:
         self.folder = folder
         self._log = log
-        self._pace = pace
+        self.pace: Pace | None = None  # slows folding down
         self._folding = threading.Lock()
         self._stopped = False
         self._store: Store | None = None
@@ -57,14 +57,14 @@ class Graph:
         self._open()
 
     @classmethod
-    def open(cls, folder: Path, log: Log, *, pace: Pace | None = None) -> Graph:
+    def open(cls, folder: Path, log: Log) -> Graph:
         """Open the graph in `folder`, which need not exist.
 
         A graph that is damaged, or was made by another ontology, mapping or rules than today's, is dropped: `catch_up`
-        makes it anew from the log. `pace` slows folding down. Raises `GraphLocked` or `GraphUnusable`.
+        makes it anew from the log. Raises `GraphLocked` or `GraphUnusable`.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder, log, pace)
+        return cls(folder, log)
 
     @property
     def store(self) -> Store:
@@ -122,8 +122,8 @@ class Graph:
             done += len(batch)
             if progress:
                 progress(done, total)
-            if self._pace:
-                self._pace(time.perf_counter() - started)
+            if self.pace:
+                self.pace(time.perf_counter() - started)
         return done
 
     def _batches(self, until: dict[str, int]) -> Iterator[tuple[Record, ...]]:
