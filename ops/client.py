@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -50,6 +51,7 @@ class Fetched(NamedTuple):
 
     content: bytes
     truncated: bool
+    media_type: str
 
 
 class Client:
@@ -87,11 +89,21 @@ class Client:
             timeout=httpx.Timeout(CONNECT_SECONDS_MAX, read=None),  # the node bounds how long it works
         )
 
-    def fetch(self, method: str, path: str, *, content: bytes | None = None, **parameters: Any) -> Fetched:
+    def fetch(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        **parameters: Any,
+    ) -> Fetched:
         """What the node answers, as it is."""
         timeout = httpx.Timeout(CONNECT_SECONDS_MAX, read=None)
-        response = self._send(method, path, content=content, params=_given(parameters), timeout=timeout)
-        return Fetched(response.content, response.headers.get("rookery-truncated") == "true")
+        asked = {"params": _given(parameters), "headers": headers, "timeout": timeout}
+        response = self._send(method, path, content=content, **asked)
+        truncated = response.headers.get("rookery-truncated") == "true"
+        return Fetched(response.content, truncated, response.headers.get("content-type", "").partition(";")[0])
 
     def publish(self, payloads: list[bytes], *, wait: str = "visible") -> dict[str, Any]:
         """Publish events; the answer counts new ones and duplicates, and lists refusals."""
@@ -143,11 +155,12 @@ class Client:
         except httpx.TransportError as error:
             raise NodeUnreachable(self.url, _reason(error)) from None
 
-    def save(self, path: str, target: Path) -> int:
+    def save(self, path: str, target: Path, *, accept: str = "*/*", **parameters: Any) -> int:
         """Make a file of what is at `path`, whole or not at all; returns its size in bytes."""
         beside = target.with_name(f".{target.name}.new")
         try:
-            with self._http.stream("GET", path) as response, beside.open("wb") as file:
+            asked = self._http.build_request("GET", path, params=_given(parameters), headers={"accept": accept})
+            with contextlib.closing(self._http.send(asked, stream=True)) as response, beside.open("wb") as file:
                 if response.is_error:
                     response.read()
                     self._raise(response)

@@ -18,6 +18,7 @@ from ...projections.graph.sparql import TRIPLES, read
 from .bodies import read_body
 from .dependencies import OpenLanes, ServingNode, json, unless_gone
 from .negotiation import preferred
+from .waiting import until_visible
 
 QUERY_BYTES_MAX = 256 * 1024
 QUERY_GRAPHS_MAX = 100
@@ -53,6 +54,7 @@ router = APIRouter(tags=["graph"])
 
 Depth = Annotated[int, Query(ge=1, le=DEPTH_MAX, description="How many edges away.")]
 NodesMax = Annotated[int, Query(ge=1, le=NODES_MAX, description="At most so many nodes.")]
+WaitFor = Annotated[str | None, Query(description="Answer when the graph holds this event, as in `local:41`.")]
 Name = Annotated[str, Query(max_length=NODE_CHARS_MAX, description="`agent/coder-7`, or an IRI.")]
 
 
@@ -61,18 +63,21 @@ async def sparql(
     request: Request,
     node: ServingNode,
     query: Annotated[str, Query(description="A SPARQL 1.1 query.", examples=["SELECT ?agent {?agent a rk:Agent}"])],
+    wait_for: WaitFor = None,
 ) -> Response:
     """What a SPARQL 1.1 query answers over the knowledge graph, whose named graphs are what each event says.
 
     The default graph is the union of all of them, unless FROM or default-graph-uri choose some. The prefixes rk, prov,
     rdf, rdfs, owl, xsd and schema need not be declared. Updates and SERVICE are refused.
     """
+    await until_visible(node, wait_for, projector=node.graph_projector)
     return await _sparql(request, node, _parameters(request.url.query))
 
 
 @router.post("/sparql", responses=SPARQL_ANSWERS)
-async def sparql_posted(request: Request, node: ServingNode) -> Response:
+async def sparql_posted(request: Request, node: ServingNode, wait_for: WaitFor = None) -> Response:
     """The same, with the query as the body, `application/sparql-query`, or in a form, as the SPARQL protocol has it."""
+    await until_visible(node, wait_for, projector=node.graph_projector)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == SPARQL_UPDATE:
         raise QueryRefused("this is a SPARQL update; the graph is made from the log, so it can only be asked")
@@ -117,7 +122,7 @@ async def graph(
     node: ServingNode,
     about: Annotated[Name | None, Query(description="Only what is said of this IRI.")] = None,
 ) -> Response:
-    """The graph as Turtle, N-Triples, RDF/XML; or JSON-LD, TriG, N-Quads, with the event that each statement is from."""
+    """The graph as Turtle, N-Triples, RDF/XML; or JSON-LD, TriG, N-Quads, with the event that each statement is of."""
     media_type = _chosen(request, list(TRIPLES))
     parts = await node.graph_workers.export(media_type=media_type, about=_iri(about) if about is not None else None)
     return StreamingResponse(parts, media_type=media_type)

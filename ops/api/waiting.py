@@ -7,6 +7,7 @@ import re
 
 from ...schemas import InvalidInput, RookeryError
 from ..node import Node
+from ..projector import Projector
 
 WAIT_SECONDS_MAX = 10.0
 ADDRESS_NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -33,14 +34,17 @@ class NotYetVisible(RookeryError):
         )
 
 
-async def until_visible(node: Node, address: str | None) -> None:
-    """Wait until the read models hold the event at `address`. Raises `InvalidAddress` or `NotYetVisible`."""
+async def until_visible(node: Node, address: str | None, *, projector: Projector | None = None) -> None:
+    """Wait until the read models, or what `projector` folds, hold the event at `address`.
+
+    Raises `InvalidAddress` or `NotYetVisible`.
+    """
     if address is None:
         return
     position = _position(address, node.log.vector())
     try:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
-            await node.projector.wait_for(position)
+            await (projector or node.projector).wait_for(position)
     except TimeoutError:
         raise NotYetVisible(address) from None
 

@@ -36,6 +36,8 @@ SECTIONS: dict[str, dict[str, Row]] = {
     "Ask it": {
         "query": Row("query:query", "Print a read model, or list them."),
         "sql": Row("query:sql", "Ask read models and log in SQL."),
+        "sparql": Row("sparql:sparql", "Ask the knowledge graph in SPARQL."),
+        "graph": Row("graph:graph", "Look around in the knowledge graph."),
         "tail": Row("tail:tail", "Follow the log."),
         "dead-letters": Row("maintenance:dead_letters", "List the events that no read model holds."),
     },

@@ -7,6 +7,7 @@ graph of its own; a graph that is made anew loads the files again.
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
@@ -31,6 +32,8 @@ SUFFIXES = {
 }
 _MEDIA_TYPES = {suffix: media_type for media_type, suffix in SUFFIXES.items()}
 
+logger = logging.getLogger(__name__)
+
 
 class Imported(NamedTuple):
     """A file of reference data: the named graph that it became, and how many triples it has."""
@@ -54,6 +57,7 @@ class Imports:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.added = 0
 
     def add(self, content: bytes, media_type: str, store: Store) -> Imported:
         """Load a file into the graph, and keep it. What is there already stays as it is. Raises `QueryRefused`."""
@@ -64,13 +68,17 @@ class Imports:
             self._ensure_room(len(content))
             self._keep(path, content)
         store.extend(quads)
+        self.added += 1
         return Imported(_graph(name).value, len(quads))
 
     def load(self, store: Store) -> int:
         """Load every kept file that the graph lacks; returns how many these were."""
         missing = [path for path in self._paths() if not store.contains_named_graph(_graph(path.stem))]
         for path in missing:
-            store.extend(_parsed(path.read_bytes(), _MEDIA_TYPES[path.suffix], path.stem))
+            try:
+                store.extend(_parsed(path.read_bytes(), _MEDIA_TYPES[path.suffix], path.stem))
+            except (QueryRefused, OSError) as error:
+                logger.warning("%s is not in the graph: %s", path, error)
         return len(missing)
 
     def _paths(self) -> list[Path]:
