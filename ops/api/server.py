@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -53,6 +54,11 @@ class _Server(uvicorn.Server):
         yield  # the node decides what a signal means
 
 
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Whether uvicorn logs something else than a WebSocket's refusal, which it takes for an answer forgotten."""
+    return "without completing handshake" not in record.getMessage()
+
+
 @asynccontextmanager
 async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
     """Serve `node` on `listener`; on the way out, let requests under way finish within a bound."""
@@ -67,6 +73,7 @@ async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
         ws_max_size=WEBSOCKET_BYTES_MAX,
         ws_per_message_deflate=False,  # it costs more than all else that a reader costs
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     while not server.started and not task.done():
