@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Metric, ProcessCollector, exposition
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
 from .. import __version__
@@ -70,10 +71,17 @@ class Metrics:
         if extra:
             self._registry.register(_Collected(extra))
 
-    async def exposition(self, accept: str) -> tuple[bytes, str]:
-        """Everything in the format that `accept` prefers, and that format's media type. Raises `TooBusy`."""
+    async def text(self) -> bytes:
+        """Everything in Prometheus's text format, version 0.0.4. Raises `TooBusy`."""
+        return await self._encoded(generate_latest)
+
+    async def openmetrics(self) -> bytes:
+        """Everything as OpenMetrics 1.0.0. Raises `TooBusy`."""
+        return await self._encoded(generate_openmetrics)
+
+    async def _encoded(self, encode: Callable[[CollectorRegistry], bytes]) -> bytes:
         await self._look_if_due()
-        return await self._scrapes.run(partial(_encoded, self._registry, accept))
+        return await self._scrapes.run(partial(encode, self._registry))
 
     async def _look_if_due(self) -> None:
         if self._looking is None and self._clock() >= self._due:
@@ -141,7 +149,7 @@ def node_families(node: Node) -> Iterator[Metric]:
     )
     yield counter("log_events", "Lines of the log.", ["origin"], [([name], n) for name, n in node.log.vector().items()])
     yield from _of_ingest(node)
-    yield from _of_projector(node)
+    yield from _of_projections(node)
 
 
 def _of_ingest(node: Node) -> Iterator[Metric]:
@@ -169,27 +177,31 @@ def _of_ingest(node: Node) -> Iterator[Metric]:
     )
 
 
-def _of_projector(node: Node) -> Iterator[Metric]:
-    vector, position = node.log.vector(), node.projections.vector()
-    lag = sum(max(n - position.get(origin, 0), 0) for origin, n in vector.items())
+def _of_projections(node: Node) -> Iterator[Metric]:
+    folded = {
+        "read_models": (node.projections.vector(), node.projector),
+        "graph": (node.graph.vector(), node.graph_projector),
+    }
+    held = node.log.vector()
+    label = ["projection"]
     yield gauge(
         "projection_lag_events",
         "Events that the log holds and the projection does not yet.",
-        ["projection"],
-        [(["read_models"], lag)],
+        label,
+        [
+            ([name], sum(max(n - vector.get(origin, 0), 0) for origin, n in held.items()))
+            for name, (vector, _) in folded.items()
+        ],
     )
-    yield counter("folded_events", "Events folded since the node started.", [], [([], node.projector.folded_events)])
+    yield counter(
+        "folded_events",
+        "Events folded since the node started.",
+        label,
+        [([name], projector.folded_events) for name, (_, projector) in folded.items()],
+    )
     yield histogram(
         "fold_duration_seconds",
-        "How long it took to take what the log had gained into the read models.",
-        [],
-        [([], node.projector.fold_seconds)],
+        "How long it took to fold what the log had gained.",
+        label,
+        [([name], projector.fold_seconds) for name, (_, projector) in folded.items()],
     )
-
-
-def _encoded(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    try:
-        encode, media_type = exposition.choose_encoder(accept)
-    except ValueError:  # a version that is none
-        encode, media_type = exposition.choose_encoder("")
-    return encode(registry), media_type

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from ..metrics import Metrics
+from .negotiation import preferred
 
 EXAMPLE = """\
 # HELP rookery_node_ready 1 when every subsystem is ready.
@@ -16,7 +17,9 @@ rookery_node_ready 1.0
 # TYPE rookery_model_cost_usd_total counter
 rookery_model_cost_usd_total{gen_ai_provider_name="openai",gen_ai_request_model="gpt-4o"} 12.5
 """
+TEXT = "text/plain"
 OPENMETRICS = "application/openmetrics-text"
+UTF_8 = "charset=utf-8"
 
 router = APIRouter(tags=["metrics"])
 
@@ -34,7 +37,7 @@ async def _metrics(request: Request) -> Metrics:
         200: {
             "description": "The metrics, as text or, where `Accept` asks for it, as OpenMetrics.",
             "content": {
-                "text/plain": {"schema": {"type": "string"}, "example": EXAMPLE},
+                TEXT: {"schema": {"type": "string"}, "example": EXAMPLE},
                 OPENMETRICS: {"schema": {"type": "string"}, "example": EXAMPLE + "# EOF\n"},
             },
         }
@@ -47,5 +50,7 @@ async def prometheus(request: Request, metrics: Annotated[Metrics, Depends(_metr
     The figures about the colony are at most some seconds old, and shared by all who scrape. Money is a float here,
     because that is all that Prometheus knows; the exact amounts are at `/query/cost_by_model` and its like.
     """
-    body, media_type = await metrics.exposition(request.headers.get("accept", ""))
-    return Response(body, headers={"content-type": media_type})
+    accept = ", ".join(request.headers.getlist("accept"))
+    if preferred(accept, [TEXT, OPENMETRICS]) == OPENMETRICS:
+        return Response(await metrics.openmetrics(), headers={"content-type": f"{OPENMETRICS}; version=1.0.0; {UTF_8}"})
+    return Response(await metrics.text(), headers={"content-type": f"{TEXT}; version=0.0.4; {UTF_8}"})
