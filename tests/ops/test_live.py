@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rookery.bus import Delivery
 from rookery.eventstore import Log
 from rookery.ops.lanes import Lane
-from rookery.ops.live import Live, Reader, ReaderTooSlow, TooManyReaders
+from rookery.ops.live import GROUP_BYTES_MAX, Live, Reader, ReaderTooSlow, TooManyReaders
 from rookery.ops.sightings import Filters, Seen, position_in
 from rookery.schemas import Event, EventData, RunCompleted, RunStarted, encode, subject_of
 
@@ -133,6 +133,21 @@ async def test_a_reader_that_does_not_read_holds_up_nobody_and_is_cut(tmp_path: 
             with pytest.raises(ReaderTooSlow) as cut:
                 await sleeper.take(30.0)
             assert cut.value.position == "local:1"
+
+
+async def test_what_a_reader_takes_at_once_is_bounded_however_big_events_are(tmp_path: Path) -> None:
+    big = RunStarted(task="x" * (GROUP_BYTES_MAX // 3))
+    async with world(tmp_path, ring_bytes_max=2 * GROUP_BYTES_MAX) as it:
+        it.append(*[big] * 20)
+        with it.join() as reader:
+            await take(reader, 1)  # history
+            it.append(*[big] * 20)
+            found = 1
+            while found < 38:
+                seen = await reader.take(30.0) or []
+                found += len(seen)
+                assert sum(len(one.line) for one in seen) <= 2 * GROUP_BYTES_MAX
+            assert it.live.held_bytes <= 2 * GROUP_BYTES_MAX
 
 
 async def test_a_reader_that_fell_behind_a_little_is_served_from_the_log(tmp_path: Path) -> None:
