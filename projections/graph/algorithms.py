@@ -10,12 +10,11 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
-from urllib.parse import quote
 
 from pyoxigraph import NamedNode, Quad, QuerySolutions, Store
 
 from ..errors import QueryRefused
-from .names import INFERRED, LABEL, OWL, PROV, RDF, RDFS, TYPE, URN, kind_and_id, rk
+from .names import INFERRED, LABEL, OWL, PROV, RDF, RDFS, TYPE, URN, kind_and_id, rk, thing
 
 DEPTH_MAX = 3
 NODES_MAX = 1_000
@@ -28,7 +27,7 @@ SEED = 7
 
 _EVENT = f"{URN}event:"
 _LOG = f"{URN}log:"
-_PLUMBING = (RDF, RDFS, OWL, PROV)
+_PLUMBING = (RDF, RDFS, OWL, PROV, rk("inBlock").value)
 
 Edge = tuple[str, str, str]
 
@@ -63,19 +62,20 @@ class _Seen:
         return edge
 
 
-def iri_of(name: str) -> str:
-    """The IRI of a thing named in full, `urn:rookery:agent:coder-7`, or in short, `agent/coder-7`.
+def iris_of(name: str) -> list[str]:
+    """The IRIs that a thing may have, named in full, `urn:rookery:agent:coder-7`, or in short, `agent/coder-7`.
 
-    Raises `QueryRefused`.
+    There are two where the id has a slash: it may be one id, or two, as in `model/openai/gpt-4o`. Raises `QueryRefused`.
     """
-    kind, slash, rest = name.partition("/")
-    iri = f"{URN}{kind}:{':'.join(quote(part, safe='-._~') for part in rest.split('/'))}" if _is_short(kind) else name
+    kind, _, rest = name.partition("/")
     try:
-        if not (slash or ":" in name):
-            raise ValueError
-        return NamedNode(iri).value
+        if ":" in kind:
+            return [NamedNode(name).value]
+        if kind and rest:
+            return list(dict.fromkeys([thing(kind, rest).value, thing(kind, *rest.split("/")).value]))
     except ValueError:
-        raise QueryRefused(f"{name!r} names nothing: write `agent/coder-7`, or an IRI as SPARQL shows it") from None
+        pass
+    raise QueryRefused(f"{name!r} names nothing: write `agent/coder-7`, or an IRI as SPARQL shows it")
 
 
 def neighbours(store: Store, *, name: str, depth: int, limit: int) -> dict[str, Any]:
@@ -160,16 +160,13 @@ def _counts(store: Store, query: str) -> list[dict[str, Any]]:
     return [{"name": _text(row["name"]), "count": int(_text(row["count"]))} for row in rows]
 
 
-def _is_short(kind: str) -> bool:
-    return ":" not in kind
-
-
 def _known(store: Store, name: str) -> str:
-    iri = iri_of(name)
-    node = NamedNode(iri)
-    if not any(store.quads_for_pattern(node, None, None)) and not any(store.quads_for_pattern(None, None, node)):
-        raise QueryRefused(f"the graph has nothing named {name!r} ({iri}); `rookery graph stats` says what it has")
-    return iri
+    """The IRI of a thing that is in the graph. Raises `QueryRefused`."""
+    for iri in iris_of(name):
+        node = NamedNode(iri)
+        if any(store.quads_for_pattern(node, None, None)) or any(store.quads_for_pattern(None, None, node)):
+            return iri
+    raise QueryRefused(f"the graph has nothing named {name!r}; `rookery graph stats` says what it has")
 
 
 def _connects(quad: Quad) -> bool:
