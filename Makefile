@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench format clean
+.PHONY: help up down test check bench fuzz format clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ check: .venv/all ## Lint, format, types, layers
 
 bench: .venv/all ## Run the benchmarks beside their rivals
 	$(BIN)/rookery bench
+
+fuzz: .venv/all ## Ask a node 5,000 things that its OpenAPI document allows or doesn't
+	ROOKERY_TEST_REQUESTS=5000 $(BIN)/pytest tests/ops/test_openapi.py
 
 format: .venv/all ## Format the code
 	$(BIN)/ruff check --fix .

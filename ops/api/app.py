@@ -8,7 +8,7 @@ from ... import __version__
 from ..lanes import Lanes
 from ..metrics import Metrics
 from ..node import Node
-from . import events, graph, hobby, metrics, problems, queries, snapshot, state
+from . import events, graph, hobby, metrics, openapi, problems, queries, snapshot, state
 from .bodies import Room
 from .traffic import Traffic, TrafficMiddleware
 
@@ -33,4 +33,5 @@ def create_app(node: Node) -> FastAPI:
         snapshot.router,
     ):
         app.include_router(router)
+    openapi.install(app)
     return app
