@@ -10,7 +10,7 @@ from hashlib import blake2b, sha256
 from itertools import chain, combinations, product
 
 RESEMBLANCE_MIN = 0.8  # of two lessons' words, the share that both have
-# Lessons are compared if all ROWS minima of a band agree: 98 % of the pairs that share 0.8 of their words, 8 % at 0.4.
+# Lessons are compared if all ROWS minima of a band agree: 98 % of the pairs that share 0.8 of their words, 20 % at 0.4.
 BANDS = 8
 ROWS = 4
 BLOCK_LESSONS_MAX = 64  # a block with more says nothing of any two in it: it is a form that was filled in
