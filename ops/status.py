@@ -54,13 +54,17 @@ class ModelStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """Everything at a glance. `events` counts those in the log, over all origins."""
+    """Everything at a glance. `events` counts those in the log, over all origins.
+
+    `graph_lag_events` is how many of them the knowledge graph has yet to look at.
+    """
 
     node: NodeStatus
     bus: BusStatus
     events: int
     origins: list[OriginStatus]
     projections: list[ModelStatus]
+    graph_lag_events: int
     dead_letters: int
     subsystems: dict[str, Subsystem]
 
@@ -69,8 +73,8 @@ async def status_of(node: Node, reads: Lane) -> Status:
     """The status of `node` right now. Quick even where the bus hangs: what it holds is then unknown."""
     held = await ask_bus(node.bus) if node.bus_answers else None
     models, dead_letters = await reads.run(lambda: _looked_up(node))
-    vector, position = node.log.vector(), node.projections.vector()
-    behind = sum(max(n - position.get(origin, 0), 0) for origin, n in vector.items())
+    vector = node.log.vector()
+    behind = _behind(vector, node.projections.vector())
     return Status(
         node=NodeStatus(
             node.settings.origin, __version__, "ready" if node.look().is_ready else "not ready", node.started_at
@@ -85,9 +89,14 @@ async def status_of(node: Node, reads: Lane) -> Status:
         events=sum(vector.values()),
         origins=[_origin(node, name, n, held) for name, n in vector.items()],
         projections=[ModelStatus(model.name, model.version, behind) for model in models],
+        graph_lag_events=_behind(vector, node.graph.vector()),
         dead_letters=dead_letters,
         subsystems=node.health.subsystems,
     )
+
+
+def _behind(vector: dict[str, int], position: dict[str, int]) -> int:
+    return sum(max(n - position.get(origin, 0), 0) for origin, n in vector.items())
 
 
 def _looked_up(node: Node) -> tuple[list[ReadModel], int]:

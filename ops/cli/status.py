@@ -40,6 +40,7 @@ def _show(found: dict[str, Any], url: str) -> None:
         )
     behind = max((model["lag_events"] for model in found["projections"]), default=0)
     click.echo(f"models    {len(found['projections'])} read models, {_lag(behind)} the log")
+    click.echo(f"graph     {_lag(found['graph_lag_events'])} the log")
     if found["dead_letters"]:
         click.echo(
             f"dead      {plural(found['dead_letters'], 'event')} in no read model; `rookery dead-letters` says why"
