@@ -48,6 +48,7 @@ _STATUS = {
     "events": 4_711,
     "origins": [{"name": "local", "events": 4_711, "lag_events": 0, "duplicates": 3}],
     "projections": [{"name": "runs", "version": 1, "lag_events": 0}],
+    "graph_lag_events": 0,
     "dead_letters": 0,
     "subsystems": _PARTS,
 }
