@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from ... import __version__
 from .exits import OutputClosed, exit_code_of
@@ -45,6 +46,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "snapshot": Row("snapshot:snapshot", "Write the read models into a file for other programs."),
         "rebuild": Row("maintenance:rebuild", "Build the read models anew from the log."),
         "bench": Row("bench:bench", "Measure this machine."),
+        "completion": Row("completion:completion", "Let your shell complete what you type."),
     },
 }
 
@@ -83,6 +85,12 @@ class Commands(click.Group):
         for title, rows in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(width), row.summary) for name, row in rows.items()])
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin so, from the table: a shell that waits has no time to load them all."""
+        rows = {name: row for section in SECTIONS.values() for name, row in section.items()}
+        found = [CompletionItem(name, help=row.summary) for name, row in rows.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, context, incomplete)
 
     def invoke(self, context: click.Context) -> object:
         """Call the command; tell click nothing of a closed pipe, which it would make an ordinary failure."""

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from ..client import Client, Fetched
+from .completion import read_models
 from .options import arrow_option, csv_option, json_option, node_option, standard_input
 from .output import plural, refuse_two_formats, remark, show_rows
 
@@ -26,7 +27,7 @@ CONDITION = re.compile(
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=read_models)
 @click.option("--where", "conditions", multiple=True, metavar="CONDITION", help="A condition, as below; repeatable.")
 @click.option("--select", metavar="COLUMNS", help="Only these columns, as in run_id,cost_usd.")
 @click.option("--sort", metavar="COLUMNS", help="Order by these columns; - is descending: -cost_usd,run_id.")
