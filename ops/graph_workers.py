@@ -11,8 +11,8 @@ import json
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,10 @@ class GraphWorkers:
     async def ask(self, kind: str, **options: Any) -> bytes:
         """The answer. Raises `QueryRefused`, `QueryFailed`, `TooBusy`."""
         async with self._worker() as worker:
-            return b"".join([frame async for frame in worker.answer(kind, options, self._seconds_max)])
+            async with aclosing(worker.answer(kind, options, self._seconds_max)) as frames:
+                return b"".join([frame async for frame in frames])
 
-    async def export(self, **options: Any) -> AsyncIterator[bytes]:
+    async def export(self, **options: Any) -> AsyncGenerator[bytes, None]:
         """The graph in parts, as they come; the first one is there once this returns."""
         if self._exports.locked():
             raise TooBusy("exports of the graph", EXPORTS_AT_ONCE_MAX)
@@ -74,10 +75,11 @@ class GraphWorkers:
         self._idle.clear()
         self._copies.close()
 
-    async def _parts(self, options: dict[str, Any]) -> AsyncIterator[bytes]:
+    async def _parts(self, options: dict[str, Any]) -> AsyncGenerator[bytes, None]:
         async with self._exports, self._worker() as worker:
-            async for frame in worker.answer("export", options, EXPORT_SECONDS_MAX):
-                yield frame
+            async with aclosing(worker.answer("export", options, EXPORT_SECONDS_MAX)) as frames:
+                async for frame in frames:
+                    yield frame
 
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[_Worker]:
@@ -186,7 +188,7 @@ class _Worker:
             self._leave_copy()
             self._copy = copy.use()
 
-    async def answer(self, kind: str, options: dict[str, Any], seconds: float) -> AsyncIterator[bytes]:
+    async def answer(self, kind: str, options: dict[str, Any], seconds: float) -> AsyncGenerator[bytes, None]:
         """The frames of the answer. Raises what the answer ends with."""
         assert self._copy
         assert self._process.stdin
@@ -237,7 +239,8 @@ def _why_ended(code: int, seconds: float) -> str:
     return f"it needed more than {memory} of memory, or was too deeply nested, and was stopped; ask for less"
 
 
-async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for part in rest:
-        yield part
+async def _after(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for part in rest:
+            yield part

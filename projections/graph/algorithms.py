@@ -65,7 +65,7 @@ class _Seen:
 def iris_of(name: str) -> list[str]:
     """The IRIs that a thing may have, named in full, `urn:rookery:agent:coder-7`, or in short, `agent/coder-7`.
 
-    There are two where the id has a slash: it may be one id, or two, as in `model/openai/gpt-4o`. Raises `QueryRefused`.
+    There are two where the id has a slash: it may be one, or two, as in `model/openai/gpt-4o`. Raises `QueryRefused`.
     """
     kind, _, rest = name.partition("/")
     try:

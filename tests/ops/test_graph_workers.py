@@ -1,0 +1,146 @@
+"""Questions about the graph in processes of their own: what they see, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+from pyoxigraph import Literal, NamedNode, Quad, Store
+from rookery.ops import graph_workers
+from rookery.ops.graph_workers import GraphWorkers
+from rookery.ops.lanes import TooBusy
+from rookery.projections import QueryFailed, QueryRefused
+
+TRIPLES = 100_000
+SECONDS_MAX = 1.5
+COUNT = "SELECT (COUNT(*) AS ?n) {?s ?p ?o}"
+EXPLODING = "SELECT * {?a ?b ?c . ?d ?e ?f . ?g ?h ?i} ORDER BY ?a ?f ?i"
+ENDLESS = "SELECT (COUNT(*) AS ?n) {?a ?b ?c . ?d ?e ?f . ?g ?h ?i}"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store on disk with so many triples that a careless query explodes."""
+    store = Store(tmp_path_factory.mktemp("graph") / "store")
+    store.bulk_extend(
+        Quad(
+            NamedNode(f"urn:run:{n // 4}"), NamedNode(f"urn:p:{n % 4}"), Literal(n % 1_000), NamedNode(f"urn:event:{n}")
+        )
+        for n in range(TRIPLES)
+    )
+    return store
+
+
+@pytest.fixture
+async def workers(store: Store, tmp_path: Path) -> AsyncIterator[GraphWorkers]:
+    """Workers over `store`, which is taken to have changed whenever its size has."""
+    workers = GraphWorkers(lambda: store, lambda: len(store), tmp_path / "copies", seconds_max=SECONDS_MAX)
+    yield workers
+    await workers.close()
+    assert not any((tmp_path / "copies").glob("*"))
+    assert processes() == []
+
+
+async def ask(workers: GraphWorkers, text: str, rows_max: int = 1_000) -> str:
+    return (await workers.ask("sparql", text=text, media_type="text/csv", rows_max=rows_max)).decode()
+
+
+def processes() -> list[psutil.Process]:
+    return [one for one in psutil.Process().children() if "rookery.projections.graph.worker" in one.cmdline()]
+
+
+async def test_a_worker_answers_and_stays_for_the_next_question(workers: GraphWorkers) -> None:
+    assert await ask(workers, COUNT) == f"n\r\n{TRIPLES}\r\n"
+    (first,) = processes()
+    assert await ask(workers, COUNT) == f"n\r\n{TRIPLES}\r\n"
+    assert processes() == [first]
+
+
+async def test_a_question_sees_all_that_was_there_when_it_was_asked(workers: GraphWorkers, store: Store) -> None:
+    quad = Quad(NamedNode("urn:new"), NamedNode("urn:p"), Literal("new"), NamedNode("urn:event:new"))
+    for change in (store.add, store.remove, store.add, store.remove):
+        change(quad)
+        assert await ask(workers, COUNT) == f"n\r\n{len(store)}\r\n"
+
+
+async def test_a_query_that_needs_too_much_memory_is_ended_and_its_memory_is_free_again(workers: GraphWorkers) -> None:
+    with pytest.raises(QueryFailed, match=r"memory|longer"):
+        await ask(workers, EXPLODING)
+    assert processes() == []
+    assert await ask(workers, COUNT) == f"n\r\n{TRIPLES}\r\n"
+
+
+async def test_a_query_that_takes_too_long_is_ended(workers: GraphWorkers) -> None:
+    with pytest.raises(QueryFailed, match=r"longer than 1.5 s \(query_seconds_max\)"):
+        await ask(workers, ENDLESS)
+    assert processes() == []
+
+
+async def test_a_query_nested_too_deeply_ends_its_process_and_nothing_else(workers: GraphWorkers) -> None:
+    with pytest.raises((QueryFailed, QueryRefused)):
+        await ask(workers, "SELECT * {" + "{" * 50_000 + "}" * 50_000 + "}")
+    assert await ask(workers, COUNT)
+
+
+async def test_a_query_whose_client_leaves_is_ended(workers: GraphWorkers) -> None:
+    await ask(workers, COUNT)
+    (process,) = processes()
+    idle_seconds = process.cpu_times().user
+    asking = asyncio.create_task(ask(workers, ENDLESS))
+    while process.cpu_times().user < idle_seconds + 0.1:
+        await asyncio.sleep(0.005)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert process not in processes()
+    assert await ask(workers, COUNT)
+
+
+async def test_a_refused_query_costs_no_process(workers: GraphWorkers) -> None:
+    await ask(workers, COUNT)
+    before = processes()
+    with pytest.raises(QueryRefused):
+        await ask(workers, "SELECT * {")
+    assert processes() == before
+
+
+async def test_other_questions_go_on_beside_one_that_explodes(workers: GraphWorkers) -> None:
+    slow = asyncio.create_task(ask(workers, ENDLESS))
+    answers = [await ask(workers, COUNT) for _ in range(3)]
+    assert set(answers) == {f"n\r\n{TRIPLES}\r\n"}
+    with pytest.raises(QueryFailed):
+        await slow
+
+
+async def test_as_many_wait_as_there_is_room_for(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_workers, "QUESTIONS_WAITING_MAX", 2)
+    workers = GraphWorkers(lambda: store, lambda: 0, tmp_path / "copies", seconds_max=SECONDS_MAX, workers_max=1)
+    answers = await asyncio.gather(*(ask(workers, COUNT) for _ in range(4)), return_exceptions=True)
+    assert [type(answer) for answer in answers].count(TooBusy) == 1
+    await workers.close()
+
+
+async def test_an_export_comes_in_parts_and_ends_its_worker_if_it_is_left(workers: GraphWorkers) -> None:
+    parts = [part async for part in await workers.export(media_type="application/n-quads")]
+    assert len(parts) > 1
+    assert b"".join(parts).count(b"\n") == TRIPLES
+    left = await workers.export(media_type="application/n-quads")
+    assert await anext(left)
+    await left.aclose()
+
+
+async def test_questions_about_shape_are_answered_too(workers: GraphWorkers) -> None:
+    assert json.loads(await workers.ask("stats"))["quads"] == TRIPLES
+    with pytest.raises(QueryRefused):
+        await workers.ask("neighbours", name="agent/nobody", depth=1, limit=5)
+
+
+async def test_a_store_that_cant_be_copied_is_a_failure_of_the_question(tmp_path: Path) -> None:
+    workers = GraphWorkers(Store, lambda: 0, tmp_path / "copies", seconds_max=SECONDS_MAX)
+    with pytest.raises(QueryFailed, match="can't be asked now"):
+        await ask(workers, COUNT)
+    await workers.close()
