@@ -8,13 +8,14 @@ functions that read those folders' files, or tell settings and paths, found in t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
 import msgspec
 
 from .errors import QueryRefused
+from .relations import literal
 
 # All others read files, tell what the machine is, run SQL that is hidden in a string, or change how DuckDB works.
 TABLE_FUNCTIONS = frozenset(
@@ -28,6 +29,7 @@ SCHEMAS_REFUSED = frozenset({"rookery", "pg_catalog"})
 TABLES_REFUSED = frozenset({"pg_settings", "duckdb_databases", "pragma_database_list", "duckdb_logs"})
 
 _EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?", re.IGNORECASE)
+_SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"[^/\\.*?:]*")
 
 
@@ -41,6 +43,11 @@ def refuse_all_but_reading(cursor: duckdb.DuckDBPyConnection, text: str) -> str:
     else:
         _refuse_reaching_out(cursor, statement.query)
     return str(statement.query).rstrip().rstrip(";")
+
+
+def in_sight(text: str, tables: Sequence[str]) -> str:
+    """The statement, or where that is `show tables`, one that shows just these."""
+    return f"select unnest([{', '.join(map(literal, tables))}]) as name" if _SHOW_TABLES.fullmatch(text) else text
 
 
 def as_subquery(text: str) -> str:
@@ -74,6 +81,8 @@ def _refuse_reaching_out(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
             _refuse_table_function(str(node["function"].get("function_name", "")).lower())
         elif node.get("type") == "BASE_TABLE":
             _refuse_table(str(node.get("schema_name", "")).lower(), str(node.get("table_name", "")).lower())
+        elif node.get("show_type") == "SHOW_SPECIAL":
+            raise QueryRefused("SHOW TABLES, by itself, and DESCRIBE are answered; other things are not shown")
         elif str(node.get("function_name", "")).lower() in FUNCTIONS_REFUSED:
             raise QueryRefused(f"{node['function_name']}() is not for queries: they see read models and the log only")
 

@@ -27,7 +27,7 @@ from .leash import QUERY_SECONDS_MAX, Leash
 from .queries import Parameters, Read, ask, ask_in_sql
 from .readers import Readers
 from .relations import quoted
-from .sandbox import as_subquery
+from .sandbox import as_subquery, in_sight
 from .snapshots import Snapshot, write_snapshot
 
 ROWS_MAX = 1_000_000
@@ -199,9 +199,7 @@ class Projections:
         def reading(query: str) -> Read[Answer]:
             return lambda cursor: read_answer(cursor.execute(query, parameters or None), _bounded(limit))
 
-        return self._ask(
-            partial(ask_in_sql, log=self._log, text=text, read=reading, leash=leash or Leash(timeout_seconds))
-        )
+        return self._ask_in_sql(text, reading, leash or Leash(timeout_seconds))
 
     def sql_in(
         self,
@@ -218,7 +216,7 @@ class Projections:
             selection = Selection(as_subquery(query), parameters, _bounded(limit))
             return lambda cursor: self._encode(format, cursor, selection)
 
-        return self._ask(partial(ask_in_sql, log=self._log, text=text, read=reading, leash=leash or Leash()))
+        return self._ask_in_sql(text, reading, leash or Leash())
 
     def stamp(self) -> str:
         """What tells whether an answer may have changed: the tables' edition, and how far they are."""
@@ -283,6 +281,10 @@ class Projections:
                 if is_damage(error, self.path) and not isinstance(error.__cause__, duckdb.InternalException):
                     self._suspicion = error  # the next `catch_up` makes the database anew
                 raise
+
+    def _ask_in_sql(self, text: str, read: Callable[[str], Read[Result]], leash: Leash) -> Result:
+        seen = in_sight(text, sorted([*self._names, "events"]))
+        return self._ask(partial(ask_in_sql, log=self._log, text=seen, read=read, leash=leash))
 
     def _encode(self, format: BinaryFormat, cursor: duckdb.DuckDBPyConnection, selection: Selection) -> Encoded:
         return arrow(cursor, selection) if format == "arrow" else parquet(cursor, selection, folder=self._scratch)

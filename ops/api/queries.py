@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from ...projections import Answer, Column, Encoded, Leash, csv_text, is_binary, ndjson, question_of
+from ...projections import Answer, Column, Encoded, Leash, QueryFailed, csv_text, is_binary, ndjson, question_of
 from ...schemas import MalformedEvent
 from ..node import Node
 from .bodies import read_body
@@ -140,6 +140,8 @@ async def _on_leash(leash: Leash, answering: Coroutine[Any, Any, Response]) -> R
     except asyncio.CancelledError:
         leash.cut()
         raise
+    except MemoryError as error:
+        raise QueryFailed("the answer needs more memory than there is; ask for less at once") from error
 
 
 def _tag(request: Request, *parts: str) -> str:

@@ -18,6 +18,8 @@ from ..settings import Settings, described, misspelt
 from .options import json_option, node_of, setting_options
 from .output import remark, show_json
 
+GIVE_MEMORY_BACK = ("DUCKDB_JE_MALLOC_CONF", "retain:false")
+
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
 POLL_SECONDS = 0.02
@@ -89,6 +91,8 @@ def up(detach: bool, as_json: bool, **options: str | None) -> None:
     if detach:
         _show(_in_background(folder, options), options, as_json=as_json)
     else:
+        # Before DuckDB is loaded: what it frees goes back to the system, beneath whose ceiling others need it.
+        os.environ.setdefault(*GIVE_MEMORY_BACK)
         from ..serve import serve
 
         asyncio.run(serve(settings, on_ready=lambda node: _show(node, options, as_json=as_json)))
