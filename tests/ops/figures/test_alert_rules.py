@@ -12,8 +12,6 @@ from rookery.ops.colony import Watch
 from rookery.ops.colony import families as colony_families
 from rookery.tests.projections.colony import Colony
 
-from .history import history
-
 RULES = Path(__file__).resolve().parents[3] / "ops" / "prometheus" / "rules.yml"
 ALERTS = re.findall(r"- alert: (\w+)", RULES.read_text())
 CASES = Path(__file__).parent / "alerts.test.yml"
@@ -46,8 +44,8 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
     assert set(fired) == set(ALERTS)
 
 
-def test_the_rules_about_the_colony_name_metrics_that_there_are(colony: Colony) -> None:
-    figures = Watch(colony.given(*history()).projections).look()
+def test_the_rules_about_the_colony_name_metrics_that_there_are(busy: Colony) -> None:
+    figures = Watch(busy.projections).look()
     known = {sample.name for family in colony_families(figures) for sample in family.samples}
     _, about_colony = RULES.read_text().split("- name: rookery-colony")
     named = set(re.findall(r"\brookery_\w+", about_colony))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,13 +11,12 @@ from msgspec import structs
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
-from rookery.handlers.importers import azure_llm
-from rookery.handlers.importers.found import Found
 from rookery.ops.colony import Colony as Figures
 from rookery.ops.colony import Tokens, ToolCalls, Totals, Watch, families
-from rookery.schemas import Event, LlmCallCompleted, decode
+from rookery.schemas import Event, LlmCallCompleted
 from rookery.tests.projections.colony import Colony, fact
 
+from .conftest import Recorded
 from .history import AGENTS, MODELS, calls_in, cost, count, history, tokens, unpriced
 
 Samples = dict[tuple[str, ...], float]
@@ -45,9 +43,9 @@ def test_an_empty_colony_has_spent_nothing(colony: Colony) -> None:
     assert samples(figures, "rookery_agents") == {}
 
 
-def test_totals_are_those_of_the_events(colony: Colony) -> None:
+def test_totals_are_those_of_the_events(busy: Colony) -> None:
     events = history()
-    figures = look(colony.given(*events))
+    figures = look(busy)
     assert figures.totals.events == len(events)
     assert figures.totals.llm_calls == count(events, "llm_call.completed", "llm_call.failed")
     assert figures.totals.llm_errors == count(events, "llm_call.failed")
@@ -64,17 +62,17 @@ def test_totals_are_those_of_the_events(colony: Colony) -> None:
     assert by_kind["answer"] == tokens(events, "output_tokens") - reasoned
 
 
-def test_states_are_counted(colony: Colony) -> None:
-    figures = look(colony.given(*history()))
+def test_states_are_counted(busy: Colony) -> None:
+    figures = look(busy)
     assert samples(figures, "rookery_agents") == {("alive",): len(AGENTS)}
     assert samples(figures, "rookery_runs") == {("completed",): 1, ("failed",): 1, ("running",): 1}
     assert samples(figures, "rookery_assignments") == {("pending",): 1, ("running",): 1}
 
 
 @pytest.mark.parametrize("agent_id", [*AGENTS, None])
-def test_an_agents_series_are_its_own_calls(colony: Colony, agent_id: str | None) -> None:
+def test_an_agents_series_are_its_own_calls(busy: Colony, agent_id: str | None) -> None:
     events = history()
-    figures = look(colony.given(*events))
+    figures = look(busy)
     (row,) = [one for one in figures.by_agent if one.agent_id == (agent_id or "")]
     own = [event for event in events if event.type.startswith("llm_call.") and event.payload().agent_id == agent_id]
     assert (row.calls, row.failed_calls) == (len(own), count(own, "llm_call.failed"))
@@ -82,8 +80,8 @@ def test_an_agents_series_are_its_own_calls(colony: Colony, agent_id: str | None
     assert row.unpriced_calls == unpriced(own)
 
 
-def test_a_model_of_no_known_price_has_no_cost_rather_than_none(colony: Colony) -> None:
-    figures = look(colony.given(*history()))
+def test_a_model_of_no_known_price_has_no_cost_rather_than_none(busy: Colony) -> None:
+    figures = look(busy)
     priced = {labels for labels in MODELS if labels[0] != "local"}
     assert set(samples(figures, "rookery_model_cost_usd_total")) == priced
     assert set(samples(figures, "rookery_model_unpriced_calls_total")) == set(MODELS)
@@ -158,15 +156,9 @@ def test_a_name_arrives_as_it_is_whatever_it_holds(name: str) -> None:
     assert sample.labels == {"gen_ai_tool_name": name}
 
 
-def test_a_recorded_trace_adds_up(colony: Colony, recorded_data: Path) -> None:
-    path = recorded_data / "azure-llm" / "AzureLLMInferenceTrace_conv.csv"
-    with path.open("rb") as file:
-        found = [
-            one for one in azure_llm.read(file, path.name, provider="openai", model="gpt-4o") if isinstance(one, Found)
-        ]
-    events = [decode(one.payload) for one in found]
-    figures = look(colony.given(*(one.payload for one in found)))
-    assert len(calls_in(events)) == figures.totals.llm_calls == len(path.read_text().splitlines()) - 1
+def test_a_recorded_trace_adds_up(recorded: Recorded) -> None:
+    events, figures = recorded.events, look(recorded.colony)
+    assert len(calls_in(events)) == figures.totals.llm_calls
     assert Decimal(figures.totals.cost_usd or 0) == cost(events)
     assert figures.tokens.uncached_input_tokens == tokens(events, "input_tokens")
     assert figures.tokens.answer_tokens == tokens(events, "output_tokens")

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 from rookery.ops.dashboard import BARS_MAX, SKILLS_MAX, SLICES_MAX, Chart, dashboard
-from rookery.schemas import Event, LlmCallCompleted, RunCompleted
+from rookery.schemas import LlmCallCompleted, RunCompleted
 from rookery.tests.projections.colony import NOON, Colony, fact
 
 from .history import cost, count, history, tokens
@@ -28,18 +28,18 @@ def test_there_is_a_chart_of_each_kind_even_of_an_empty_colony(colony: Colony) -
     assert found["cost_by_model"].labels == []
 
 
-@pytest.mark.parametrize("given", [[], history()], ids=["empty", "busy"])
-def test_every_series_has_one_value_for_each_label(colony: Colony, given: list[Event]) -> None:
-    for chart in charts(colony.given(*given)).values():
+@pytest.mark.parametrize("name", ["colony", "busy"])
+def test_every_series_has_one_value_for_each_label(request: pytest.FixtureRequest, name: str) -> None:
+    for chart in charts(request.getfixturevalue(name)).values():
         for series in chart.series:
             assert len(series.data) == len(chart.labels), chart.name
             assert series.exact is None or len(series.exact) == len(chart.labels), chart.name
             assert (series.exact is not None) == (chart.unit == "USD")
 
 
-def test_lines_add_up_to_what_happened(colony: Colony) -> None:
+def test_lines_add_up_to_what_happened(busy: Colony) -> None:
     events = history()
-    found = charts(colony.given(*events))
+    found = charts(busy)
     assert sum(found["events"].series[0].data) == len(events)
     assert [sum(series.data) for series in found["tokens"].series] == [
         tokens(events, "input_tokens"),
@@ -48,16 +48,16 @@ def test_lines_add_up_to_what_happened(colony: Colony) -> None:
     assert sum(Decimal(amount or 0) for amount in found["cost"].series[0].exact or []) == cost(events)
 
 
-def test_pies_add_up_to_what_happened(colony: Colony) -> None:
+def test_pies_add_up_to_what_happened(busy: Colony) -> None:
     events = history()
-    found = charts(colony.given(*events))
+    found = charts(busy)
     assert sum(found["calls_by_provider"].series[0].data) == count(events, "llm_call.completed", "llm_call.failed")
     runs = found["runs_by_status"]
     assert dict(zip(runs.labels, runs.series[0].data, strict=True)) == {"completed": 1, "failed": 1, "running": 1}
 
 
-def test_a_bar_of_no_known_price_has_no_height(colony: Colony) -> None:
-    bars = charts(colony.given(*history()))["cost_by_model"]
+def test_a_bar_of_no_known_price_has_no_height(busy: Colony) -> None:
+    bars = charts(busy)["cost_by_model"]
     (series,) = bars.series
     heights = dict(zip(bars.labels, series.data, strict=True))
     assert heights["local/llama"] is None

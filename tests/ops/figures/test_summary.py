@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-from rookery.handlers.importers import azure_llm
-from rookery.handlers.importers.found import Found
 from rookery.ops.summary import DAYS_MAX, HOURS_MAX, Summary, summary
-from rookery.schemas import Event, LlmCallCompleted, decode
+from rookery.schemas import Event, LlmCallCompleted
 from rookery.tests.projections.colony import NOON, Colony, fact
 
+from .conftest import Recorded
 from .history import HOUR, cost, count, history, tokens, unpriced
 
 NOW = NOON + timedelta(minutes=20)
@@ -59,9 +57,9 @@ def test_an_empty_colony_has_a_summary_of_nothing(colony: Colony) -> None:
     assert (found.top.agents, found.top.models, found.top.tools) == ([], [], [])
 
 
-def test_every_hour_and_day_has_its_own_events(colony: Colony) -> None:
+def test_every_hour_and_day_has_its_own_events(busy: Colony) -> None:
     events = history()
-    found = summary(colony.given(*events).projections, now=NOW, hours=60, days=4)
+    found = summary(busy.projections, now=NOW, hours=60, days=4)
     assert_figures(found.totals, events)
     assert [hour.hour for hour in found.hourly] == [NOON - timedelta(hours=back) for back in range(59, -1, -1)]
     for hour in found.hourly:
@@ -104,8 +102,8 @@ def test_a_change_of_cost_is_exact_or_not_known(
     assert change.relative == pytest.approx(relative)
 
 
-def test_the_dearest_come_first_and_those_of_no_known_price_last(colony: Colony) -> None:
-    found = summary(colony.given(*history()).projections, now=NOW, top=2).top
+def test_the_dearest_come_first_and_those_of_no_known_price_last(busy: Colony) -> None:
+    found = summary(busy.projections, now=NOW, top=2).top
     assert len(found.agents) == len(found.models) == len(found.tools) == 2
     assert [Decimal(one.cost_usd or 0) for one in found.agents] == sorted(
         (Decimal(one.cost_usd or 0) for one in found.agents), reverse=True
@@ -119,25 +117,21 @@ def test_any_moment_that_the_api_admits_can_be_asked_about(colony: Colony) -> No
         assert (len(found.hourly), len(found.daily)) == (HOURS_MAX, DAYS_MAX)
 
 
-def test_it_agrees_with_the_read_models(colony: Colony) -> None:
-    found: Summary = summary(colony.given(*history()).projections, now=NOW, hours=HOURS_MAX, days=DAYS_MAX)
-    fleet = colony.record("fleet")
+def test_it_agrees_with_the_read_models(busy: Colony) -> None:
+    found: Summary = summary(busy.projections, now=NOW, hours=HOURS_MAX, days=DAYS_MAX)
+    fleet = busy.record("fleet")
     for name in ("agents", "runs", "runs_running", "events", "cost_usd", "active_agents", "unpriced_calls"):
         assert getattr(found.totals, name) == fleet[name]
-    hours = {row["hour"]: row for row in colony.records("fleet_hourly")}
+    hours = {row["hour"]: row for row in busy.records("fleet_hourly")}
     for hour in found.hourly:
         if row := hours.pop(hour.hour.strftime("%Y-%m-%dT%H:00:00.000000Z"), None):
             assert (hour.events, hour.active_agents) == (row["events"], row["active_agents"])
     assert not hours
 
 
-def test_a_recorded_trace_adds_up_hour_by_hour(colony: Colony, recorded_data: Path) -> None:
-    path = recorded_data / "azure-llm" / "AzureLLMInferenceTrace_conv.csv"
-    with path.open("rb") as file:
-        rows = azure_llm.read(file, path.name, provider="openai", model="gpt-4o", agent="tracer")
-        payloads = [one.payload for one in rows if isinstance(one, Found)]
-    events = [decode(payload) for payload in payloads]
-    found = summary(colony.given(*payloads).projections, now=max(event.time for event in events), hours=3)
+def test_a_recorded_trace_adds_up_hour_by_hour(recorded: Recorded) -> None:
+    events = recorded.events
+    found = summary(recorded.colony.projections, now=max(event.time for event in events), hours=3)
     assert_figures(found.totals, events)
     for hour in found.hourly:
         assert_figures(hour, between(events, hour.hour, hour.hour + timedelta(hours=1)))
