@@ -27,6 +27,7 @@ from .problems import problem
 
 CHUNK_EVENTS = 500
 DEAD_LETTERS_MAX = 100_000
+LIMIT_EVENTS_MAX = 2**63 - 1
 
 router = APIRouter(tags=["events"])
 router.include_router(live.router)
@@ -64,7 +65,7 @@ async def read(
     selection: Selected,
     since: Annotated[datetime | None, Query(description="Only what happened at this time or later.")] = None,
     until: Annotated[datetime | None, Query(description="Only what happened before this time.")] = None,
-    limit: Annotated[int | None, Query(ge=0, description="At most so many.")] = None,
+    limit: Annotated[int | None, Query(ge=0, le=LIMIT_EVENTS_MAX, description="At most so many.")] = None,
     follow: Annotated[bool, Query(description="Stay, and send what the log gains.")] = False,
 ) -> Response:
     """The log's lines, each with its origin in front: as NDJSON, or with `Accept: text/event-stream` as live events.
