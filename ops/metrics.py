@@ -28,6 +28,7 @@ KEEP_SECONDS = 5.0
 # Looking may take at most this share of the time, however large the colony is.
 LOOKING_SHARE = 0.05
 PATIENCE_SECONDS = 2.0
+FIRST_PATIENCE_SECONDS = 8.0  # there is nothing to show instead, and Prometheus waits for 10 seconds
 SCRAPES_WAITING_MAX = 100
 
 Families = Callable[[], Iterator[Metric]]
@@ -87,7 +88,8 @@ class Metrics:
         if self._looking is None and self._clock() >= self._due:
             self._looking = asyncio.create_task(self._look())
         if self._looking:
-            await asyncio.wait([self._looking], timeout=PATIENCE_SECONDS)
+            patience = PATIENCE_SECONDS if self._seen else FIRST_PATIENCE_SECONDS
+            await asyncio.wait([self._looking], timeout=patience)
 
     async def _look(self) -> None:
         began = self._clock()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -55,8 +54,12 @@ async def summary_of_colony(
     string: "0" where no model was called, and null where models were called whose prices nobody knows. `now` moves the
     timelines and the trends; totals and lists are always since the first event, until the present.
     """
-    ask = partial(summary, node.projections, now=now or datetime.now(UTC), hours=hours, days=days, top=top)
-    return await unless_gone(request, lanes.queries.run(lambda: json(ask())))
+    moment = now or datetime.now(UTC)
+
+    def answer() -> Response:
+        return json(summary(node.projections, now=moment, hours=hours, days=days, top=top))
+
+    return await unless_gone(request, lanes.queries.run(answer))
 
 
 @router.get("/dashboard", responses=answers(Dashboard, "The charts.", DASHBOARD))
@@ -68,5 +71,9 @@ async def charts(
     Each series has one value for each label of its chart. Money is drawn from floats (`data`), and `exact` has the same
     amounts as decimal strings. What there is no room for is summed up as `other`, and `cut` says how many those are.
     """
-    ask = partial(dashboard, node.projections, now=now or datetime.now(UTC), hours=hours, agents=agents)
-    return await unless_gone(request, lanes.queries.run(lambda: json(ask())))
+    moment = now or datetime.now(UTC)
+
+    def answer() -> Response:
+        return json(dashboard(node.projections, now=moment, hours=hours, agents=agents))
+
+    return await unless_gone(request, lanes.queries.run(answer))
