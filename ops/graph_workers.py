@@ -56,9 +56,8 @@ class GraphWorkers:
 
     async def ask(self, kind: str, **options: Any) -> bytes:
         """The answer. Raises `QueryRefused`, `QueryFailed`, `TooBusy`."""
-        async with self._worker() as worker:
-            async with aclosing(worker.answer(kind, options, self._seconds_max)) as frames:
-                return b"".join([frame async for frame in frames])
+        async with self._worker() as worker, aclosing(worker.answer(kind, options, self._seconds_max)) as frames:
+            return b"".join([frame async for frame in frames])
 
     async def export(self, **options: Any) -> AsyncGenerator[bytes, None]:
         """The graph in parts, as they come; the first one is there once this returns."""
@@ -76,10 +75,13 @@ class GraphWorkers:
         self._copies.close()
 
     async def _parts(self, options: dict[str, Any]) -> AsyncGenerator[bytes, None]:
-        async with self._exports, self._worker() as worker:
-            async with aclosing(worker.answer("export", options, EXPORT_SECONDS_MAX)) as frames:
-                async for frame in frames:
-                    yield frame
+        async with (
+            self._exports,
+            self._worker() as worker,
+            aclosing(worker.answer("export", options, EXPORT_SECONDS_MAX)) as frames,
+        ):
+            async for frame in frames:
+                yield frame
 
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[_Worker]:

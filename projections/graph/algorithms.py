@@ -149,12 +149,12 @@ def communities(store: Store, *, limit: int) -> dict[str, Any]:
 
 def stats(store: Store) -> dict[str, Any]:
     """How much there is of what: triples, things of each class, edges of each kind."""
-    classes = "SELECT ?name (COUNT(DISTINCT ?s) AS ?count) {?s a ?name} GROUP BY ?name ORDER BY DESC(?count) ?name"
-    kinds = "SELECT ?name (COUNT(*) AS ?count) {?s ?name ?o} GROUP BY ?name ORDER BY DESC(?count) ?name"
-    return {"quads": len(store), "classes": _counts(store, classes), "properties": _counts(store, kinds)}
+    classes, properties = "SELECT DISTINCT ?s ?name {?s a ?name}", "SELECT DISTINCT ?s ?name ?o {?s ?name ?o}"
+    return {"quads": len(store), "classes": _counts(store, classes), "properties": _counts(store, properties)}
 
 
-def _counts(store: Store, query: str) -> list[dict[str, Any]]:
+def _counts(store: Store, distinct: str) -> list[dict[str, Any]]:
+    query = f"SELECT ?name (COUNT(*) AS ?count) {{{distinct}}} GROUP BY ?name ORDER BY DESC(?count) ?name"
     rows = store.query(query, use_default_graph_as_union=True)
     assert isinstance(rows, QuerySolutions)
     return [{"name": _text(row["name"]), "count": int(_text(row["count"]))} for row in rows]
@@ -214,11 +214,11 @@ def _described(store: Store, iri: str) -> dict[str, Any]:
     node = NamedNode(iri)
     types = sorted({_short(_text(quad.object)) for quad in store.quads_for_pattern(node, TYPE, None)})
     named = kind_and_id(iri)
-    labels = [_text(quad.object) for one in (LABEL, rk("name")) for quad in store.quads_for_pattern(node, one, None)]
+    labels = [_text(quad.object) for quad in store.quads_for_pattern(node, LABEL, None)]
     return {
         "id": iri,
         "name": "/".join(named) if named else iri,
-        "label": next(iter(labels), named[1] if named else _short(iri)),
+        "label": min(labels, default=named[1] if named else _short(iri)),
         "types": types,
     }
 

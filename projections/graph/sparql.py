@@ -102,7 +102,8 @@ def answer(
 ) -> bytes:
     """What a query answers, in one of its formats.
 
-    Its default graph is the union of all graphs, unless it, or the caller, names graphs; the caller's win. Raises
+    Its default graph is the union of all graphs, unless it, or the caller, names graphs; the caller's win. Oxigraph
+    does not merge them: a triple that is in several graphs is found as often. Raises
     `QueryRefused` for a query that is wrong and `QueryFailed` for an answer that is too big.
     """
     named = default_graphs or named_graphs
