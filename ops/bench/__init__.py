@@ -3,9 +3,13 @@
 from collections.abc import Callable
 
 from .figures import Figure, Report, machine
+from .graph import graph
 from .live import live
+from .live_readers import live_readers
 from .publish import publish
+from .query import query
 from .rebuild import rebuild
+from .snapshot import snapshot
 from .startup import startup
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -13,6 +17,10 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "live": live,
     "rebuild": rebuild,
     "startup": startup,
+    "query": query,
+    "live_readers": live_readers,
+    "graph": graph,
+    "snapshot": snapshot,
 }
 
 __all__ = ["BENCHMARKS", "Figure", "Report", "machine"]

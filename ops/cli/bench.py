@@ -14,7 +14,7 @@ from .output import remark, show_json, show_rows
 if TYPE_CHECKING:
     from ..bench import Figure
 
-NAMES = ["publish", "live", "rebuild", "startup"]
+NAMES = ["publish", "live", "rebuild", "startup", "query", "live_readers", "graph", "snapshot"]
 COLUMNS = ["name", "value", "unit", "ratio", "rival", "rival_value"]
 
 
@@ -30,7 +30,7 @@ class ExtraMissing(RookeryError):
 @click.argument("names", nargs=-1, type=click.Choice(NAMES), metavar="[NAME]...")
 @json_option
 def bench(names: tuple[str, ...], as_json: bool) -> None:
-    """Measure this machine: publish, live, rebuild, startup; all of them when none is named.
+    """Measure this machine: what is named, or everything.
 
     Each figure stands beside what a named rival did in the same run, where there is one to compare with. Each takes
     about a minute, on a node of its own in a temporary folder. Needs `pip install 'rookery[bench]'`.

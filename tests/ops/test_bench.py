@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 from rookery.ops import bench
 from rookery.ops.bench import Figure
+from rookery.ops.bench.graph import graph
 from rookery.ops.bench.live import live
+from rookery.ops.bench.live_readers import live_readers
 from rookery.ops.bench.publish import publish
+from rookery.ops.bench.query import query
 from rookery.ops.bench.rebuild import rebuild
+from rookery.ops.bench.snapshot import snapshot
 from rookery.ops.bench.startup import startup
 
 from .conftest import Rookery
@@ -21,6 +25,10 @@ SMALL: dict[str, Callable[[], list[Figure]]] = {
     "live": partial(live, 300, publishers=20, steady_seconds=0.1, settle_seconds=0.0),
     "rebuild": partial(rebuild, 2, segment_events=200),
     "startup": partial(startup, 1, idle_seconds=0.0),
+    "query": partial(query, 100, events_per_second=100, seconds=0.4),
+    "live_readers": partial(live_readers, 3, events_per_second=200, seconds=0.5),
+    "graph": partial(graph, 300, triples=2_000),
+    "snapshot": partial(snapshot, 1, events=300, snapshots=1),
 }
 # Name and unit, and whether there is a rival to compare with.
 FIGURES = {
@@ -32,6 +40,25 @@ FIGURES = {
     ],
     "rebuild": [("rebuild.throughput", "events/s", True)],
     "startup": [("startup.ready", "s", False), ("startup.idle_memory", "MiB", False)],
+    "query": [
+        ("query.by_key_p50_quiet", "ms", False),
+        ("query.by_key_p99_quiet", "ms", False),
+        ("query.by_key_p50", "ms", False),
+        ("query.by_key_p99", "ms", False),
+    ],
+    "live_readers": [
+        ("live_readers.delivered_p50", "ms", False),
+        ("live_readers.delivered_p99", "ms", False),
+        ("live_readers.delivered_max", "ms", False),
+        ("live_readers.node_cpu", "cores", False),
+    ],
+    "graph": [("graph.fold.facts", "facts/s", False), ("graph.join", "ms", True)],
+    "snapshot": [
+        ("snapshot.database", "MiB", False),
+        ("snapshot.seconds", "s", True),
+        ("snapshot.longest_fold", "ms", False),
+        ("snapshot.longest_fold_without", "ms", False),
+    ],
 }
 
 
