@@ -101,8 +101,12 @@ def _copy_log(source: Path, copy: Path, stop: threading.Event) -> None:
 
 
 def _copy_bytes(source: int, target: int, stop: threading.Event) -> None:
-    """Copy by the kernel, which on some file systems shares the blocks instead."""
+    """Copy by the kernel, which on some file systems shares the blocks instead.
+
+    Each chunk goes to the disk at once: with all of a big file on its way there, the log's next fsync took 0.2 s.
+    """
     while os.copy_file_range(source, target, CHUNK_BYTES):
+        os.fdatasync(target)
         if stop.is_set():
             raise OSError("stopped, because the node closes")
 
