@@ -62,16 +62,13 @@ Name = Annotated[str, Query(max_length=NODE_CHARS_MAX, description="`agent/coder
 async def sparql(
     request: Request,
     node: ServingNode,
-    query: Annotated[
-        str, Query(description="A SPARQL 1.1 query.", examples=["SELECT DISTINCT ?agent {?agent a rk:Agent}"])
-    ],
+    query: Annotated[str, Query(description="A SPARQL 1.1 query.", examples=["SELECT ?agent {?agent a rk:Agent}"])],
     wait_for: WaitFor = None,
 ) -> Response:
     """What a SPARQL 1.1 query answers over the knowledge graph, whose named graphs are what each event says.
 
     The default graph is the union of all of them, unless FROM or default-graph-uri choose some. The prefixes rk, prov,
-    rdf, rdfs, owl, xsd and schema need not be declared. A statement that several events make is found once for each of
-    them, so ask for DISTINCT. Updates and SERVICE are refused.
+    rdf, rdfs, owl, xsd and schema need not be declared. Updates and SERVICE are refused.
     """
     await until_visible(node, wait_for, projector=node.graph_projector)
     return await _sparql(request, node, _parameters(request.url.query))

@@ -192,7 +192,7 @@ ROUTES: dict[tuple[str, str], Told] = {
     ),
     ("GET", "/graph/stats"): Told(
         "How much there is of what",
-        answers={"application/json": {"quads": 606, "classes": [{"name": "https://rookery.dev/ns#Tool", "count": 4}]}},
+        answers={"application/json": {"triples": 606, "classes": [{"name": "https://rookery.dev/ns#Tool"}]}},
         problems=(503,),
     ),
     ("GET", "/graph"): Told(

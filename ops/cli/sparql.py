@@ -38,11 +38,10 @@ def sparql(client: Client, query: str | None, file: Path | None, as_csv: bool, a
     """Ask the knowledge graph in SPARQL 1.1: one QUERY, or `-` for standard input.
 
     Every event is a named graph of what it says, and the default graph is all of them together. The prefixes rk, prov,
-    rdf, rdfs, owl, xsd and schema need not be declared. A statement that several events make is found once for each:
-    ask for DISTINCT. Triples, of CONSTRUCT and DESCRIBE, are printed as Turtle.
+    rdf, rdfs, owl, xsd and schema need not be declared. Triples, of CONSTRUCT and DESCRIBE, are printed as Turtle.
 
     \b
-    rookery sparql 'SELECT DISTINCT ?agent ?name {?agent a rk:Agent ; rdfs:label ?name}'
+    rookery sparql 'SELECT ?agent ?name {?agent a rk:Agent ; rdfs:label ?name}'
     rookery sparql 'SELECT ?event ?p ?o {GRAPH ?event {<urn:rookery:agent:coder-7> ?p ?o}}' --json
     rookery sparql 'DESCRIBE <urn:rookery:agent:coder-7>'
     rookery sparql --file question.rq --csv

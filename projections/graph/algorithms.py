@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from pyoxigraph import NamedNode, Quad, QuerySolutions, Store
+from pyoxigraph import DefaultGraph, NamedNode, Quad, QuerySolutions, Store
 
 from ..errors import QueryRefused
 from .names import INFERRED, LABEL, OWL, PROV, RDF, RDFS, TYPE, URN, kind_and_id, rk, thing
+from .patterns import said
 
 DEPTH_MAX = 3
 NODES_MAX = 1_000
@@ -44,7 +45,7 @@ class _Seen:
         """The things that an edge connects with `node`, each as often as it is; the edges are noted."""
         iri = NamedNode(node)
         for quads in (self.store.quads_for_pattern(iri, None, None), self.store.quads_for_pattern(None, None, iri)):
-            for quad in quads:
+            for quad in said(quads):
                 self.quads += 1
                 if self.quads > QUADS_SEEN_MAX:
                     return
@@ -130,7 +131,7 @@ def communities(store: Store, *, limit: int) -> dict[str, Any]:
 
     seen = _Seen(store)
     graph: networkx.Graph[str] = networkx.Graph()
-    for quad in store.quads_for_pattern(None, None, None):
+    for quad in said(store.quads_for_pattern(None, None, None)):
         if len(seen.edges) >= COMMUNITY_EDGES_MAX:
             break
         if _connects(quad):
@@ -149,13 +150,14 @@ def communities(store: Store, *, limit: int) -> dict[str, Any]:
 
 def stats(store: Store) -> dict[str, Any]:
     """How much there is of what: triples, things of each class, edges of each kind."""
-    classes, properties = "SELECT DISTINCT ?s ?name {?s a ?name}", "SELECT DISTINCT ?s ?name ?o {?s ?name ?o}"
-    return {"quads": len(store), "classes": _counts(store, classes), "properties": _counts(store, properties)}
+    classes, properties = "?s a ?name", "?s ?name ?o"
+    triples = sum(1 for _ in store.quads_for_pattern(None, None, None, DefaultGraph()))
+    return {"triples": triples, "classes": _counts(store, classes), "properties": _counts(store, properties)}
 
 
-def _counts(store: Store, distinct: str) -> list[dict[str, Any]]:
-    query = f"SELECT ?name (COUNT(*) AS ?count) {{{distinct}}} GROUP BY ?name ORDER BY DESC(?count) ?name"
-    rows = store.query(query, use_default_graph_as_union=True)
+def _counts(store: Store, pattern: str) -> list[dict[str, Any]]:
+    query = f"SELECT ?name (COUNT(*) AS ?count) {{{pattern}}} GROUP BY ?name ORDER BY DESC(?count) ?name"
+    rows = store.query(query)
     assert isinstance(rows, QuerySolutions)
     return [{"name": _text(row["name"]), "count": int(_text(row["count"]))} for row in rows]
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pyoxigraph import BlankNode, NamedNode, Quad, RdfFormat, Store, Triple, parse, serialize
+from pyoxigraph import BlankNode, DefaultGraph, NamedNode, Quad, RdfFormat, Store, parse, serialize
 
 from ..errors import QueryRefused
 from .names import BOOKKEEPING, URN
+from .patterns import merged, said
 from .sparql import PREFIXES, TRIPLES
 
 IMPORT_BYTES_MAX = 16 * 1024 * 1024
@@ -48,8 +49,12 @@ def export(store: Store, output: Any, *, media_type: str, about: str | None = No
     Formats that know named graphs say which event each statement is from; the others have statements alone.
     """
     form = TRIPLES[media_type]
-    quads = _quads(store, about)
-    serialize(quads if form.supports_datasets else _triples(quads), output, form, prefixes=PREFIXES)
+    if form.supports_datasets:
+        quads = (quad for quad in said(_quads(store, about, None)) if quad.graph_name != BOOKKEEPING)
+        serialize(quads, output, form, prefixes=PREFIXES)
+    else:
+        triples = (quad.triple for quad in _quads(store, about, DefaultGraph()))
+        serialize(triples, output, form, prefixes=PREFIXES)
 
 
 class Imports:
@@ -67,7 +72,7 @@ class Imports:
         if not path.exists():
             self._ensure_room(len(content))
             self._keep(path, content)
-        store.extend(quads)
+        store.extend(merged(quads))
         self.added += 1
         return Imported(_graph(name).value, len(quads))
 
@@ -76,7 +81,7 @@ class Imports:
         missing = [path for path in self._paths() if not store.contains_named_graph(_graph(path.stem))]
         for path in missing:
             try:
-                store.extend(_parsed(path.read_bytes(), _MEDIA_TYPES[path.suffix], path.stem))
+                store.extend(merged(_parsed(path.read_bytes(), _MEDIA_TYPES[path.suffix], path.stem)))
             except (QueryRefused, OSError) as error:
                 logger.warning("%s is not in the graph: %s", path, error)
         return len(missing)
@@ -103,24 +108,13 @@ class Imports:
         unfinished.replace(path)
 
 
-def _quads(store: Store, about: str | None) -> Iterator[Quad]:
-    """The quads to export, without the graph's notes to itself."""
+def _quads(store: Store, about: str | None, graph: DefaultGraph | None) -> Iterator[Quad]:
     if about is None:
-        found: Iterable[Quad] = store.quads_for_pattern(None, None, None)
-        yield from (quad for quad in found if quad.graph_name != BOOKKEEPING)
+        yield from store.quads_for_pattern(None, None, None, graph)
         return
     node = NamedNode(about)
-    yield from store.quads_for_pattern(node, None, None)
-    yield from (quad for quad in store.quads_for_pattern(None, None, node) if quad.subject != node)
-
-
-def _triples(quads: Iterator[Quad]) -> Iterator[Triple]:
-    """The quads' triples; of those that several events say one after another, one."""
-    last = None
-    for quad in quads:
-        if quad.triple != last:
-            last = quad.triple
-            yield last
+    yield from store.quads_for_pattern(node, None, None, graph)
+    yield from (quad for quad in store.quads_for_pattern(None, None, node, graph) if quad.subject != node)
 
 
 def _parsed(content: bytes, media_type: str, name: str) -> list[Quad]:

@@ -20,7 +20,7 @@ from .errors import GraphLocked, GraphUnusable
 from .mapping import facts, sighting
 from .names import BOOKKEEPING, ONTOLOGY, URN, rk
 from .ontology import fingerprint, ontology
-from .patterns import find
+from .patterns import find, merged, withdraw
 from .rules import infer
 from .sightings import Sightings
 
@@ -141,7 +141,7 @@ class Graph:
             said = [quad for record in batch for quad in self._said(record)]
             followed = infer(self.store, said)
             self._retract(followed.outdated)
-            self.store.extend([*said, *followed.quads, _checkpoint(origin, last)])
+            self.store.extend([*merged([*said, *followed.quads]), _checkpoint(origin, last)])
         except BaseException:
             self._sightings.forget()
             raise
@@ -161,7 +161,7 @@ class Graph:
 
     def _retract(self, quads: Iterable[Quad]) -> None:
         for quad in quads:
-            self.store.remove(quad)
+            withdraw(self.store, quad)
 
     def _open(self) -> None:
         """Open the newest store in the folder. There is more than one only where a damaged one was to be replaced."""
@@ -183,7 +183,7 @@ class Graph:
         made_from = [found.value.value for found in find(store, _GRAPH, _MADE_FROM, None, BOOKKEEPING)]
         if made_from != [fingerprint()]:
             store.clear()
-            store.extend([*ontology(ONTOLOGY), Quad(_GRAPH, _MADE_FROM, Literal(fingerprint()), BOOKKEEPING)])
+            store.extend([*merged(ontology(ONTOLOGY)), Quad(_GRAPH, _MADE_FROM, Literal(fingerprint()), BOOKKEEPING)])
         self._store = store
         self._vector = _folded(store)
         self._sightings = Sightings()

@@ -1,11 +1,17 @@
-"""Looking triples up in the graph, which holds IRIs and literals and nothing else."""
+"""How triples lie in the store, and looking them up; what the log says has IRIs and literals and nothing else.
+
+Each is in the named graph of the event, rule or file that says it, and once more in the default graph, which is what
+queries see: there a triple that several say is one triple.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, cast
 
-from pyoxigraph import Literal, NamedNode, Store
+from pyoxigraph import Literal, NamedNode, Quad, Store
+
+from .names import BOOKKEEPING
 
 
 class Found(NamedTuple):
@@ -24,8 +30,8 @@ def find(
     value: NamedNode | Literal | None,
     graph: NamedNode | None = None,
 ) -> Iterator[Found]:
-    """The triples that have these parts; None stands for any."""
-    for quad in store.quads_for_pattern(subject, predicate, value, graph):
+    """The triples that have these parts, as often as they are said; None stands for any."""
+    for quad in said(store.quads_for_pattern(subject, predicate, value, graph)):
         yield Found(*cast(tuple[NamedNode, NamedNode, NamedNode | Literal, NamedNode], tuple(quad)))
 
 
@@ -36,3 +42,23 @@ def nodes(
     for found in find(store, subject, predicate, value):
         if isinstance(found.value, NamedNode):
             yield found.subject, found.value, found.graph
+
+
+def merged(quads: Iterable[Quad]) -> Iterator[Quad]:
+    """The quads, and what queries see of them."""
+    for quad in quads:
+        yield quad
+        if quad.graph_name != BOOKKEEPING:
+            yield Quad(*quad.triple)
+
+
+def said(quads: Iterable[Quad]) -> Iterator[Quad]:
+    """Those of the quads that somebody says: without what queries see of them."""
+    return (quad for quad in quads if isinstance(quad.graph_name, NamedNode))
+
+
+def withdraw(store: Store, quad: Quad) -> None:
+    """Remove a quad; queries see its triple no more, unless it is said elsewhere too."""
+    store.remove(quad)
+    if not any(said(store.quads_for_pattern(*quad.triple))):
+        store.remove(Quad(*quad.triple))

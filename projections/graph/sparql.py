@@ -59,11 +59,10 @@ _UPDATES = {"INSERT", "DELETE", "LOAD", "CLEAR", "DROP", "CREATE", "ADD", "MOVE"
 
 
 class Query(NamedTuple):
-    """A query's text, whether it answers with triples, and whether it names its dataset by FROM."""
+    """A query's text, and whether it answers with triples."""
 
     text: str
     gives_triples: bool
-    has_dataset: bool
 
     @property
     def formats(self) -> list[str]:
@@ -82,7 +81,7 @@ def read(text: str) -> Query:
         raise QueryRefused("this is no SPARQL query: one begins with SELECT, ASK, CONSTRUCT or DESCRIBE")
     if any(_calls_away(token) for token in tokens):
         raise QueryRefused("SERVICE asks another endpoint; queries see this node's graph and nothing else")
-    return Query(text, form in _DESCRIBES, "FROM" in words)
+    return Query(text, form in _DESCRIBES)
 
 
 def _calls_away(token: re.Match[str]) -> bool:
@@ -102,16 +101,15 @@ def answer(
 ) -> bytes:
     """What a query answers, in one of its formats.
 
-    Its default graph is the union of all graphs, unless it, or the caller, names graphs; the caller's win. Oxigraph
-    does not merge them: a triple that is in several graphs is found as often. Raises
-    `QueryRefused` for a query that is wrong and `QueryFailed` for an answer that is too big.
+    Its default graph has everything that is said anywhere, each triple once, unless the query, or the caller, names
+    graphs; the caller's win. Raises `QueryRefused` for a query that is wrong and `QueryFailed` for an answer that is
+    too big.
     """
     named = default_graphs or named_graphs
     try:
         found = store.query(
             query.text,
             prefixes=PREFIXES,
-            use_default_graph_as_union=not query.has_dataset and not named,
             default_graph=[NamedNode(one) for one in default_graphs or []] if named else None,
             named_graphs=[NamedNode(one) for one in named_graphs or []] if named else None,
         )

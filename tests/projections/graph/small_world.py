@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pyoxigraph import Literal, NamedNode, Quad, Store
+from collections.abc import Iterator
+
+from pyoxigraph import Literal, Quad, Store
 from rookery.projections.graph.names import INFERRED, LABEL, TYPE, event_iri, rk, thing
+from rookery.projections.graph.patterns import merged
 
 FACTS = (
     (thing("run", "r1"), "involved", thing("agent", "ada")),
@@ -15,12 +18,16 @@ FACTS = (
 
 def fill(store: Store) -> None:
     """Write the world into `store`."""
+    store.extend(merged(_quads()))
+
+
+def _quads() -> Iterator[Quad]:
     for n, (subject, predicate, value) in enumerate(FACTS, start=1):
-        store.add(Quad(subject, rk(predicate), value, event_iri("local", n)))
-        store.add(Quad(event_iri("local", n), rk("concerns"), subject, event_iri("local", n)))
-    store.add(Quad(thing("agent", "ada"), LABEL, Literal('Ada "the first"'), event_iri("local", 1)))
-    store.add(Quad(thing("agent", "ada"), TYPE, rk("Agent"), event_iri("local", 1)))
-    store.add(Quad(thing("agent", "ada"), rk("worksWith"), thing("agent", "bob"), NamedNode(INFERRED.value)))
+        yield Quad(subject, rk(predicate), value, event_iri("local", n))
+        yield Quad(event_iri("local", n), rk("concerns"), subject, event_iri("local", n))
+    yield Quad(thing("agent", "ada"), LABEL, Literal('Ada "the first"'), event_iri("local", 1))
+    yield Quad(thing("agent", "ada"), TYPE, rk("Agent"), event_iri("local", 1))
+    yield Quad(thing("agent", "ada"), rk("worksWith"), thing("agent", "bob"), INFERRED)
 
 
 def world() -> Store:

@@ -20,7 +20,7 @@ PAIR = re.compile(r"```sparql\n([^`]*)```\n\n```text\n([^`]*)```", re.DOTALL)
 
 
 def ask(graph: Graph, query: str) -> list[list[str]]:
-    found: Any = graph.store.query(query, prefixes=PREFIXES, use_default_graph_as_union=True)
+    found: Any = graph.store.query(query, prefixes=PREFIXES)
     assert isinstance(found, QuerySolutions)
     names = [variable.value for variable in found.variables]
     return [names, *([solution[name].value for name in names] for solution in found)]

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from pyoxigraph import Quad
+from pyoxigraph import DefaultGraph, Quad
 from rookery.projections.graph import Graph, GraphLocked, GraphUnusable, graph
 from rookery.projections.graph.lessons import blocks, normalised, resemblance
 from rookery.projections.graph.mapping import facts, sighting
 from rookery.projections.graph.names import BOOKKEEPING, INFERRED, kind_and_id, rk, thing
+from rookery.projections.graph.patterns import said
 from rookery.schemas import (
     AgentHeartbeatSent,
     InsightRecorded,
@@ -40,7 +41,7 @@ def folded(folder: Path, colony: Colony) -> set[Quad]:
     with Graph.open(folder, colony.log) as one:
         one.catch_up()
         assert one.vector() == colony.log.vector()
-        return {quad for quad in one.store if quad.graph_name != BOOKKEEPING}
+        return {quad for quad in said(one.store) if quad.graph_name != BOOKKEEPING}
 
 
 def test_a_graph_that_is_opened_again_goes_on_where_it_was(runs: Colony, folder: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_graph_that_turns_out_damaged_is_made_anew_while_it_runs(
         runs.append([fact(AgentHeartbeatSent(), "coder")])
         patched.setattr(graph, "infer", _corrupt_once(patched))
         assert one.catch_up().events == 41
-        assert {quad for quad in one.store if quad.graph_name != BOOKKEEPING} == before
+        assert {quad for quad in said(one.store) if quad.graph_name != BOOKKEEPING} == before
 
 
 def _corrupt_once(patched: pytest.MonkeyPatch) -> object:
@@ -166,6 +167,16 @@ def test_a_glance_at_a_line_tells_what_the_event_says(
     said = {(quad.subject, quad.predicate, quad.object) for quad in facts(record)}
     edges = sighting(record.line)
     assert set(edges or ()) == {triple for triple in said if triple[0] == thing("run", "run-1")}
+
+
+def test_queries_see_each_triple_once_however_many_say_it(colony: Colony, folder: Path) -> None:
+    for origin in ("east", "west"):
+        colony.append([fact(CALL, f"{origin}-1")], origin)
+    quads = folded(folder, colony)
+    with Graph.open(folder, colony.log) as one:
+        seen = [quad.triple for quad in one.store.quads_for_pattern(None, None, None, DefaultGraph())]
+    assert len(quads) > len(seen) == len(set(seen))
+    assert set(seen) == {quad.triple for quad in quads}
 
 
 def test_what_is_no_event_says_nothing(colony: Colony, folder: Path) -> None:

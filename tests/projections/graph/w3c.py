@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pyoxigraph import (
     BlankNode,
+    DefaultGraph,
     Literal,
     NamedNode,
     Quad,
@@ -50,7 +51,6 @@ FOLDERS = (
     "syntax-query",
 )
 ROWS_MAX = 100_000
-DEFAULT_GRAPH = "urn:w3c:default"
 RS = "http://www.w3.org/2001/sw/DataAccess/tests/result-set#"
 NUMBERS = {"integer", "decimal", "double", "float"}
 XSD = "http://www.w3.org/2001/XMLSchema#"
@@ -107,51 +107,47 @@ def run(case: Case) -> None:
     if "Negative" in case.kind:
         _must_be_refused(text)
     elif "Syntax" in case.kind:
-        _ask(Store(), read(text), {})
+        _ask(Store(), read(text))
     else:
         assert case.result
-        store = _store(case)
-        dataset: dict[str, Any] = {}
-        if case.graphs and not read(text).has_dataset:
-            dataset = {"default_graphs": [DEFAULT_GRAPH], "named_graphs": [graph.as_uri() for graph in case.graphs]}
-        _compare(store, read(text), dataset, case.result)
+        _compare(_store(case), read(text), case.result)
 
 
 def _must_be_refused(text: str) -> None:
     try:
-        _ask(Store(), read(text), {})
+        _ask(Store(), read(text))
     except QueryRefused:
         return
     raise Wrong("it should be refused")
 
 
-def _ask(store: Store, query: Query, dataset: dict[str, Any], media_type: str | None = None) -> bytes:
-    return answer(store, query, media_type or query.formats[0], rows_max=ROWS_MAX, **dataset)
+def _ask(store: Store, query: Query, media_type: str | None = None) -> bytes:
+    return answer(store, query, media_type or query.formats[0], rows_max=ROWS_MAX)
 
 
 def _store(case: Case) -> Store:
     store = Store()
-    for path, graph in [(case.data, DEFAULT_GRAPH), *((one, one.as_uri()) for one in case.graphs)]:
+    for path, graph in [(case.data, DefaultGraph()), *((one, NamedNode(one.as_uri())) for one in case.graphs)]:
         if path:
             for quad in parse(path=path, base_iri=path.as_uri(), rename_blank_nodes=True):
-                store.add(Quad(quad.subject, quad.predicate, quad.object, NamedNode(graph)))
+                store.add(Quad(quad.subject, quad.predicate, quad.object, graph))
     return store
 
 
-def _compare(store: Store, query: Query, dataset: dict[str, Any], expected: Path) -> None:
+def _compare(store: Store, query: Query, expected: Path) -> None:
     if query.gives_triples:
-        got = Graph().parse(_ask(store, query, dataset, "application/n-triples"), format="nt")
+        got = Graph().parse(_ask(store, query, "application/n-triples"), format="nt")
         if not isomorphic(got, Graph().parse(expected)):
             raise Wrong(f"other triples: {got.serialize(format='nt')}")
     elif expected.suffix == ".csv":
-        got_rows, want_rows = _csv(_ask(store, query, dataset, "text/csv").decode()), _csv(expected.read_text())
+        got_rows, want_rows = _csv(_ask(store, query, "text/csv").decode()), _csv(expected.read_text())
         if got_rows != want_rows:
             raise Wrong(f"{got_rows} instead of {want_rows}")
     else:
         media_type = "text/tab-separated-values" if expected.suffix == ".tsv" else query.formats[0]
         form = QueryResultsFormat.from_media_type(media_type)
         assert form
-        got_results, want = parse_query_results(_ask(store, query, dataset, media_type), form), _results(expected)
+        got_results, want = parse_query_results(_ask(store, query, media_type), form), _results(expected)
         _compare_results(got_results, want)
 
 
