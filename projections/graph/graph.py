@@ -52,6 +52,7 @@ class Graph:
         self.pace: Pace | None = None  # slows folding down
         self._folding = threading.Lock()
         self._stopped = False
+        self._stale = False  # RocksDB does not write again after an error, as of a full disk, until it is opened anew
         self._store: Store | None = None
         self._vector: dict[str, int] = {}
         self._open()
@@ -85,9 +86,12 @@ class Graph:
         with self._folding:
             started = time.perf_counter()
             try:
+                if self._stale:
+                    self._open_again()
                 return Folded(self._catch_up(progress), time.perf_counter() - started)
             except (RuntimeError, OSError) as error:
                 if not _is_damage(error):
+                    self._stale = True
                     raise GraphUnusable(self.folder, str(error)) from error
                 logger.warning("the graph was damaged (%s); making it anew from the log", error)
             self._renew()
@@ -187,6 +191,12 @@ class Graph:
         self._store = store
         self._vector = _folded(store)
         self._sightings = Sightings()
+
+    def _open_again(self) -> None:
+        path = max(self.folder.glob("store-*"))
+        self._store = None
+        self._begin(path)
+        self._stale = False
 
     def _renew(self) -> None:
         """Begin an empty store beside the damaged one, which is removed: everything in it can be had from the log."""
