@@ -22,7 +22,7 @@ from ..projections.graph.exchange import Imports
 from ..schemas import Event, EventData, NodeStarted, NodeStopped
 from .data_folder import DataFolder
 from .disk import Disk
-from .giving_way import GivingWay
+from .giving_way import GivingWay, step_back
 from .graph_workers import GraphWorkers
 from .health import Health, State, ask_bus
 from .intake import Intake, Taken
@@ -84,7 +84,7 @@ class Node:
         self.graph_workers = graph_workers
         self.started_at = datetime.now(UTC)
         self.projector = Projector(projections, health)
-        self.graph_projector = Projector(graph, health, "graph")
+        self.graph_projector = Projector(graph, health, "graph", on_thread=step_back)
         self.append_seconds = Timings()
         self.ingest = Ingest(
             bus, log, settings.origin, on_append=self._log_grew, observe_append=self.append_seconds.observe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -32,13 +32,23 @@ class Foldable(Protocol):
 
 
 class Projector:
-    """One fold at a time, on a thread of its own; `wake` it when the log has grown. `name` is its name in health."""
+    """One fold at a time, on a thread of its own; `wake` it when the log has grown. `name` is its name in health.
 
-    def __init__(self, projections: Foldable, health: Health, name: str = "projector") -> None:
+    `on_thread` is called on that thread before all else.
+    """
+
+    def __init__(
+        self,
+        projections: Foldable,
+        health: Health,
+        name: str = "projector",
+        *,
+        on_thread: Callable[[], None] | None = None,
+    ) -> None:
         self._projections = projections
         self._health = health
         self._name = name
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=on_thread)
         self._grown = asyncio.Event()
         self._folded = asyncio.Condition()
         self._grown.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
@@ -107,15 +107,17 @@ class Engine:
     def _load_ahead(self, following: Iterable[Batch]) -> Iterator[_Loaded]:
         """Every batch when it is loaded, with the one after it being loaded meanwhile."""
         connections = cycle(self._connections)
+        loaded: _Loaded | None = None
         with ThreadPoolExecutor(1, thread_name_prefix="loader") as loader:
-            loading: Future[_Loaded] | None = None
             for batch in following:
+                if not loaded:  # a live batch is alone: no thread is begun for it
+                    loaded = self._load(next(connections), batch)
+                    continue
                 ahead = loader.submit(self._load, next(connections), batch)
-                if loading:
-                    yield loading.result()
-                loading = ahead
-            if loading:
-                yield loading.result()
+                yield loaded
+                loaded = ahead.result()
+            if loaded:
+                yield loaded
 
     def _load(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> _Loaded:
         return _Loaded(con, batch, self._catalogue.occurring(self._loader.load(con, batch)))

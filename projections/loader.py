@@ -21,7 +21,7 @@ from ..eventstore import Log, Record, Segment
 from ..schemas import InvalidEvent, check, type_of
 from .errors import LoadFailed
 from .relations import literal, quoted, relations
-from .selection import Selection, type_expression
+from .selection import Selection
 
 SEGMENTS_PER_BATCH_MAX = 8
 EVENTS_THROUGH_PYTHON_MAX = 65_536
@@ -85,60 +85,60 @@ class Loader:
 
         Raises `LoadFailed`.
         """
-        counts = self._load_segments(con, batch) or self._load_through_python(con, batch)
-        return frozenset(relation.name for relation in relations().values() if relation.type in counts)
+        types = self._load_segments(con, batch) or self._load_through_python(con, batch)
+        return frozenset(relation.name for relation in relations().values() if relation.type in types)
 
     def unload(self, con: duckdb.DuckDBPyConnection) -> None:
         """Let go of the batch's memory."""
-        self._create_batch(con, Batch("", 1, 0), (), ())
+        self._create_events(con, Batch("", 1, 0), (), ())
 
-    def _load_segments(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> Counter[str] | None:
-        """What DuckDB could read by itself, by type. Where it finds a line odd, None: Python has the last word."""
+    def _load_segments(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str] | None:
+        """The types of what DuckDB could read by itself. Where it finds a line odd, None: Python has the last word."""
         if not batch.paths:
             return None
         try:
-            counts = self._create_batch(con, batch, batch.paths, self._selection.data.keys())
+            arrived = self._create_events(con, batch, batch.paths, self._selection.data.keys())
+            types = con.execute("select distinct type from events").fetchall()
         except duckdb.Error:
             return None
-        return counts if counts.total() == batch.events else None
+        return frozenset(name for (name,) in types) if arrived == batch.events else None
 
-    def _load_through_python(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> Counter[str]:
+    def _load_through_python(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str]:
         records = self._log.read(batch.origin, after=batch.first - 1, limit=batch.events)
         with tempfile.NamedTemporaryFile(dir=self._scratch, suffix=".ndjson") as file:
-            expected: Counter[str] = Counter()
+            written: Counter[str] = Counter()
             for wire_type, line in _canonical(records):
                 file.write(line)
-                expected[wire_type] += 1
+                written[wire_type] += 1
             file.flush()
             try:
-                counts = self._create_batch(con, batch, [Path(file.name)], self._selection.fields_of(expected))
+                arrived = self._create_events(con, batch, [Path(file.name)], self._selection.fields_of(written))
             except duckdb.Error as error:
                 raise LoadFailed(batch.origin, batch.first, batch.last, str(error)) from error
-        if counts.total() != expected.total():
-            reason = f"{expected.total()} events went in, {counts.total()} arrived"
+        if arrived != written.total():
+            reason = f"{written.total()} events went in, {arrived} arrived"
             raise LoadFailed(batch.origin, batch.first, batch.last, reason)
-        return counts
+        return frozenset(relation.type for relation in relations().values() if relation.wire_type in written)
 
-    def _create_batch(
+    def _create_events(
         self, con: duckdb.DuckDBPyConnection, batch: Batch, paths: Sequence[Path], fields: Collection[str]
-    ) -> Counter[str]:
-        """Make the table `batch` of what these files hold of it; returns how many events of each type it has.
+    ) -> int:
+        """Make the table `events` of what these files hold of the batch; returns how many events those are.
 
         `fields` are those that the events may have: for few events, to read any others takes more time than the rest.
         """
-        made = {"origin": literal(batch.origin), "type": type_expression(), "time": '"time"::timestamp'}
-        columns = {name: made.get(name, quoted(name)) for name in self._selection.envelope(["origin", *_LINE])}
-        for name, sql_type in self._selection.data.items():
-            columns[name] = self._selection.value(name) if name in fields else f"null::{sql_type}"
+        columns = self._selection.columns(fields)
         selected = ", ".join(f"{expression} as {quoted(name)}" for name, expression in columns.items())
-        con.execute(
-            f"create or replace temp table batch as select {selected} from {self._lines(paths, fields)} "  # noqa: S608
-            f"where n between {batch.first} and {batch.last} and length(time) <= {_TIME_CHARS_MAX}"
-        )
-        return Counter(dict(con.execute("select type, count(*) from batch group by type").fetchall()))
+        ((arrived,),) = con.execute(
+            f"create or replace temp table events as select {selected} from ("  # noqa: S608
+            f'select * replace ("time"::timestamp as "time"), {literal(batch.origin)} as origin '
+            f"from {self._lines(paths, fields)} "
+            f"where n between {batch.first} and {batch.last} and length(time) <= {_TIME_CHARS_MAX})"
+        ).fetchall()
+        return int(arrived)
 
     def _lines(self, paths: Sequence[Path], fields: Collection[str]) -> str:
-        columns = {name: _LINE[name] for name in {"n", "time", *self._selection.envelope(_LINE)}}
+        columns = {name: _LINE[name] for name in {"n", "time", *self._selection.drawn_on(_LINE)}}
         if fields:
             data = (f"{quoted(name)} {sql_type}" for name, sql_type in self._selection.data.items() if name in fields)
             columns["data"] = f"struct({', '.join(data)})"

@@ -14,8 +14,8 @@ import msgspec
 
 from ..schemas import EventType, current_types
 
-# What every relation starts with, and how it comes from the batch's table. `happened` orders the facts about an entity
-# in the same way on every node.
+# What every relation starts with, and how it comes from an event as it is on the wire. `happened` orders the facts
+# about an entity in the same way on every node.
 ENVELOPE = {
     "origin": "origin",
     "n": "n",

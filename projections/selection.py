@@ -1,8 +1,8 @@
 """What of the events is brought into SQL: the columns of a batch's table that folds name, and the views of it.
 
-The events of a batch lie in one wide table, with a column for every field of every event. `events` is a view of all of
-it, and each event type has one of its own. An event has the newest version of its shape here, its type is named without
-a version, and a field that it leaves out has the value that this stands for.
+The events of a batch lie in one wide table, `events`, with a column for every field of every event, and each event type
+has a view of its own. An event has the newest version of its shape here, its type is named without a version, and a
+field that it leaves out has the value that this stands for.
 
 To bind a view costs DuckDB a millisecond per fifty columns: what draws on several types is best one selection from
 `events`, and no union of theirs.
@@ -23,8 +23,7 @@ class Selection:
 
     def __init__(self, statements: Iterable[str]) -> None:
         words = frozenset(word for statement in statements for word in _WORDS.findall(statement))
-        self._envelope = {column: sql for column, sql in ENVELOPE.items() if column in words}
-        self._drawn_on = {word for sql in self._envelope.values() for word in _WORDS.findall(sql)} | {"type"}
+        self._envelope = {column: sql for column, sql in ENVELOPE.items() if column in words} | {"type": _type()}
         self._relations = [relation for name, relation in relations().items() if name in words]
         self.data = {column: sql_type for column, sql_type in data_columns().items() if column in words}
 
@@ -33,9 +32,15 @@ class Selection:
         """All that there are."""
         return cls([*ENVELOPE, *data_columns(), *relations()])
 
-    def envelope(self, names: Iterable[str]) -> list[str]:
-        """Which of these columns of the batch's table the relations draw on."""
-        return [name for name in names if name in self._drawn_on]
+    def columns(self, fields: Collection[str]) -> dict[str, str]:
+        """The columns of `events`, in SQL, from an event as it is on the wire. It may have these fields, no others."""
+        data = {name: self._value(name) if name in fields else f"null::{kind}" for name, kind in self.data.items()}
+        return self._envelope | data
+
+    def drawn_on(self, names: Iterable[str]) -> list[str]:
+        """Which of these columns of an event as it is on the wire `columns` makes something of."""
+        words = {word for sql in self._envelope.values() for word in _WORDS.findall(sql)}
+        return [name for name in names if name in words]
 
     def fields_of(self, wire_types: Collection[str]) -> frozenset[str]:
         """Which columns of `data` events of these types may have."""
@@ -44,7 +49,16 @@ class Selection:
         )
         return frozenset(name for name in names if name in self.data)
 
-    def value(self, column: str) -> str:
+    def views(self) -> Iterator[str]:
+        """The statements that create the relations of single types over `events`."""
+        for relation in self._relations:
+            columns = [*self._envelope, *(field.name for field in relation.fields if field.name in self.data)]
+            yield (
+                f"create or replace temp view {quoted(relation.name)} as "  # noqa: S608
+                f"select {', '.join(map(quoted, columns))} from events where type = {literal(relation.type)}"
+            )
+
+    def _value(self, column: str) -> str:
         """The value of a column of `data`, in SQL, from an event's `type` and `data` as they are on the wire."""
         value = f"data.{quoted(column)}"
         defaults = {
@@ -55,20 +69,8 @@ class Selection:
         }
         return f"coalesce({value}, {_case('type', defaults, 'null')})" if defaults else value
 
-    def views(self) -> Iterator[str]:
-        """The statements that create `events` and the relations of single types over the batch's table."""
-        yield self._view("events", self.data)
-        for relation in self._relations:
-            fields = (field.name for field in relation.fields if field.name in self.data)
-            yield self._view(relation.name, fields) + f" where type = {literal(relation.type)}"
 
-    def _view(self, name: str, fields: Iterable[str]) -> str:
-        envelope = (f"{sql} as {quoted(column)}" for column, sql in self._envelope.items())
-        columns = ", ".join([*envelope, *map(quoted, fields)])
-        return f"create or replace temp view {quoted(name)} as select {columns} from batch"  # noqa: S608
-
-
-def type_expression() -> str:
+def _type() -> str:
     """An event's type without the version, in SQL, from the `type` that it has on the wire."""
     versioned = [relation for relation in relations().values() if relation.wire_type != relation.type]
     return _case("type", {relation.wire_type: literal(relation.type) for relation in versioned}, "type")

@@ -24,10 +24,10 @@ from .patterns import find, merged, withdraw
 from .rules import infer
 from .sightings import Sightings
 
-BATCH_EVENTS_MAX = 500
+BATCH_EVENTS_MAX = 50
 
-# Called after every batch with the seconds that it took; it may wait, to leave the processor to others.
-Pace = Callable[[float], object]
+# Called after every batch with the seconds that it took; returns those to wait, to leave the processor to others.
+Pace = Callable[[float], float]
 # Called after every batch with the number of events folded so far, and of those that there were to fold.
 Progress = Callable[[int, int], object]
 
@@ -51,7 +51,7 @@ class Graph:
         self._log = log
         self.pace: Pace | None = None  # slows folding down
         self._folding = threading.Lock()
-        self._stopped = False
+        self._stopping = threading.Event()
         self._stale = False  # RocksDB does not write again after an error, as of a full disk, until it is opened anew
         self._store: Store | None = None
         self._vector: dict[str, int] = {}
@@ -99,7 +99,7 @@ class Graph:
 
     def stop(self) -> None:
         """Let a fold end after its present batch, for good."""
-        self._stopped = True
+        self._stopping.set()
 
     def close(self) -> None:
         """Stop folding and let go of the folder, as soon as the queries that run have ended."""
@@ -119,7 +119,7 @@ class Graph:
         until, done = self._log.vector(), 0
         total = sum(last - self._vector.get(origin, 0) for origin, last in until.items())
         for batch in self._batches(until):
-            if self._stopped:
+            if self._stopping.is_set():
                 break
             started = time.perf_counter()
             self._fold(batch)
@@ -127,7 +127,7 @@ class Graph:
             if progress:
                 progress(done, total)
             if self.pace:
-                self.pace(time.perf_counter() - started)
+                self._stopping.wait(self.pace(time.perf_counter() - started))
         return done
 
     def _batches(self, until: dict[str, int]) -> Iterator[tuple[Record, ...]]:

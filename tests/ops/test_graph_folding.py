@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +14,7 @@ import pytest
 from rookery.bus import Delivery
 from rookery.eventstore import Log
 from rookery.ops import giving_way
-from rookery.ops.giving_way import GivingWay
+from rookery.ops.giving_way import GivingWay, step_back
 from rookery.ops.health import Health
 from rookery.ops.projector import Projector
 from rookery.projections import Projections
@@ -39,18 +43,43 @@ async def test_the_graph_is_kept_level_with_the_log(tmp_path: Path) -> None:
         projector.close()
 
 
-def test_the_graph_waits_longer_while_the_read_models_are_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr("rookery.ops.giving_way.time.sleep", pauses.append)
-    monkeypatch.setattr(giving_way, "BEHIND_EVENTS", 0)
+def test_the_graph_waits_for_those_who_are_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Log.open(tmp_path / "log") as log, Projections.open(tmp_path / "projections.duckdb", log) as projections:
         give_way = GivingWay(log, projections)
-        give_way(0.1)
+        assert give_way(0.1) == pytest.approx(0.025)
         append(log, "run-1")
-        give_way(0.1)
+        assert give_way(0.1) == pytest.approx(0.4)
+        assert give_way(0.001) == giving_way.PAUSE_SECONDS_MIN
+        monkeypatch.setattr(giving_way, "BEHIND_EVENTS", 0)
+        assert give_way(0.1) == pytest.approx(0.9)
         projections.catch_up()
-        give_way(0.1)
-        give_way(1_000)
-    assert pauses == [0.25, pytest.approx(0.4), 0.25, 0.5]  # what is between the bounds is a share of the work
+        assert give_way(0.1) == pytest.approx(0.025)
+
+
+def test_a_graph_that_waits_is_closed_at_once(tmp_path: Path) -> None:
+    with Log.open(tmp_path / "log") as log:
+        append(log, "run-1")
+        graph = Graph.open(tmp_path / "graph", log)
+        waits = threading.Event()
+
+        def pace(_: float) -> float:
+            waits.set()
+            return 3_600
+
+        graph.pace = pace
+        folding = threading.Thread(target=graph.catch_up)
+        folding.start()
+        waits.wait()
+        graph.close()
+        folding.join()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all threads of a process have one niceness")
+def test_only_the_thread_that_steps_back_is_nicer() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
+    before = niceness()
+    with ThreadPoolExecutor(1, initializer=step_back) as nice:
+        assert nice.submit(niceness).result() == giving_way.NICENESS
+    assert niceness() == before
