@@ -14,9 +14,18 @@ from .errors import InvalidData, InvalidEvent, InvalidInput, MalformedEvent, Roo
 from .feedback import FeedbackGiven, FeedbackGivenV1
 from .insights import InsightRecorded
 from .llm_calls import LlmCallCompleted, LlmCallFailed
+from .memories import MemoryRecorded
 from .nodes import NodeStarted, NodeStopped
 from .registry import EventData, EventType, all_types, current_types, decode_data, is_superseded, type_of
-from .runs import MessageRecorded, RunCancelled, RunCompleted, RunFailed, RunFailureAttributed, RunStarted
+from .runs import (
+    MessageRecorded,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunFailureAttributed,
+    RunProgressed,
+    RunStarted,
+)
 from .subjects import EVENTS, entity_filter, escape, publisher_in, subject_of, unescape
 from .tools import ToolCallCompleted
 from .vocabulary import usd
@@ -46,6 +55,7 @@ __all__ = [
     "LlmCallCompleted",
     "LlmCallFailed",
     "MalformedEvent",
+    "MemoryRecorded",
     "MessageRecorded",
     "NodeStarted",
     "NodeStopped",
@@ -54,6 +64,7 @@ __all__ = [
     "RunCompleted",
     "RunFailed",
     "RunFailureAttributed",
+    "RunProgressed",
     "RunStarted",
     "ToolCallCompleted",
     "UnknownEventType",

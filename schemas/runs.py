@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, AssignmentId, Count, Labels, Name, Reward, RunId, Seconds, Skill
+from .vocabulary import AgentId, AssignmentId, Count, Labels, Name, Reward, RunId, Score, Seconds, Skill
 
 MessageRole = Annotated[
     Literal["system", "user", "assistant", "tool"], Meta(description="Whose turn it was, as in chat APIs.")
@@ -32,6 +32,15 @@ class RunStarted(EventData, frozen=True, kw_only=True):
     assignment_id: AssignmentId | None = None
     clock: Clock = "wall"
     metadata: Labels | None = None
+
+
+@event_type("run.progressed")
+class RunProgressed(EventData, frozen=True, kw_only=True):
+    """Where the work stands. `progress` goes from 0 to 1, where that can be told."""
+
+    text: str
+    progress: Score | None = None
+    agent_id: AgentId | None = None
 
 
 @event_type("run.completed")
