@@ -1,6 +1,6 @@
 """Projections as they are written: one described .sql file each, read and checked here.
 
-    -- projection: cost_by_model   version: 1   uses: cost_by_hour
+    -- projection: cost_by_model   version: 1   key: provider, model   uses: cost_by_hour
     -- What each model cost.                                 (the description; any number of lines)
     create table …; create view …;                           (comments behind columns describe them)
 
@@ -10,8 +10,9 @@
     -- fold: priced_call
     merge into …;                                            (runs when the batch holds such events)
 
-A file creates the table or view that it is named for, and whatever lies behind it. `uses` names the projections whose
-tables its views select from. `-- fold: events` runs for every batch.
+A file creates the table or view that it is named for, and whatever lies behind it. `key` names the columns that tell
+its rows apart; what has none has one row. `uses` names the projections whose tables its views select from.
+`-- fold: events` runs for every batch.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from .selection import Selection
 SQL_FOLDER = Path(__file__).parent / "sql"
 EVENTS = "events"
 
-_HEADER = re.compile(r"^-- projection: (\w+)\s+version: (\d+)(?:\s+uses: (.+))?$")
+_HEADER = re.compile(r"^-- projection: (\w+)\s+version: (\d+)(?:\s+key: (.+?))?(?:\s+uses: (.+))?$")
 _BLOCK = re.compile(r"^-- (relation|fold): (.+)$", re.MULTILINE)
 _RELATION = re.compile(r"^(\w+)\s+of: (.+)$")
 _COMMENT = re.compile(r"--[^\n]*")
@@ -65,6 +66,7 @@ class Projection(NamedTuple):
 
     name: str
     version: int
+    key: tuple[str, ...]
     uses: tuple[str, ...]
     description: str
     creates: tuple[str, ...]
@@ -154,7 +156,8 @@ def parse(text: str, file: str) -> Projection:
     return Projection(
         name=header[1],
         version=int(header[2]),
-        uses=_names(header[3] or ""),
+        key=_names(header[3] or ""),
+        uses=_names(header[4] or ""),
         description=description,
         creates=_statements(creates, file),
         relations=derived,

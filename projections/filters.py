@@ -1,8 +1,8 @@
 """What is asked of one read model, made into SQL: typed filters, columns, an order, and pages by cursor.
 
 A condition is `column=value` or `column.OPERATOR=value`. Values are checked against the column's type and bound as
-parameters. The order is total: rows that the sort leaves level are ordered by the columns that come first, and then
-by a hash of all of them. A cursor holds the last row's place in that order, so rows that come and go move nothing.
+parameters. The order is total: rows that the sort leaves level are ordered by what identifies them. A cursor holds the
+last row's place in that order, so rows that come and go move nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import csv
 import hashlib
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 import msgspec
@@ -28,9 +28,7 @@ OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "in", "like", "null")
 CONDITIONS_MAX = 64
 LIST_VALUES_MAX = 1_000
 SORT_COLUMNS_MAX = 8
-# Columns that break ties before the hash of all of them does: read models begin with what identifies a row.
-TIE_COLUMNS_MAX = 4
-# Text is ordered by so much of its beginning, which keeps cursors short.
+# Text that identifies nothing is ordered by so much of its beginning, which keeps cursors short.
 SORTED_CHARACTERS_MAX = 200
 CURSOR_CHARACTERS_MAX = 16_384
 
@@ -52,7 +50,7 @@ class Question(NamedTuple):
     cursor: str | None = None
 
 
-class Key(NamedTuple):
+class Term(NamedTuple):
     """One term of the order."""
 
     expression: str
@@ -61,11 +59,10 @@ class Key(NamedTuple):
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Where a page ended: the last row's keys, and how many rows of just these have been answered if there are more."""
+    """Where a page ended: what the last row has of each term of the order."""
 
     fingerprint: str
-    passed: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
-    keys: tuple[str | None, ...]
+    values: tuple[str | None, ...]
 
 
 class Prepared(NamedTuple):
@@ -73,10 +70,9 @@ class Prepared(NamedTuple):
 
     query: str
     bare: str
-    keys: str
+    places: str
     parameters: list[str]
     fingerprint: str
-    start: Place | None
 
     def page(self, fetched: Answer, limit: int) -> Answer:
         """Of the answer to `query`, fetched to one row beyond `limit`, the page: without places, but with a cursor."""
@@ -86,15 +82,10 @@ class Prepared(NamedTuple):
 
     def next(self, places: Sequence[Sequence[str | None]], limit: int) -> str | None:
         """The cursor behind a page, if there is a row beyond: the last of these places."""
-        if not 0 < limit < len(places):
+        if not 0 < limit < len(places) or not places[limit - 1]:
             return None
-        last, beyond = tuple(places[limit - 1]), tuple(places[limit])
-        # Rows that are alike in every column have one place, and only their number tells where to go on.
-        passed = sum(tuple(place) == last for place in places[:limit]) if beyond == last else 0
-        if passed and self.start and self.start.keys == last:
-            passed += self.start.passed
-        encoded = base64.urlsafe_b64encode(msgspec.json.encode(Place(self.fingerprint, passed, last)))
-        return encoded.decode().rstrip("=")
+        place = Place(self.fingerprint, tuple(places[limit - 1]))
+        return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
 def question_of(pairs: Iterable[tuple[str, str]]) -> Question:
@@ -116,26 +107,29 @@ def question_of(pairs: Iterable[tuple[str, str]]) -> Question:
     )
 
 
-def prepare(model: str, columns: Sequence[Column], question: Question) -> Prepared:
-    """The SQL for a question to the read model of that name. Raises `InvalidQuestion` or `InvalidCursor`."""
+def prepare(model: str, columns: Sequence[Column], key: Sequence[str], question: Question) -> Prepared:
+    """The SQL for a question to the read model of that name, whose rows `key` tells apart.
+
+    Raises `InvalidQuestion` or `InvalidCursor`.
+    """
     types = {column.name: column.type for column in columns}
     where, parameters = _where(question.conditions, types)
     selected = ", ".join(quoted(_known(name, types, "select")) for name in question.select or types)
-    order = _order(question.sort, types)
+    order = _order(question.sort, types, key)
     fingerprint = _fingerprint(model, question)
-    start = _place(question.cursor, fingerprint, len(order)) if question.cursor else None
-    if start:
-        where.append(_behind(order, start.keys, parameters, inclusive=start.passed > 0))
-    place = "[" + ", ".join(f"({key.expression})::varchar" for key in order) + "]"
-    rest = f"from {quoted(model)} where {' and '.join(where) or 'true'} order by {', '.join(map(_term, order))}"
-    rest += f" offset {start.passed}" if start else ""
+    if question.cursor:
+        place = _place(question.cursor, fingerprint, len(order))
+        where.append(_behind(order, place.values, parameters))
+    place_of_row = "[" + ", ".join(f"({term.expression})::varchar" for term in order) + "]"
+    rest = f"from {quoted(model)}"
+    rest += f" where {' and '.join(where)}" if where else ""
+    rest += f" order by {', '.join(map(_ordering, order))}" if order else ""
     return Prepared(
-        f"select {selected}, {place} as place {rest}",
+        f"select {selected}, {place_of_row} as place {rest}",
         f"select {selected} {rest}",
-        f"select {place} as place {rest}",
+        f"select {place_of_row} as place {rest}",
         parameters,
         fingerprint,
-        start,
     )
 
 
@@ -205,7 +199,7 @@ def _listed(one: Condition) -> list[str]:
     return texts
 
 
-def _order(sort: Sequence[str], types: dict[str, str]) -> list[Key]:
+def _order(sort: Sequence[str], types: dict[str, str], key: Sequence[str]) -> list[Term]:
     wanted = {name.removeprefix("-"): name.startswith("-") for name in sort}
     if len(wanted) < len(sort):
         raise InvalidQuestion("sort", "names a column twice")
@@ -214,33 +208,32 @@ def _order(sort: Sequence[str], types: dict[str, str]) -> list[Key]:
     for name in wanted:
         if not is_plain(types[_known(name, types, "sort")]):
             raise InvalidQuestion("sort", f"{name} is {types[name]}, which has no order; POST /sql can more")
-    ties = [name for name in types if name not in wanted and is_plain(types[name])][:TIE_COLUMNS_MAX]
-    keys = [_key(name, types[name], wanted.get(name, False)) for name in (*wanted, *ties)]
-    return [*keys, Key(f"hash({', '.join(map(quoted, types))})", "UBIGINT")]
+    names = [*wanted, *(name for name in key if name not in wanted)]
+    return [_term(name, types[name], descending=wanted.get(name, False), whole=name in key) for name in names]
 
 
-def _key(name: str, sql_type: str, descending: bool) -> Key:
+def _term(name: str, sql_type: str, *, descending: bool, whole: bool) -> Term:
     column = quoted(name)
-    return Key(f"left({column}, {SORTED_CHARACTERS_MAX})" if is_text(sql_type) else column, sql_type, descending)
+    cut = is_text(sql_type) and not whole
+    return Term(f"left({column}, {SORTED_CHARACTERS_MAX})" if cut else column, sql_type, descending)
 
 
-def _term(key: Key) -> str:
-    return f"{key.expression} {'desc' if key.descending else 'asc'} nulls last"
+def _ordering(term: Term) -> str:
+    return f"{term.expression} {'desc' if term.descending else 'asc'} nulls last"
 
 
-def _behind(order: Sequence[Key], values: Sequence[str | None], parameters: list[str], *, inclusive: bool) -> str:
-    """Whether a row comes behind these keys, or also has them if that is `inclusive`; nulls come last."""
+def _behind(order: Sequence[Term], values: Sequence[str | None], parameters: list[str]) -> str:
+    """Whether a row comes behind the one that has these values; nulls come last."""
     if not order:
-        return "true" if inclusive else "false"
-    key, value = order[0], values[0]
+        return "false"
+    term, value = order[0], values[0]
     if value is None:
-        rest = _behind(order[1:], values[1:], parameters, inclusive=inclusive)
-        return f"({key.expression} is null and {rest})"
+        return f"({term.expression} is null and {_behind(order[1:], values[1:], parameters)})"
     parameters += [value, value]
-    rest = _behind(order[1:], values[1:], parameters, inclusive=inclusive)
-    typed = f"?::{key.sql_type}"
-    later = f"{key.expression} {'<' if key.descending else '>'} {typed} or {key.expression} is null"
-    return f"({later} or ({key.expression} = {typed} and {rest}))"
+    rest = _behind(order[1:], values[1:], parameters)
+    typed = f"?::{term.sql_type}"
+    later = f"{term.expression} {'<' if term.descending else '>'} {typed} or {term.expression} is null"
+    return f"({later} or ({term.expression} = {typed} and {rest}))"
 
 
 def _fingerprint(model: str, question: Question) -> str:
@@ -248,7 +241,7 @@ def _fingerprint(model: str, question: Question) -> str:
     return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:16]
 
 
-def _place(cursor: str, fingerprint: str, keys: int) -> Place:
+def _place(cursor: str, fingerprint: str, terms: int) -> Place:
     try:
         if len(cursor) > CURSOR_CHARACTERS_MAX:
             raise ValueError
@@ -256,7 +249,7 @@ def _place(cursor: str, fingerprint: str, keys: int) -> Place:
         place = msgspec.json.decode(decoded, type=Place)
     except (ValueError, RecursionError):
         raise InvalidCursor("is none that an answer gave as `next`; ask without it for the first page") from None
-    if place.fingerprint != fingerprint or len(place.keys) != keys:
+    if place.fingerprint != fingerprint or len(place.values) != terms:
         raise InvalidCursor(
             "belongs to another question; keep read model, filters and sort from page to page "
             "(limit, select and format may change)"

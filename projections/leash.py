@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 
 import duckdb
 
@@ -20,38 +22,82 @@ class Leash:
 
     def __init__(self, seconds: float = QUERY_SECONDS_MAX) -> None:
         self.seconds = seconds
+        self._ends_at = inf  # on the clock of `time.monotonic`
+        self._again_at = 0.0
         self._reason: str | None = None
-        self._cut = threading.Event()
+
+    @property
+    def due_at(self) -> float:
+        """When to interrupt the query next."""
+        return self._again_at if self._reason else self._ends_at
 
     def cut(self) -> None:
         """End the query: nobody waits for it any more."""
         self._reason = self._reason or "given up: nobody waits for the answer any more"
-        self._cut.set()
+        _watch.look()
+
+    def snap(self) -> None:
+        """Note that the query is interrupted now, and when to do so again."""
+        self._reason = self._reason or f"not done after {self.seconds:g} seconds; ask for less, or allow more time"
+        self._again_at = time.monotonic() + AGAIN_SECONDS
 
     @contextmanager
     def holding(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
         """Interrupt what `cursor` does in the body when it is time. Errors come out as `QueryFailed`."""
-        ended = threading.Event()
-        watch = threading.Thread(target=self._watch, args=(cursor.interrupt, ended), daemon=True)
+        if self._reason:
+            raise QueryFailed(self._reason)
+        self._ends_at = time.monotonic() + self.seconds
+        _watch.add(self, cursor.interrupt)
         try:
-            if self._cut.is_set():
-                raise QueryFailed(str(self._reason))
-            watch.start()
             yield
         except (duckdb.Error, MemoryError) as error:
             raise QueryFailed(self._reason or _reason_of(error)) from error
         finally:
-            ended.set()
-            self._cut.set()
-            if watch.ident:
-                watch.join()
+            _watch.drop(self)
 
-    def _watch(self, interrupt: Callable[[], None], ended: threading.Event) -> None:
-        if not self._cut.wait(self.seconds):
-            self._reason = f"not done after {self.seconds:g} seconds; ask for less, or allow more time"
-        while not ended.wait(AGAIN_SECONDS if self._cut.is_set() else 0):
-            interrupt()
-            self._cut.set()
+
+class _Watch:
+    """One thread that looks after all queries: to begin one for each takes longer than many a query does."""
+
+    def __init__(self) -> None:
+        self._held: dict[Leash, Callable[[], None]] = {}
+        self._changed = threading.Condition()
+        self._looks_at = inf
+        self._thread: threading.Thread | None = None
+
+    def add(self, leash: Leash, interrupt: Callable[[], None]) -> None:
+        with self._changed:
+            self._held[leash] = interrupt
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="leashes", daemon=True)
+                self._thread.start()
+            if leash.due_at < self._looks_at:
+                self._changed.notify()
+
+    def drop(self, leash: Leash) -> None:
+        with self._changed:  # so that nobody interrupts what the cursor does next
+            del self._held[leash]
+
+    def look(self) -> None:
+        with self._changed:
+            self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                self._interrupt_due()
+                self._looks_at = min((leash.due_at for leash in self._held), default=inf)
+                self._changed.wait(None if self._looks_at == inf else max(0.0, self._looks_at - time.monotonic()))
+
+    def _interrupt_due(self) -> None:
+        now = time.monotonic()
+        for leash, interrupt in self._held.items():
+            if leash.due_at <= now:
+                leash.snap()
+                interrupt()
+
+
+_watch = _Watch()
 
 
 def _reason_of(error: duckdb.Error | MemoryError) -> str:

@@ -46,11 +46,12 @@ class Folded(NamedTuple):
 
 
 class ReadModel(NamedTuple):
-    """A table or view that can be asked by its name."""
+    """A table or view that can be asked by its name. `key`: the columns that tell its rows apart."""
 
     name: str
     version: int
     description: str
+    key: tuple[str, ...]
     columns: list[Column]
 
 
@@ -176,7 +177,7 @@ class Projections:
             encoded = self._encode(format, cursor, selection)
             if not encoded.truncated:
                 return encoded
-            places = cursor.execute(f"{prepared.keys} limit {selection.limit + 1}", prepared.parameters).fetchall()
+            places = cursor.execute(f"{prepared.places} limit {selection.limit + 1}", prepared.parameters).fetchall()
             return encoded._replace(next=prepared.next([place for (place,) in places], selection.limit))
 
         return self._ask(partial(ask, read=read, leash=leash or Leash()))
@@ -295,7 +296,7 @@ class Projections:
         if name not in self._columns:
             with self._readers.cursor() as cursor:
                 self._columns[name] = self._model(cursor, name).columns
-        return prepare(name, self._columns[name], question)
+        return prepare(name, self._columns[name], self._catalogue.by_name[name].key, question)
 
     @property
     def _names(self) -> list[str]:
@@ -306,7 +307,7 @@ class Projections:
         notes = self._catalogue.notes(name)
         described = cursor.execute(f"describe {quoted(name)}").fetchall()
         columns = [Column(column, sql_type, notes.get(column, "")) for column, sql_type, *_ in described]
-        return ReadModel(name, projection.version, projection.description, columns)
+        return ReadModel(name, projection.version, projection.description, projection.key, columns)
 
     def _digests(self, con: duckdb.DuckDBPyConnection) -> dict[str, str]:
         try:

@@ -1,4 +1,4 @@
--- projection: agents   version: 1
+-- projection: agents   version: 1   key: agent_id
 -- Who is in the colony: each agent's latest registration, its state, and when it last gave a sign of life.
 
 create table agent_registrations (

@@ -1,4 +1,4 @@
--- projection: assignments   version: 1
+-- projection: assignments   version: 1   key: assignment_id
 -- Every assignment: who has it, how it stands and how it ended.
 
 create table assignment_creations (

@@ -1,4 +1,4 @@
--- projection: cost_by_agent   version: 1   uses: cost_by_hour
+-- projection: cost_by_agent   version: 1   key: agent_id   uses: cost_by_hour
 -- Calls, tokens and dollars per agent.
 
 create view cost_by_agent as

@@ -1,4 +1,4 @@
--- projection: cost_by_day   version: 1   uses: cost_by_hour
+-- projection: cost_by_day   version: 1   key: day   uses: cost_by_hour
 -- Calls, tokens and dollars per day.
 
 create view cost_by_day as

@@ -1,4 +1,4 @@
--- projection: cost_by_hour   version: 1   uses: llm_calls
+-- projection: cost_by_hour   version: 1   key: hour, provider, model, agent_id   uses: llm_calls
 -- Calls, tokens and dollars per hour, provider, model and agent: what the other roll-ups of cost are summed from.
 
 -- An agent that nobody named is '' here, so that rows can be found again by their key.

@@ -1,4 +1,4 @@
--- projection: cost_by_model   version: 1   uses: cost_by_hour
+-- projection: cost_by_model   version: 1   key: provider, model   uses: cost_by_hour
 -- Calls, tokens and dollars per model.
 
 create view cost_by_model as

@@ -1,4 +1,4 @@
--- projection: cost_by_provider   version: 1   uses: cost_by_hour
+-- projection: cost_by_provider   version: 1   key: provider   uses: cost_by_hour
 -- Calls, tokens and dollars per provider.
 
 create view cost_by_provider as

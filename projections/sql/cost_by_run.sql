@@ -1,4 +1,4 @@
--- projection: cost_by_run   version: 1   uses: llm_calls
+-- projection: cost_by_run   version: 1   key: run_id   uses: llm_calls
 -- Calls, tokens and dollars per run.
 
 create table run_costs (

@@ -1,4 +1,4 @@
--- projection: failure_attributions   version: 1
+-- projection: failure_attributions   version: 1   key: origin, n
 -- Whose mistake decided a failed run, as somebody found: one row per finding.
 
 create table failure_attributions (

@@ -1,4 +1,4 @@
--- projection: feedback   version: 1
+-- projection: feedback   version: 1   key: origin, n
 -- What people, and judges in their stead, thought of the work: one row per judgement.
 
 create table feedback (

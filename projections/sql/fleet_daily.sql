@@ -1,4 +1,4 @@
--- projection: fleet_daily   version: 1   uses: fleet_hourly
+-- projection: fleet_daily   version: 1   key: day   uses: fleet_hourly
 -- The colony day by day.
 
 create view fleet_daily as

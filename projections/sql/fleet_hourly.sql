@@ -1,4 +1,4 @@
--- projection: fleet_hourly   version: 1
+-- projection: fleet_hourly   version: 1   key: hour
 -- The colony hour by hour: what happened, what it cost, and how many agents were at it.
 
 create table fleet_hours (

@@ -1,4 +1,4 @@
--- projection: insights   version: 1
+-- projection: insights   version: 1   key: origin, n
 -- What agents, or somebody looking on, learnt from the work: one row per insight.
 
 create table insights (

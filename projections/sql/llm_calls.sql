@@ -1,4 +1,4 @@
--- projection: llm_calls   version: 1
+-- projection: llm_calls   version: 1   key: origin, n
 -- The ledger: one row per model call. Its five buckets of tokens are disjoint; an unknown cost is NULL, not zero.
 
 create table llm_calls (

@@ -1,4 +1,4 @@
--- projection: messages   version: 1
+-- projection: messages   version: 1   key: run_id, step, origin, n
 -- What was said in each run: one row per message.
 
 create table messages (

@@ -1,4 +1,4 @@
--- projection: nodes   version: 1
+-- projection: nodes   version: 1   key: node
 -- The Rookery processes themselves: when each last started and stopped.
 
 create table node_starts (

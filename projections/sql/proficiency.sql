@@ -1,4 +1,4 @@
--- projection: proficiency   version: 1
+-- projection: proficiency   version: 1   key: agent_id, skill
 -- How good each agent is at each skill, with how sure one can be of it, from the outcomes of its work.
 --
 -- What counts, if it names both the agent and the skill: assignment.completed (its score, or 1), assignment.failed and

@@ -1,4 +1,4 @@
--- projection: runs   version: 1   uses: cost_by_run, failure_attributions
+-- projection: runs   version: 1   key: run_id   uses: cost_by_run, failure_attributions
 -- Every run: how it stands, what it was worth, what happened in it and what it cost.
 
 create table run_starts (

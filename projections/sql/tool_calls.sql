@@ -1,4 +1,4 @@
--- projection: tool_calls   version: 1
+-- projection: tool_calls   version: 1   key: run_id, step, origin, n
 -- Every tool call: one row each. Arguments and output are in the log; `origin` and `n` say where.
 
 create table tool_calls (

@@ -1,4 +1,4 @@
--- projection: tool_use   version: 1
+-- projection: tool_use   version: 1   key: tool, agent_id
 -- How each agent gets on with each tool.
 
 -- An agent that nobody named is '' here, so that rows can be found again by their key.

@@ -34,6 +34,7 @@ from rookery.schemas import (
     InsightRecorded,
     LlmCallCompleted,
     LlmCallFailed,
+    MemoryRecorded,
     MessageRecorded,
     NodeStarted,
     NodeStopped,
@@ -41,6 +42,7 @@ from rookery.schemas import (
     RunCompleted,
     RunFailed,
     RunFailureAttributed,
+    RunProgressed,
     RunStarted,
     ToolCallCompleted,
     all_types,
@@ -75,6 +77,7 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     InsightRecorded: {"kind": entities, "text": entities, "tags": st.lists(entities, max_size=2)},
     LlmCallCompleted: dict(**models, **spend, reasoning_output_tokens=tokens, cache_read_input_tokens=tokens),
     LlmCallFailed: dict(**models, **spend, error=entities),
+    MemoryRecorded: {"text": entities, "key": maybe, "run_id": maybe, "agent_id": maybe},
     MessageRecorded: {"run_id": entities, "step": st.integers(0, 9), "role": st.just("user"), "content": maybe},
     NodeStarted: {"version": entities, "host": maybe},
     NodeStopped: {"reason": maybe},
@@ -83,6 +86,7 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     RunFailed: {"agent_id": maybe, "skill": maybe, "error": entities, "reward": scores, "duration_seconds": durations},
     RunCancelled: {"reason": maybe},
     RunFailureAttributed: {"agent_id": entities, "step": st.integers(0, 9), "reason": entities},
+    RunProgressed: {"text": entities, "progress": scores, "agent_id": maybe},
     ToolCallCompleted: {
         "tool": entities,
         "run_id": maybe,
@@ -115,6 +119,13 @@ class Tables:
 
     def digests(self) -> dict[str, str]:
         return digests(self.con, sorted(CATALOGUE.by_name))
+
+    def rows_and_keys(self, name: str) -> tuple[int, int]:
+        """How many rows a read model has, and how many keys they have; all rows of one without a key have the same."""
+        key = ", ".join(CATALOGUE.by_name[name].key) or "1"
+        asked = f"select (select count(*) from {name}), (select count(*) from (select distinct {key} from {name}))"
+        ((rows, keys),) = self.con.execute(asked).fetchall()
+        return rows, keys
 
 
 class Unplugged(duckdb.Error):
@@ -191,6 +202,17 @@ def test_any_interleaving_and_any_batching_give_the_same_tables(
         tables.fold(*schedule(data.draw, colony.log.vector()))
         assert tables.digests() == folded_at_once(colony)
         assert tables.engine.vector() == {origin: last for origin, last in colony.log.vector().items() if last}
+
+
+@relaxed
+@given(history=histories)
+def test_no_two_rows_have_the_same_key(folders: Iterator[Path], history: dict[str, list[Event]]) -> None:
+    with with_history(next(folders), history) as colony:
+        tables = Tables(colony)
+        tables.engine.catch_up()
+        for name in CATALOGUE.by_name:
+            rows, keys = tables.rows_and_keys(name)
+            assert rows == keys, name
 
 
 @relaxed

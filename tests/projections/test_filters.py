@@ -28,7 +28,8 @@ TYPES = {
     "limit": "INTEGER",
     "tags": "VARCHAR[]",
 }
-COLUMNS = [Column(name, sql_type) for name, sql_type in TYPES.items()]
+COLUMNS = [*(Column(name, sql_type) for name, sql_type in TYPES.items()), Column("id", "INTEGER")]
+KEY = ("name", "id")
 FEW = {
     "name": st.sampled_from(["", "a", "B", "ab", "a,b", "é", "x" * 300, "x" * 299 + "y", "'\"%_\\"]),
     "steps": st.sampled_from([0, 1, -1, 2**100]),
@@ -52,14 +53,14 @@ COMPARED = {
 
 def table(rows: list[tuple[Any, ...]]) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect()
-    con.execute(f"create table t ({', '.join(f'{quoted(name)} {sql_type}' for name, sql_type in TYPES.items())})")
-    for row in rows:
-        con.execute(f"insert into t values ({', '.join('?' * len(TYPES))})", list(row))
+    con.execute(f"create table t ({', '.join(f'{quoted(name)} {sql_type}' for name, sql_type, _ in COLUMNS)})")
+    for number, row in enumerate(rows):
+        con.execute(f"insert into t values ({', '.join('?' * len(COLUMNS))})", [*row, number])
     return con
 
 
 def answered(con: duckdb.DuckDBPyConnection, question: Question, limit: int = 100) -> Any:
-    prepared = prepare("t", COLUMNS, question)
+    prepared = prepare("t", COLUMNS, KEY, question)
     return prepared.page(read_answer(con.execute(prepared.query, prepared.parameters), limit + 1), limit)
 
 
@@ -70,8 +71,9 @@ def written(value: Any) -> str:
 
 
 def exact(con: duckdb.DuckDBPyConnection, question: Question) -> list[tuple[Any, ...]]:
-    prepared = prepare("t", COLUMNS, question)
-    return [(*row[:-1],) for row in con.execute(prepared.query, prepared.parameters).fetchall()]
+    """All rows in order, without their ids."""
+    prepared = prepare("t", COLUMNS, KEY, question)
+    return [(*row[:-2],) for row in con.execute(prepared.query, prepared.parameters).fetchall()]
 
 
 @st.composite
@@ -212,7 +214,7 @@ def test_rows_that_come_and_go_move_nothing() -> None:
 )
 def test_a_question_that_makes_no_sense_is_told_what_would(name: str, text: str, words: list[str]) -> None:
     with pytest.raises(InvalidQuestion) as refused:
-        prepare("t", COLUMNS, question_of([(name, text)]))
+        prepare("t", COLUMNS, KEY, question_of([(name, text)]))
     assert all(word in str(refused.value) for word in words), str(refused.value)
 
 
@@ -235,7 +237,7 @@ def test_a_cursor_that_does_not_fit_is_refused() -> None:
             with pytest.raises(InvalidCursor, match="another question"):
                 answered(con, other)
     fingerprint = json.loads(base64.urlsafe_b64decode(f"{cursor}==="))[0]
-    odd = ["x", "é", "a" * 20_000, cursor_of(), cursor_of(fingerprint, -1, []), cursor_of(fingerprint, 1, [1] * 5)]
+    odd = ["x", "é", "a" * 20_000, cursor_of(), cursor_of(fingerprint, [1] * 5), cursor_of(fingerprint, [], 1)]
     for nonsense in odd:
         with pytest.raises(InvalidCursor, match="as `next`"):
-            prepare("t", COLUMNS, Question(cursor=nonsense))
+            prepare("t", COLUMNS, KEY, Question(cursor=nonsense))
