@@ -15,9 +15,41 @@ from .vocabulary import Name
 # UUIDv5 namespace of every id that is derived instead of drawn, so that doing a thing twice publishes it once.
 NAMESPACE = UUID("c1b3f2c4-6f0e-5d59-9f0e-3d1f3a9d7b60")
 
-EventId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern="^[!-~]+$")]
-Source = Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern="^[!-~]*[!-.0-~]$")]
-TypeName = Annotated[str, msgspec.Meta(max_length=128, pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*(\.v[1-9][0-9]*)?$")]
+# Patterns end in `\Z`: Python's `$` would let a line break follow. What is published says `$`, which elsewhere doesn't.
+EventId = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[!-~]+\Z",
+        description="The event's own id, unique for ever: a UUIDv7, or derived from what it is about.",
+    ),
+]
+Source = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=512,
+        pattern=r"^[!-~]*[!-.0-~]\Z",
+        description="Who says so, as in `/agents/coder-7`; the last segment is the publisher.",
+    ),
+]
+TypeName = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=128,
+        pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*(\.v[1-9][0-9]*)?\Z",
+        description="What happened, to what kind of thing.",
+    ),
+]
+Subject = Annotated[Name, msgspec.Meta(description="The id of the thing that the event is about.")]
+Time = Annotated[datetime, msgspec.Meta(description="When it happened, in UTC, as in `2026-11-20T13:53:04.530453Z`.")]
+TraceParent = Annotated[str, msgspec.Meta(description="W3C's trace context.")]
+TraceState = Annotated[str, msgspec.Meta(description="W3C's, beside `traceparent`.")]
+CorrelationId = Annotated[str, msgspec.Meta(description="The run or conversation that the event belongs to.")]
+CausationId = Annotated[str, msgspec.Meta(description="The id of the event that this one is a reaction to.")]
+ContentType = Annotated[str, msgspec.Meta(description="CloudEvents'. `data` is JSON, whatever it says.")]
+DataSchema = Annotated[str, msgspec.Meta(description="CloudEvents'. Kept, not interpreted.")]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,14 +65,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: EventId
     source: Source
     type: TypeName
-    subject: Name
-    time: datetime
-    traceparent: str | None = None
-    tracestate: str | None = None
-    correlationid: str | None = None
-    causationid: str | None = None
-    datacontenttype: str | None = None
-    dataschema: str | None = None
+    subject: Subject
+    time: Time
+    traceparent: TraceParent | None = None
+    tracestate: TraceState | None = None
+    correlationid: CorrelationId | None = None
+    causationid: CausationId | None = None
+    datacontenttype: ContentType | None = None
+    dataschema: DataSchema | None = None
     data: msgspec.Raw = msgspec.Raw(b"{}")
 
     @classmethod

@@ -10,7 +10,8 @@ from msgspec import Meta
 INT64_MAX = 2**63 - 1
 
 # Whatever names something: an id, a tool, a model. No control characters: it appears in subjects and on terminals.
-Name = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# Patterns end in `\Z`: Python's `$` would let a line break follow.
+Name = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 AgentId = Annotated[Name, Meta(description="The agent's id.")]
 AssignmentId = Annotated[Name, Meta(description="The assignment's id.")]
 RunId = Annotated[Name, Meta(description="The run's id.")]
@@ -24,7 +25,7 @@ Bytes = Annotated[int, Meta(ge=0, le=INT64_MAX, description="A size in bytes.")]
 Usd = Annotated[
     str,
     Meta(
-        pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$",  # a trillion events of the largest amount still add up
+        pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?\Z",  # a trillion events of the largest amount still add up
         description="US dollars as a decimal string, exact to 12 places, never a float.",
         extra={"sql": "DECIMAL(38,12)"},
     ),

@@ -16,8 +16,10 @@ from .registry import EventData, all_types, reason_and_field
 RESERVED = frozenset({"n", "seq", "recordedtime", "undecodable", "origin"})
 DEPTH_MAX = 64
 
-_TIME = re.compile("[0-9-]{10}T[0-9:.]+(Z|[+-]00:00)")
+# Of what msgspec takes for a time, what everybody's RFC 3339 reader takes for the same one.
+TIME_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]+)?(Z|[+-]00:00)"
 
+_is_time = re.compile(TIME_PATTERN).fullmatch
 _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder()
 
@@ -85,7 +87,7 @@ def _refuse_what_readers_disagree_on(payload: bytes) -> None:
         raise MalformedEvent("this attribute is the log's own", min(reserved))
     if "data_base64" in attributes:
         raise MalformedEvent("the payload must be JSON, in `data`", "data_base64")
-    if not _TIME.fullmatch(str(attributes["time"])):
+    if not _is_time(str(attributes["time"])):
         raise MalformedEvent("expected `T` and `Z`, as in `2026-11-20T13:53:04.530453Z`", "time")
     if _depth(attributes, DEPTH_MAX) > DEPTH_MAX:
         raise MalformedEvent(f"nested more than {DEPTH_MAX} deep; flatten it, or publish it as a string")
