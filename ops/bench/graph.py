@@ -1,4 +1,4 @@
-"""The knowledge graph: facts folded from the log, and a join over many triples, beside rdflib's memory store."""
+"""The knowledge graph: facts folded from a log and in a live node, and a join beside rdflib's memory store."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from pyoxigraph import NamedNode, QuerySolutions, RdfFormat, Store, Triple, seri
 
 from ...eventstore import Log
 from ...projections.graph import PREFIXES, Graph
+from ...projections.graph.algorithms import stats
 from ...projections.graph.names import rk, thing
+from ..client import Client
 from . import workload
 from .figures import Figure
+from .node_process import node_process
 
 EVENTS = 20_000
 TRIPLES = 100_000
 ASKED_TIMES = 5
 APPENDED_EVENTS = 1_000
+POLL_SECONDS = 0.05
 
 # Who has worked on what with one of 25 tools: each tool is in 1,000 of 25,000 runs.
 JOIN = """
@@ -32,13 +36,18 @@ SELECT ?agent ?task WHERE {
 
 
 def graph(events: int = EVENTS, *, triples: int = TRIPLES) -> list[Figure]:
-    """Facts per second into the graph, what follows from them included, and the time of a join of three."""
+    """Facts per second into the graph, what follows from them included, and the time of a join of three.
+
+    Live, from the first event published until the graph has them all: the node folds its read models meanwhile.
+    """
     with TemporaryDirectory(prefix="rookery-bench-") as folder:
+        live = _live(Path(folder) / "node", events)
         facts = _folded(Path(folder), events)
         ours, rival = _joined(Path(folder), list(islice(_work(), triples)))
     name = "rdflib's memory store"
     return [
         Figure.of("graph.fold.facts", facts, "facts/s"),
+        Figure.of("graph.live.facts", live, "facts/s"),
         Figure.of("graph.join", ours * 1_000, "ms", rival=name, rival_value=rival * 1_000),
     ]
 
@@ -49,9 +58,20 @@ def _folded(folder: Path, events: int) -> float:
     with Log.open(folder / "log") as log, Graph.open(folder / "graph", log) as graph:
         while batch := list(islice(deliveries, APPENDED_EVENTS)):
             log.append("local", batch)
-        before = len(graph.store)
+        before = stats(graph.store)["triples"]
         folded = graph.catch_up()
-        return (len(graph.store) - before) / folded.seconds
+        return float((stats(graph.store)["triples"] - before) / folded.seconds)
+
+
+def _live(folder: Path, events: int) -> float:
+    with node_process(folder) as running, Client(running.node.url) as client:
+        before = client.get("/graph/stats")["triples"]
+        started = time.perf_counter()
+        workload.publish(running.node.nats_url, events, events)
+        while client.get("/status")["graph_lag_events"]:
+            time.sleep(POLL_SECONDS)
+        seconds = time.perf_counter() - started
+        return float((client.get("/graph/stats")["triples"] - before) / seconds)
 
 
 def _joined(folder: Path, triples: list[Triple]) -> tuple[float, float]:

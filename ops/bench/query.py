@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
 import time
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ...bus import NatsBus
 from ..client import Client
 from . import workload
 from .figures import Figure, percentile
@@ -31,12 +28,13 @@ def query(
         node_process(Path(folder)) as running,
         Client(running.node.url) as client,
     ):
-        _publish(running.node.nats_url, known_events, known_events, seed=1)
+        workload.publish(running.node.nats_url, known_events, known_events, seed=1)
         _until_level(client)
         runs = [row["run_id"] for row in client.get("/query/runs", limit=500)["rows"]]
         quiet = _ask(client, runs, seconds / 2)
         publisher = multiprocessing.get_context("spawn").Process(
-            target=_publish, args=(running.node.nats_url, int(events_per_second * seconds), events_per_second, 2)
+            target=workload.publish,
+            args=(running.node.nats_url, int(events_per_second * seconds), events_per_second, 2),
         )
         publisher.start()
         try:
@@ -66,17 +64,3 @@ def _ask(client: Client, runs: list[str], seconds: float) -> list[float]:
         assert len(answer["rows"]) == 1
         time.sleep(PAUSE_SECONDS)
     return taken
-
-
-def _publish(nats_url: str, count: int, events_per_second: int, seed: int) -> None:
-    asyncio.run(_publish_steadily(nats_url, count, events_per_second, seed))
-
-
-async def _publish_steadily(nats_url: str, count: int, events_per_second: int, seed: int) -> None:
-    bus = await NatsBus.connect(nats_url)
-    events = workload.events(count, seed=seed)
-    while tick := list(islice(events, max(1, int(events_per_second * TICK_SECONDS)))):
-        began = time.perf_counter()
-        await asyncio.gather(*(bus.publish(event) for event in tick))
-        await asyncio.sleep(max(0.0, began + TICK_SECONDS - time.perf_counter()))
-    await bus.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from random import Random
 
-from ...bus import Delivery
+from ...bus import Delivery, NatsBus
 from ...schemas import (
     Event,
     EventData,
@@ -25,6 +28,7 @@ from ...schemas import (
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 AGENTS = 50
 TURNS = 9
+TICK_SECONDS = 0.02
 PROMPTS = ["Read the diff and name what could break.", "Run the tests again.", "The build is red: find out why. " * 6]
 MODELS = [("openai", "gpt-4o"), ("openai", "gpt-4o-mini"), ("anthropic", "claude-sonnet-4-5")]
 TOOLS = ["read_file", "grep", "pytest", "git_diff"]
@@ -48,6 +52,21 @@ def deliveries(count: int, *, seed: int = 1) -> Iterator[Delivery]:
     """The same events as a bus delivers them, for filling a log without one."""
     for sequence, event in enumerate(events(count, seed=seed), 1):
         yield Delivery(sequence, subject_of(event), encode(event), event.time)
+
+
+def publish(nats_url: str, count: int, events_per_second: int, seed: int = 1) -> None:
+    """Publish the events at this pace, or as fast as the bus takes them."""
+    asyncio.run(_publish(nats_url, count, events_per_second, seed))
+
+
+async def _publish(nats_url: str, count: int, events_per_second: int, seed: int) -> None:
+    bus = await NatsBus.connect(nats_url)
+    made = events(count, seed=seed)
+    while tick := list(islice(made, max(1, int(events_per_second * TICK_SECONDS)))):
+        began = time.perf_counter()
+        await asyncio.gather(*(bus.publish(event) for event in tick))
+        await asyncio.sleep(max(0.0, began + TICK_SECONDS - time.perf_counter()))
+    await bus.close()
 
 
 def _run(random: Random, seed: int, number: int) -> Iterator[Event]:

@@ -37,6 +37,7 @@ FIGURES = {
         ("live.throughput", "events/s", False),
         ("live.visible_p50", "ms", False),
         ("live.visible_p99", "ms", False),
+        ("live.visible_p99_beside_backlog", "ms", False),
     ],
     "rebuild": [("rebuild.throughput", "events/s", True)],
     "startup": [("startup.ready", "s", False), ("startup.idle_memory", "MiB", False)],
@@ -52,7 +53,11 @@ FIGURES = {
         ("live_readers.delivered_max", "ms", False),
         ("live_readers.node_cpu", "cores", False),
     ],
-    "graph": [("graph.fold.facts", "facts/s", False), ("graph.join", "ms", True)],
+    "graph": [
+        ("graph.fold.facts", "facts/s", False),
+        ("graph.live.facts", "facts/s", False),
+        ("graph.join", "ms", True),
+    ],
     "snapshot": [
         ("snapshot.database", "MiB", False),
         ("snapshot.seconds", "s", True),
