@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pyoxigraph import DefaultGraph, Quad
+from pyoxigraph import DefaultGraph, Quad, Store
 from rookery.projections.graph import Graph, GraphLocked, GraphUnusable, graph
 from rookery.projections.graph.lessons import blocks, normalised, resemblance
 from rookery.projections.graph.mapping import facts, sighting
@@ -89,19 +89,27 @@ def _corrupt_once(patched: pytest.MonkeyPatch) -> object:
     return infer
 
 
-def test_trouble_that_is_no_damage_leaves_the_graph_as_it_is(
+def test_after_trouble_that_is_no_damage_the_graph_is_opened_again_as_it_was(
     runs: Colony, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    opened: list[Path] = []
+
+    def open_store(path: Path) -> Store:
+        opened.append(path)
+        return Store(path)
+
     def infer(*_: object) -> None:
         raise OSError("No space left on device")
 
+    monkeypatch.setattr(graph, "Store", open_store)
     with Graph.open(folder, runs.log) as one:
-        monkeypatch.setattr(graph, "infer", infer)
-        with pytest.raises(GraphUnusable, match="No space left"):
+        with monkeypatch.context() as patched, pytest.raises(GraphUnusable, match="No space left"):
+            patched.setattr(graph, "infer", infer)
             one.catch_up()
         assert one.vector() == {}
-        monkeypatch.undo()
         assert one.catch_up().events == 40
+    assert len(opened) == 2  # RocksDB would refuse every later write otherwise
+    assert opened[0] == opened[1]
 
 
 def test_a_graph_is_open_in_one_process_at_a_time(colony: Colony, folder: Path) -> None:
