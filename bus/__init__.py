@@ -12,6 +12,7 @@ from .contract import (
     Receipt,
     Service,
     StreamState,
+    Work,
 )
 from .errors import (
     AlreadyPublished,
@@ -79,4 +80,5 @@ __all__ = [
     "StreamState",
     "TooLarge",
     "UncheckableAppend",
+    "Work",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -12,6 +12,8 @@ from .errors import Entity
 READ_BATCH_EVENTS_MAX = 2_000
 APPEND_EVENTS_MAX = 1_000
 REQUEST_TIMEOUT_SECONDS = 5.0
+WORK_ATTEMPTS_MAX = 3
+ACK_WAIT_SECONDS = 30.0
 
 Handler = Callable[[bytes], Awaitable[bytes]]
 
@@ -99,6 +101,42 @@ class Service(Protocol):
         """Take no more commands, and wait for those at hand."""
 
 
+class Work(Protocol):
+    """A task in hand. Unless it is settled or said to be `busy`, it goes to somebody else after the ack wait.
+
+    It may come twice all the same: when whoever had it died, or when the bus didn't hear that it was settled. So what
+    is published about it takes ids derived from the assignment and the attempt.
+    """
+
+    @property
+    def event(self) -> Event:
+        """The `assignment.created` event, as it was given."""
+
+    @property
+    def attempt(self) -> int:
+        """How many times it has been handed out, this time included."""
+
+    @property
+    def attempts_max(self) -> int:
+        """How many attempts there are to be."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether all attempts are used up, the last of them without a word: say that it failed, and `give_up`."""
+
+    async def done(self) -> None:
+        """It is done, for good: returns when the bus has noted it. Raises `BusUnavailable`: then it may come again."""
+
+    async def again(self, delay_seconds: float = 0.0) -> None:
+        """Give it back, to be handed out again after the delay, to whoever is there then."""
+
+    async def give_up(self) -> None:
+        """Never hand it out again."""
+
+    async def busy(self) -> None:
+        """It is being worked on: the ack wait begins anew."""
+
+
 class Bus(Protocol):
     """Durable, ordered transport of events; commands; small state. Every method raises `BusUnavailable`."""
 
@@ -126,6 +164,31 @@ class Bus(Protocol):
 
         Each list is what is at hand: 1 to `READ_BATCH_EVENTS_MAX` events. Survives reconnects and restarts of the
         bus. Raises `StreamRewound`.
+        """
+
+    async def give(self, event: Event) -> Receipt:
+        """Put an `assignment.created` event where agents find their work; returns when it is durable.
+
+        It waits for whoever has the capability that is its `kind`, or for the agent it names. Publish the event, too:
+        this alone tells nobody else. Giving the same event again is safe: it is stored once, for a minute at least.
+        Raises `InvalidEvent` for what is no assignment, or as `publish` does.
+        """
+
+    def work(
+        self,
+        capability: str,
+        *,
+        agent_id: str | None = None,
+        in_hand_max: int,
+        attempts_max: int = WORK_ATTEMPTS_MAX,
+        ack_wait_seconds: float = ACK_WAIT_SECONDS,
+    ) -> AsyncGenerator[Work, None]:
+        """The work of a capability, for ever, and what is given to `agent_id` by name, whatever its capability.
+
+        Among all who take the work of a capability, each task goes to one. At most `in_hand_max` tasks are handed out
+        and not yet settled; no more is fetched than there is room for. Survives reconnects and restarts of the bus.
+        Closing the generator (`aclose`, or cancelling who waits for it) gives back what was fetched and not handed
+        out; what was handed out can still be settled.
         """
 
     async def history(self, entity: Entity) -> History:

@@ -14,14 +14,17 @@ from ..schemas import EVENTS, Event, RookeryError, entity_filter
 from .append import expectations_by_event
 from .commands import refusal
 from .contract import (
+    ACK_WAIT_SECONDS,
     READ_BATCH_EVENTS_MAX,
     REQUEST_TIMEOUT_SECONDS,
+    WORK_ATTEMPTS_MAX,
     Delivery,
     Entry,
     Handler,
     History,
     Receipt,
     StreamState,
+    Work,
 )
 from .errors import (
     AlreadyPublished,
@@ -39,7 +42,9 @@ from .errors import (
     StreamRewound,
     TooLarge,
 )
+from .memory_work import MemoryQueue
 from .outgoing import Outgoing
+from .work import subject_for
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 URL = "memory:"
@@ -62,6 +67,7 @@ class MemoryBus:
         self._turns = itertools.count()
         self._keys: dict[str, MemoryKeyValue] = {}
         self._objects: dict[str, MemoryObjects] = {}
+        self._work = MemoryQueue(self._refuse_if_closed)
         self._closed = False
 
     @property
@@ -103,6 +109,24 @@ class MemoryBus:
             elif not new:
                 await self._grown.wait()
             self._refuse_if_closed()
+
+    async def give(self, event: Event) -> Receipt:
+        """See `Bus.give`."""
+        item = Outgoing(event, None, self._max_payload_bytes, subject=subject_for(event))
+        await self._turn()
+        return self._work.give(event, item)
+
+    def work(
+        self,
+        capability: str,
+        *,
+        agent_id: str | None = None,
+        in_hand_max: int,
+        attempts_max: int = WORK_ATTEMPTS_MAX,
+        ack_wait_seconds: float = ACK_WAIT_SECONDS,
+    ) -> AsyncGenerator[Work, None]:
+        """See `Bus.work`."""
+        return self._work.work(capability, agent_id, in_hand_max, attempts_max, ack_wait_seconds)
 
     async def history(self, entity: Entity) -> History:
         """See `Bus.history`."""
@@ -154,6 +178,7 @@ class MemoryBus:
         for service in list(self._services):
             await service.close()
         self._closed = True
+        self._work.change()
         self._grow()
 
     async def __aenter__(self) -> Self:

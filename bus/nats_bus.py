@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -9,9 +10,12 @@ from typing import Self
 from ..schemas import EVENTS, Event, entity_filter
 from . import append as appending
 from . import buckets, commands, reading, streams
+from . import work as working
 from .connection import CONNECT_TIMEOUT_SECONDS, Connection
 from .contract import (
+    ACK_WAIT_SECONDS,
     REQUEST_TIMEOUT_SECONDS,
+    WORK_ATTEMPTS_MAX,
     Delivery,
     Handler,
     History,
@@ -20,11 +24,12 @@ from .contract import (
     Receipt,
     Service,
     StreamState,
+    Work,
 )
 from .errors import BusError, Entity
 from .jetstream import stored
 from .publisher import PENDING_EVENTS_MAX, PUBLISH_DEADLINE_SECONDS, Publisher
-from .streams import EVENT_STREAM, StreamConfig
+from .streams import EVENT_STREAM, WORK_STREAM, StreamConfig
 
 
 class NatsBus:
@@ -34,6 +39,8 @@ class NatsBus:
         self._connection = connection
         self._stream = stream
         self._publisher = publisher
+        self._giver: Publisher | None = None
+        self._giver_made = asyncio.Lock()
 
     @classmethod
     async def connect(
@@ -94,6 +101,32 @@ class NatsBus:
         """See `Bus.read`."""
         return reading.read(self._connection, self._stream, after=after, subject=subject)
 
+    async def give(self, event: Event) -> Receipt:
+        """See `Bus.give`."""
+        subject = working.subject_for(event)
+        giver = await self._ready_to_give()
+        return await giver.publish(event, subject=subject)
+
+    def work(
+        self,
+        capability: str,
+        *,
+        agent_id: str | None = None,
+        in_hand_max: int,
+        attempts_max: int = WORK_ATTEMPTS_MAX,
+        ack_wait_seconds: float = ACK_WAIT_SECONDS,
+    ) -> AsyncGenerator[Work, None]:
+        """See `Bus.work`."""
+        return working.work(
+            self._connection,
+            WORK_STREAM,
+            capability,
+            agent_id=agent_id,
+            in_hand_max=in_hand_max,
+            attempts_max=attempts_max,
+            ack_wait_seconds=ack_wait_seconds,
+        )
+
     async def history(self, entity: Entity) -> History:
         """See `Bus.history`."""
         subject = entity_filter(*entity)
@@ -129,8 +162,18 @@ class NatsBus:
         """See `Bus.close`."""
         try:
             await self._publisher.close()
+            if self._giver is not None:
+                await self._giver.close()
         finally:  # whoever has no more patience leaves no connection behind that reconnects for ever
             await self._connection.close()
+
+    async def _ready_to_give(self) -> Publisher:
+        """What publishes to the work stream, which is made when it is needed first."""
+        async with self._giver_made:
+            if self._giver is None:
+                held = await self._connection.persist(lambda: streams.apply(self._connection, WORK_STREAM))
+                self._giver = Publisher(self._connection, WORK_STREAM.name, held.last_sequence)
+        return self._giver
 
     async def __aenter__(self) -> Self:
         return self

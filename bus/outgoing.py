@@ -32,11 +32,17 @@ class Outgoing:
     __slots__ = ("id", "payload", "subject")
 
     def __init__(
-        self, event: Event, payload: bytes | None, max_payload_bytes: int, extra_header_bytes: int = 0
+        self,
+        event: Event,
+        payload: bytes | None,
+        max_payload_bytes: int,
+        *,
+        extra_header_bytes: int = 0,
+        subject: str | None = None,
     ) -> None:
         self.id = event.id
         self.payload = checked(event) if payload is None else payload
-        self.subject = subject_of(event)
+        self.subject = subject or subject_of(event)
         size_bytes = len(self.payload) + HEADER_BYTES_MAX + extra_header_bytes
         if size_bytes > max_payload_bytes:
             raise EventTooLarge(event.id, size_bytes, max_payload_bytes)

@@ -38,8 +38,10 @@ class Waiting(Outgoing):
 
     __slots__ = ("deadline", "receipt", "settled", "twins")
 
-    def __init__(self, event: Event, payload: bytes | None, max_payload_bytes: int, deadline: float) -> None:
-        super().__init__(event, payload, max_payload_bytes)
+    def __init__(
+        self, event: Event, payload: bytes | None, max_payload_bytes: int, deadline: float, subject: str | None
+    ) -> None:
+        super().__init__(event, payload, max_payload_bytes, subject=subject)
         self.deadline = deadline
         self.receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self.twins: tuple[Waiting, ...] = ()  # other callers with the same event in the same batch
@@ -82,10 +84,10 @@ class Publisher:
         """How many events wait to be acknowledged: at most `pending_events_max`."""
         return self._pending_events
 
-    async def publish(self, event: Event, payload: bytes | None = None) -> Receipt:
-        """See `Bus.publish`."""
+    async def publish(self, event: Event, payload: bytes | None = None, subject: str | None = None) -> Receipt:
+        """See `Bus.publish`; `subject`: where, if not on the event's own."""
         deadline = self._loop.time() + self._deadline_seconds
-        item = Waiting(event, payload, self._connection.max_payload_bytes, deadline)
+        item = Waiting(event, payload, self._connection.max_payload_bytes, deadline, subject)
         await self._room.acquire()
         if self._closed:
             self._room.release()

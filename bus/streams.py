@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from ..schemas import EVENTS
+from ..schemas import EVENTS, WORK
 from .connection import Connection
 from .contract import StreamState
 from .errors import BusRefused, StreamDrifted
@@ -21,12 +21,13 @@ from .jetstream import STREAM_NOT_FOUND, call
 # has to outlast the retries of one publish (PUBLISH_DEADLINE_SECONDS), since what was stored is known by reading
 # back, and the log drops a repeated id however late it comes.
 DUPLICATE_WINDOW_SECONDS = 60
+WORK_WAITING_MAX = 1_000_000
 
 _NANOSECONDS = 1_000_000_000
 
 
 class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream, in JetStream's own words. Its limits are absent on purpose: nothing leaves a stream by itself."""
+    """One stream, in JetStream's own words. Limits that would let events go are absent on purpose."""
 
     name: str
     subjects: tuple[str, ...]
@@ -63,6 +64,15 @@ class _Info(msgspec.Struct, frozen=True):
 
 
 EVENT_STREAM = StreamConfig(name="EVENTS", subjects=(EVENTS,))
+# Work leaves this stream when it is done. When it is full, more work is refused; none is dropped.
+WORK_STREAM = StreamConfig(
+    name="WORK",
+    subjects=(WORK,),
+    retention="workqueue",
+    max_msgs=WORK_WAITING_MAX,
+    deny_delete=False,
+    deny_purge=False,
+)
 
 _OPERATORS_CHOICE = frozenset({"num_replicas"})
 # What may change from one version of Rookery to the next, and harms no event: brought in line without asking.

@@ -9,6 +9,7 @@ from .assignments import (
     AssignmentStarted,
     AssignmentTimedOut,
 )
+from .commits import CommitRecorded
 from .envelope import Event, derived_id, new_id, publisher_of
 from .errors import InvalidData, InvalidEvent, InvalidInput, MalformedEvent, RookeryError, UnknownEventType
 from .feedback import FeedbackGiven, FeedbackGivenV1
@@ -26,13 +27,14 @@ from .runs import (
     RunProgressed,
     RunStarted,
 )
-from .subjects import EVENTS, entity_filter, escape, publisher_in, subject_of, unescape
+from .subjects import EVENTS, WORK, entity_filter, escape, publisher_in, subject_of, unescape, work_subject
 from .tools import ToolCallCompleted
 from .vocabulary import usd
 from .wire import check, check_strictly, decode, encode
 
 __all__ = [
     "EVENTS",
+    "WORK",
     "AgentHeartbeatSent",
     "AgentRegistered",
     "AgentStateChanged",
@@ -43,6 +45,7 @@ __all__ = [
     "AssignmentFailed",
     "AssignmentStarted",
     "AssignmentTimedOut",
+    "CommitRecorded",
     "Event",
     "EventData",
     "EventType",
@@ -86,4 +89,5 @@ __all__ = [
     "type_of",
     "unescape",
     "usd",
+    "work_subject",
 ]

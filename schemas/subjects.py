@@ -1,4 +1,4 @@
-"""NATS subjects: `evt.<entity>.<id>.<fact>.<publisher>`, each part escaped into one token."""
+"""NATS subjects, each part escaped into one token: `evt.<entity>.<id>.<fact>.<publisher>`, and those of work."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import quote, unquote
 from .envelope import Event
 
 EVENTS = "evt.>"
+WORK = "work.>"
 
 _NEEDS_NO_ESCAPING = re.compile(r"[A-Za-z0-9_~-]*").fullmatch
 
@@ -24,6 +25,11 @@ def subject_of(event: Event) -> str:
 def entity_filter(entity: str, id: str) -> str:
     """The filter for one entity's whole history, e.g. `evt.assignment.as-42.>`."""
     return f"evt.{entity}.{escape(id)}.>"
+
+
+def work_subject(capability: str, agent_id: str | None = None) -> str:
+    """Where work waits: for whoever has the capability, or, under its name, for one agent whatever the capability."""
+    return f"work.any.{escape(capability)}" if agent_id is None else f"work.agent.{escape(agent_id)}"
 
 
 def publisher_in(subject: str) -> str:
