@@ -6,10 +6,14 @@ RookeryError
 │       ├── MalformedEvent        the bytes are not one CloudEvent on one line
 │       ├── UnknownEventType      no schema is registered for the type (type)
 │       └── InvalidData           the data does not fit the type's schema
+├── ContractBroken                a type breaks the promise of its published schema (breaches)
 └── …                             each layer adds its own
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 
 class RookeryError(Exception):
@@ -44,3 +48,26 @@ class UnknownEventType(InvalidEvent):
 
 class InvalidData(InvalidEvent):
     """The envelope is sound, but its `data` does not fit the schema of its type."""
+
+
+class Breach(NamedTuple):
+    """Where a type breaks the promise of its published schema, and how."""
+
+    type: str
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.field}: {self.reason}" if self.field else f"{self.type}: {self.reason}"
+
+
+class ContractBroken(RookeryError):
+    """Types break the promise of their published schemas; `breaches` says which, in which fields, and how."""
+
+    def __init__(self, breaches: Sequence[Breach]) -> None:
+        self.breaches = breaches
+        listed = "\n  ".join(map(str, breaches))
+        super().__init__(
+            f"events of these types are kept for ever, and programs count on their schemas:\n  {listed}\n"
+            "Leave the type as it was published, and add its next version (`<type>.v2`) with an upcaster beside it."
+        )

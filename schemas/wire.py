@@ -17,7 +17,8 @@ RESERVED = frozenset({"n", "seq", "recordedtime", "undecodable", "origin"})
 DEPTH_MAX = 64
 
 # Of what msgspec takes for a time, what everybody's RFC 3339 reader takes for the same one.
-TIME_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]+)?(Z|[+-]00:00)"
+_YEAR = "([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"  # any but 0
+TIME_PATTERN = _YEAR + r"-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]+)?(Z|[+-]00:00)"
 
 _is_time = re.compile(TIME_PATTERN).fullmatch
 _decoder = msgspec.json.Decoder(Event)

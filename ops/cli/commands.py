@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
     "Give it events": {
         "publish": Row("publish:publish", "Publish one event."),
         "import": Row("importing:import_", "Import recorded work of agents."),
+        "schemas": Row("schemas:schemas", "Show, export and check what events look like."),
     },
     "Ask it": {
         "query": Row("query:query", "Print a read model, or list them."),
