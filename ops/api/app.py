@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from fastapi import FastAPI
 
 from ... import __version__
 from ..lanes import Lanes
 from ..metrics import Metrics
 from ..node import Node
-from . import events, graph, hobby, metrics, openapi, problems, queries, snapshot, state
+from . import events, graph, hobby, metrics, openapi, otlp, problems, queries, snapshot, state
 from .bodies import Room
 from .traffic import Traffic, TrafficMiddleware
 
@@ -20,7 +22,8 @@ def create_app(node: Node) -> FastAPI:
     app.state.lanes = Lanes()
     app.state.room = Room()
     traffic = Traffic()
-    app.state.metrics = Metrics(node, extra=traffic.families)
+    app.state.exports = exports = otlp.Exports()
+    app.state.metrics = Metrics(node, extra=lambda: chain(traffic.families(), exports.families()))
     app.add_middleware(TrafficMiddleware, traffic=traffic)
     problems.install(app)
     for router in (
@@ -31,6 +34,7 @@ def create_app(node: Node) -> FastAPI:
         hobby.router,
         graph.router,
         snapshot.router,
+        otlp.router,
     ):
         app.include_router(router)
     openapi.install(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -62,6 +63,12 @@ def problem(status: HTTPStatus, detail: str, **members: Any) -> Response:
     return Response(msgspec.json.encode(body), status, media_type=MEDIA_TYPE)
 
 
+def status_of(error: RookeryError, statuses: Mapping[type[RookeryError], HTTPStatus] | None = None) -> HTTPStatus:
+    """The status that tells of the error; `statuses` come before those that are told everywhere."""
+    ordered = [*(statuses or {}).items(), *STATUSES.items()]
+    return next((status for kind, status in ordered if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
 def install(app: FastAPI) -> None:
     """Make every error of `app` a problem."""
     app.add_exception_handler(RookeryError, _rookery_error)
@@ -72,8 +79,8 @@ def install(app: FastAPI) -> None:
 
 
 async def _rookery_error(request: Request, error: Exception) -> Response:
-    status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), None)
-    return problem(status or HTTPStatus.INTERNAL_SERVER_ERROR, str(error), error=type(error).__name__)
+    assert isinstance(error, RookeryError)
+    return problem(status_of(error), str(error), error=type(error).__name__)
 
 
 async def _invalid_request(request: Request, error: Exception) -> Response:
