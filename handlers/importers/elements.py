@@ -1,4 +1,4 @@
-"""The elements of a JSON array, one at a time, however long the array."""
+"""A file of JSON: the elements of an array, one at a time, however long the array, or one value that is all of it."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ def elements(file: BinaryIO, decoder: msgspec.json.Decoder[T]) -> Iterator[Eleme
             return
     if not cutter.closed:
         yield Rejected(f"element {number}", "the file ends here, before the array's `]`")
+
+
+def whole(file: BinaryIO, decoder: msgspec.json.Decoder[T], bytes_max: int = ELEMENT_BYTES_MAX) -> T | Rejected:
+    """The one value that the file holds."""
+    text = file.read(bytes_max + 1)
+    if len(text) > bytes_max:
+        return Rejected("", f"it is longer than {bytes_max:,} bytes")
+    return read_as(decoder, text.removeprefix(BYTE_ORDER_MARK), "")
 
 
 def _reads(file: BinaryIO) -> Iterator[bytes]:

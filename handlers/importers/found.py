@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -11,6 +11,13 @@ from ...schemas import Event, InvalidEvent, check, encode
 
 # The bus carries 1 MiB (2**20 bytes) with the subject and the headers; the difference is theirs.
 EVENT_BYTES_MAX = 1_000_000
+
+
+class Readable(Protocol):
+    """What a reader reads from, a file or more than that."""
+
+    def tell(self) -> int:
+        """How many bytes of it were read."""
 
 
 class Found(NamedTuple):

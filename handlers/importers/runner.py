@@ -54,7 +54,10 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 class Progress(NamedTuple):
-    """How far an import is. `events` are durable; the bytes count what was read of all the files."""
+    """How far an import is. `events` are durable; the bytes count what was read of all the files.
+
+    `bytes_total` is 0 where nobody knows beforehand, as of a repository.
+    """
 
     bytes_read: int
     bytes_total: int
@@ -104,7 +107,7 @@ async def run_import(
     """
     kind = source_named(source)
     settings, files = kind.parsed(options), kind.files(paths)
-    bytes_total = sum(file.stat().st_size for file in files)
+    bytes_total = sum(file.stat().st_size for file in files if file.is_file())
     summary = Summary(source=source, notes=kind.notes(**settings))
     with closing(_chunks(kind, files, settings, chunk_events_max)) as chunks, ThreadPoolExecutor(1) as reader:
         read_next = partial(asyncio.get_running_loop().run_in_executor, reader, next, chunks, None)
@@ -149,7 +152,7 @@ def _chunks(
     earlier_bytes = 0
     for path in files:
         try:
-            with path.open("rb") as file:
+            with source.opened(path) as file:
                 for finding in source.read(file, path.stem, **settings):
                     chunk.add(path, finding)
                     chunk.bytes_read = earlier_bytes + file.tell()

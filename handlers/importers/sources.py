@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import azure_llm, ndjson, tau_bench, who_and_when
+from . import azure_llm, git, history, ndjson, sweagent, tau_bench, who_and_when
 from .clockless import begin_at
 from .errors import ImportFailed
-from .found import Reader
+from .found import Readable, Reader
 
 
 class Option(NamedTuple):
@@ -27,14 +29,16 @@ class Source(NamedTuple):
     """One kind of file. A folder stands for the files in it, at any depth, whose names match `patterns`.
 
     `read(file, name, **options)` gives what it finds in one open file; `name` is the file's, without its suffix.
-    `notes(**options)` says what the caller may not expect of these options.
+    `notes(**options)` says what the caller may not expect of these options. A source without `patterns` reads a folder
+    as one thing, and `opened` says how.
     """
 
     description: str
     read: Reader
-    patterns: tuple[str, ...]
+    patterns: tuple[str, ...] = ()
     options: tuple[Option, ...] = ()
     notes: Callable[..., list[str]] = lambda **options: []
+    opened: Callable[[Path], AbstractContextManager[Readable]] = partial(open, mode="rb")
 
     def files(self, paths: Sequence[Path]) -> list[Path]:
         """The files to read, in the order in which they are named. Raises `ImportFailed`."""
@@ -52,6 +56,8 @@ class Source(NamedTuple):
             return [path]
         if not path.is_dir():
             raise ImportFailed("there is no such file or folder", "check the path", path=str(path))
+        if not self.patterns:
+            return [path]
         found = sorted(file for pattern in self.patterns for file in path.rglob(pattern) if file.is_file())
         if not found:
             wanted = " or ".join(self.patterns)
@@ -115,6 +121,26 @@ SOURCES: dict[str, Source] = {
         who_and_when.read,
         patterns=("*.json",),
         options=(_time(who_and_when.PUBLISHED),),
+    ),
+    "sweagent": Source(
+        "SWE-agent's trajectories (one .traj file each): runs with messages, commands and cost.",
+        sweagent.read,
+        patterns=("*.traj",),
+        options=(
+            Option("agent", "The agent that ran.", default=sweagent.AGENT),
+            Option("provider", "Whose model it was, as in `openai`.", default=sweagent.UNKNOWN),
+            Option("model", "The model it ran on; as the file says, or `unknown`, unless given."),
+            _time(sweagent.PUBLISHED),
+        ),
+    ),
+    "git": Source(
+        "A git repository's commits: who changed how much, when and why.",
+        git.read,
+        options=(
+            Option("branch", "The branch, tag or commit whose history counts; HEAD unless given."),
+            Option("repository", "What to call it; as its remote `origin` does, or its folder, unless given."),
+        ),
+        opened=history.opened,
     ),
     "ndjson": Source(
         "CloudEvents, one per line, published as they stand.",

@@ -17,9 +17,8 @@ import msgspec
 from ...schemas import InsightRecorded, MessageRecorded, RunFailed, RunFailureAttributed, RunStarted
 from ...schemas.vocabulary import Name
 from .clockless import ClocklessRun
-from .elements import ELEMENT_BYTES_MAX
-from .found import Finding, Rejected, read_as
-from .lines import BYTE_ORDER_MARK
+from .elements import whole
+from .found import Finding, Rejected
 
 SOURCE = "/importers/who-and-when"
 PUBLISHED = "2025-04-30T00:00:00Z"  # arXiv:2505.00212
@@ -67,11 +66,7 @@ _failed_run = msgspec.json.Decoder(FailedRun, strict=False)  # the files write `
 
 def read(file: BinaryIO, name: str, *, time: datetime) -> Iterator[Finding]:
     """The events of the one run in the file."""
-    text = file.read(ELEMENT_BYTES_MAX + 1)
-    if len(text) > ELEMENT_BYTES_MAX:
-        yield Rejected("", f"the run is longer than {ELEMENT_BYTES_MAX:,} bytes")
-        return
-    recorded = read_as(_failed_run, text.removeprefix(BYTE_ORDER_MARK), "")
+    recorded = whole(file, _failed_run)
     if isinstance(recorded, Rejected):
         yield recorded
     else:

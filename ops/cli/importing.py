@@ -32,6 +32,8 @@ def import_() -> None:
     rookery import azure-llm AzureLLMInferenceTrace_conv.csv --provider openai --model gpt-4o
     rookery import tau-bench gpt-4o-airline.json
     rookery import who-and-when Algorithm-Generated/
+    rookery import sweagent trajectories/ --provider openai --model gpt-4o
+    rookery import git .
     rookery import ndjson events.ndjson --json
     """
 
@@ -96,7 +98,8 @@ def _display() -> Iterator[_Display]:
         task = bar.add_task("import", total=None, events=0)
 
         def draw(progress: Progress) -> None:
-            bar.update(task, completed=progress.bytes_read, total=progress.bytes_total, events=progress.events)
+            total = progress.bytes_total or None
+            bar.update(task, completed=progress.bytes_read, total=total, events=progress.events)
 
         yield _Display(draw)
 

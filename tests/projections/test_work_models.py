@@ -13,6 +13,7 @@ from rookery.schemas import (
     AssignmentFailed,
     AssignmentStarted,
     AssignmentTimedOut,
+    CommitRecorded,
     FeedbackGiven,
     FeedbackGivenV1,
     InsightRecorded,
@@ -189,6 +190,24 @@ def test_insights_are_rows(colony: Colony) -> None:
     insight = colony.record("insights")
     assert (insight["text"], insight["tags"], insight["confidence"]) == ("read first", ["care"], 0.9)
     assert insight["publisher"] == "coder-7"
+
+
+def test_commits_are_rows_and_add_up_by_author(colony: Colony) -> None:
+    ann = {"repository": "r", "author": "Ann"}
+    colony.given(
+        fact(CommitRecorded(**ann, message="Begin\n\nHere.", files=2, insertions=9, deletions=0), "c-1", 0),
+        fact(CommitRecorded(**ann, message="Go on", parents=["c-1"], files=1, insertions=1, deletions=4), "c-2", 60),
+        fact(CommitRecorded(**ann, message="Merge", parents=["c-2", "c-9"]), "c-3", 90),
+        fact(CommitRecorded(repository="r", message="?"), "c-4", 120),
+    )
+    assert colony.rows("commits", "commit_id", "summary", "parents", "files", "insertions") == [
+        ("c-1", "Begin", 0, 2, 9),
+        ("c-2", "Go on", 1, 1, 1),
+        ("c-3", "Merge", 2, None, None),
+        ("c-4", "?", 0, None, None),
+    ]
+    by_author = colony.rows("commits_by_author", "author", "commits", "files", "insertions", "deletions")
+    assert by_author == [("Ann", 3, 3, 10, 4), (None, 1, None, None, None)]
 
 
 def test_a_node_is_started_until_it_stops_in_good_order(colony: Colony) -> None:

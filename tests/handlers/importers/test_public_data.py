@@ -13,6 +13,7 @@ from genai_prices.data import providers
 from rookery.handlers.importers import run_import
 
 AZURE = "azure-llm/AzureLLMInferenceTrace_conv.csv"
+SWE_AGENT = "sweagent"
 TAU_BENCH = "tau-bench/gpt-4o-airline.json"
 WHO_AND_WHEN = "whoandwhen"
 
@@ -98,3 +99,33 @@ async def test_who_and_when_s_steps_and_attributions_come_out(real_data: Path, s
         if by_step.get((event.subject, data.step)) != data.agent_id
     ]
     assert len(differing) == 3
+
+
+async def test_swe_agent_s_turns_commands_and_costs_come_out(real_data: Path, shelf: Any) -> None:
+    files = [json.loads(path.read_text()) for path in sorted((real_data / SWE_AGENT).glob("*.traj"))]
+    turns = [turn for file in files for turn in file["history"]]
+    done = [step for file in files for step in file.get("trajectory", ())]
+    asked = [turn for turn in files[0]["history"] if turn["role"] == "assistant"]  # it has no trajectory
+    stats = [file["info"]["model_stats"] for file in files if "info" in file]
+    spent = [one for one in stats if one["tokens_sent"]]
+    assert (len(files), len(turns), len(done), len(asked), len(spent)) == (13, 272, 122, 5, 3)
+
+    events = 13 + len(turns) + len(done) + len(asked) + len(spent) + 12
+    await imported_twice(shelf, "sweagent", real_data / SWE_AGENT, {"provider": "openai"}, events)
+
+    messages = [message for _, message in of_type(shelf, "message.recorded")]
+    assert [(m.role, m.content) for m in messages] == [(turn["role"], turn["content"]) for turn in turns]
+    calls = [call for _, call in of_type(shelf, "tool_call.completed")]
+    assert [call.arguments["command"] for call in calls] == [one["action"] for one in [*asked, *done]]
+    assert [call.output for call in calls[len(asked) :]] == [step["observation"] for step in done]
+    timed = [step["execution_time"] for step in done if "execution_time" in step]
+    assert [call.duration_seconds for call in calls if call.duration_seconds is not None] == timed
+    assert sum(call.tool == "edit" for call in calls) == sum(one["action"].startswith("edit") for one in asked + done)
+    models = [model for _, model in of_type(shelf, "llm_call.completed")]
+    assert sum(model.input_tokens for model in models) == sum(one["tokens_sent"] for one in spent) == 182_614
+    assert sum(model.output_tokens for model in models) == sum(one["tokens_received"] for one in spent) == 1_938
+    cost = sum(Decimal(repr(one["instance_cost"])) for one in spent).quantize(Decimal("1e-12"))
+    assert sum(Decimal(model.cost_usd) for model in models) == cost == Decimal("1.8251")
+    assert [model.request_model for model in models] == ["gpt-4o", "unknown", "unknown"]
+    patches = [file["info"]["submission"] for file in files if "info" in file]
+    assert [end.output for _, end in of_type(shelf, "run.completed")] == patches
