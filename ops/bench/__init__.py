@@ -6,6 +6,7 @@ from .figures import Figure, Report, machine
 from .graph import graph
 from .live import live
 from .live_readers import live_readers
+from .otlp import otlp
 from .publish import publish
 from .query import query
 from .rebuild import rebuild
@@ -21,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "live_readers": live_readers,
     "graph": graph,
     "snapshot": snapshot,
+    "otlp": otlp,
 }
 
 __all__ = ["BENCHMARKS", "Figure", "Report", "machine"]

@@ -12,6 +12,7 @@ from rookery.ops.bench import Figure
 from rookery.ops.bench.graph import graph
 from rookery.ops.bench.live import live
 from rookery.ops.bench.live_readers import live_readers
+from rookery.ops.bench.otlp import otlp
 from rookery.ops.bench.publish import publish
 from rookery.ops.bench.query import query
 from rookery.ops.bench.rebuild import rebuild
@@ -29,6 +30,7 @@ SMALL: dict[str, Callable[[], list[Figure]]] = {
     "live_readers": partial(live_readers, 3, events_per_second=200, seconds=0.5),
     "graph": partial(graph, 300, triples=2_000),
     "snapshot": partial(snapshot, 1, events=300, snapshots=1),
+    "otlp": partial(otlp, 100, batch_spans=30, exporters=2),
 }
 # Name and unit, and whether there is a rival to compare with.
 FIGURES = {
@@ -64,6 +66,7 @@ FIGURES = {
         ("snapshot.longest_fold", "ms", False),
         ("snapshot.longest_fold_without", "ms", False),
     ],
+    "otlp": [("otlp.throughput", "spans/s", False), ("otlp.answered_p99", "ms", False)],
 }
 
 
