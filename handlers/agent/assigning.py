@@ -1,0 +1,90 @@
+"""Giving work to others, and waiting for what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from ...bus import Bus, BusUnavailable, Delivery
+from ...schemas import (
+    AssignmentCancelled,
+    AssignmentCompleted,
+    AssignmentCreated,
+    AssignmentFailed,
+    AssignmentTimedOut,
+    Event,
+    EventData,
+    InvalidData,
+    InvalidEvent,
+    decode,
+    entity_filter,
+    new_id,
+)
+from .errors import NoResult, TaskFailed
+from .telling import PUBLISH_ATTEMPTS_MAX, PUBLISH_PAUSE_SECONDS, published
+
+RESULT_TIMEOUT_SECONDS = 60.0
+ENDED = (AssignmentCompleted, AssignmentFailed, AssignmentTimedOut, AssignmentCancelled)
+
+
+async def assign(bus: Bus, task: AssignmentCreated, *, source: str, id: str | None = None, **envelope: Any) -> int:
+    """Give the task to whoever has the capability: recorded first, then put on the work stream.
+
+    Both times under one id, so that doing it again after a failure is harmless. Returns the sequence of the record:
+    where waiting for the result begins. Raises `InvalidEvent`, `EventTooLarge` or `BusUnavailable`.
+    """
+    try:
+        event = Event.of(task, subject=id or new_id(), source=source, **envelope)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidData(f"can't be written as JSON: {error}", "data.input") from None
+    sequence = await published(bus, event)
+    await _given(bus, event)
+    return sequence
+
+
+async def result_of(bus: Bus, assignment_id: str, *, after: int = 0, timeout_seconds: float) -> Any:
+    """What came of the task. Raises `TaskFailed`, or `NoResult` when the time is up."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            end = await _end_of(bus, assignment_id, after)
+    except TimeoutError:
+        raise NoResult(assignment_id, timeout_seconds) from None
+    match end:
+        case AssignmentCompleted():
+            return end.result
+        case AssignmentFailed():
+            raise TaskFailed(assignment_id, end.error)
+        case AssignmentTimedOut():
+            raise TaskFailed(assignment_id, "it was not done in its time")
+        case _:
+            raise TaskFailed(assignment_id, f"called off: {getattr(end, 'reason', None) or 'no reason given'}")
+
+
+def end_in(delivery: Delivery) -> EventData | None:
+    """How an assignment ended, if that is what the event says."""
+    try:
+        data = decode(delivery.payload).payload()
+    except InvalidEvent:  # anybody may publish anything; the log lists it as a dead letter
+        return None
+    return data if isinstance(data, ENDED) else None
+
+
+async def _end_of(bus: Bus, assignment_id: str, after: int) -> EventData:
+    subject = entity_filter("assignment", assignment_id)
+    async with contextlib.aclosing(bus.read(after=after, subject=subject)) as batches:  # type: ignore[type-var]
+        async for batch in batches:
+            for delivery in batch:
+                if end := end_in(delivery):
+                    return end
+    raise AssertionError("reading a bus never ends by itself")
+
+
+async def _given(bus: Bus, event: Event) -> None:
+    for _ in range(PUBLISH_ATTEMPTS_MAX - 1):
+        try:
+            await bus.give(event)
+            return
+        except BusUnavailable:
+            await asyncio.sleep(PUBLISH_PAUSE_SECONDS)
+    await bus.give(event)

@@ -1,0 +1,193 @@
+"""An agent at work on a bus: it takes tasks, keeps them, beats its heart, and ends without dropping any."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any, Self
+
+from ...bus import Bus, BusError, Service, Work
+from ...schemas import AgentHeartbeatSent, AgentUnregistered, RookeryError
+from . import presence
+from .attempt import CANCEL_SECONDS, Attempt
+from .errors import HandlersStuck
+from .profile import Profile
+from .telling import published
+from .threads import Threads
+
+ACK_WAIT_SECONDS = 30.0
+BUSY_SECONDS = ACK_WAIT_SECONDS / 3
+# How long an agent that has stopped waiting for its tasks takes to hand them back and say goodbye.
+FAREWELL_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Serving:
+    """An agent at work, as `async with`. At the end it drains: takes no more, and finishes what it has in hand."""
+
+    def __init__(self, profile: Profile, bus: Bus) -> None:
+        self._profile = profile
+        self._bus = bus
+        self._room = asyncio.Semaphore(profile.concurrency)
+        self._threads = Threads(profile.concurrency, self._stuck)
+        self._in_hand: dict[asyncio.Task[None], Work] = {}
+        self._takers: list[asyncio.Task[None]] = []
+        self._upkeep: list[asyncio.Task[None]] = []
+        self._presence: Service | None = None
+        self._registered = False
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def in_hand(self) -> int:
+        """How many tasks the agent is at work on."""
+        return len(self._in_hand)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self.drain()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.drain()
+
+    async def until_it_fails(self) -> None:
+        """Wait, and raise what makes it impossible for the agent to go on."""
+        await asyncio.shield(self._failed)
+
+    async def drain(self) -> None:
+        """Take no more, finish what is in hand within `drain_seconds`, hand back the rest, and say goodbye.
+
+        Cancelled meanwhile, it hands back at once what is in hand.
+        """
+        try:
+            await _cancelled(self._takers)
+            if self._presence is not None:
+                await self._presence.close()
+            await self._finish()
+        finally:
+            await self._hand_back()
+            await _cancelled(self._upkeep)
+            await self._say_goodbye()
+
+    async def _start(self) -> None:
+        profile = self._profile
+        self._presence = await presence.claim(self._bus, profile.agent_id)
+        self._registered = True
+        await published(self._bus, profile.says(profile.registration(), subject=profile.agent_id))
+        # What is given to the agent by name comes with the first capability, whichever it asks for.
+        named = (profile.agent_id, *(None for _ in profile.capabilities[1:]))
+        for capability, agent_id in zip(profile.capabilities, named, strict=True):
+            self._takers.append(self._keep_up(self._take(capability, agent_id), f"take {capability}"))
+        self._upkeep.append(self._keep_up(self._beat(), "heartbeat"))
+        self._upkeep.append(self._keep_up(self._keep(), "keep tasks"))
+        logger.info("agent %s is at work: %s", profile.agent_id, ", ".join(profile.capabilities))
+
+    # Taking
+
+    async def _take(self, capability: str, agent_id: str | None) -> None:
+        profile = self._profile
+        works = self._bus.work(
+            capability,
+            agent_id=agent_id,
+            in_hand_max=profile.concurrency,
+            attempts_max=profile.attempts_max,
+            ack_wait_seconds=ACK_WAIT_SECONDS,
+        )
+        async with contextlib.aclosing(works):
+            async for work in works:
+                task = asyncio.create_task(self._carry_out(work), name=f"{capability} {work.event.subject}")
+                self._in_hand[task] = work
+                task.add_done_callback(self._in_hand.pop)
+
+    async def _carry_out(self, work: Work) -> None:
+        """One attempt, whatever happens in it; what can't be told goes back to the bus."""
+        try:
+            async with self._room:
+                await Attempt(work, self._profile, self._bus, self._threads).carry_out()
+        except asyncio.CancelledError:  # before it began, or while the bus is away
+            with contextlib.suppress(BusError):
+                await work.again(0)
+            raise
+        except Exception:
+            logger.exception("task %s could not be carried out, and is given back", work.event.subject)
+            with contextlib.suppress(BusError):
+                await work.again(self._profile.retry_seconds)
+
+    # Upkeep
+
+    async def _beat(self) -> None:
+        """Say at every interval that the agent is alive; a beat that can't be sent is left out."""
+        profile = self._profile
+        while True:
+            await asyncio.sleep(profile.heartbeat_seconds)
+            beat = AgentHeartbeatSent(active_assignments=self.in_hand)
+            try:
+                await self._bus.publish(profile.says(beat, subject=profile.agent_id))
+            except BusError as error:
+                logger.warning("agent %s could not say that it is alive: %s", profile.agent_id, error)
+
+    async def _keep(self) -> None:
+        """Tell the bus that the tasks in hand are being worked on."""
+        while True:
+            await asyncio.sleep(BUSY_SECONDS)
+            for work in list(self._in_hand.values()):
+                with contextlib.suppress(BusError):
+                    await work.busy()
+
+    def _keep_up(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=f"agent {self._profile.agent_id}: {name}")
+        task.add_done_callback(self._noticed)
+        return task
+
+    def _noticed(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
+
+    def _stuck(self) -> None:
+        self._fail(HandlersStuck(self._profile.agent_id, self._profile.concurrency))
+
+    def _fail(self, error: BaseException) -> None:
+        logger.error("agent %s can't go on: %s", self._profile.agent_id, error)
+        if not self._failed.done():
+            self._failed.set_exception(error)
+            self._failed.exception()  # it counts as seen: who embeds the agent need not wait for it
+
+    # The end
+
+    async def _finish(self) -> None:
+        if not self._in_hand:
+            return
+        logger.info("agent %s finishes %d tasks", self._profile.agent_id, self.in_hand)
+        await asyncio.wait(list(self._in_hand), timeout=self._profile.drain_seconds)
+
+    async def _hand_back(self) -> None:
+        late = list(self._in_hand)
+        for task in late:
+            task.cancel()
+        if late:
+            logger.warning("agent %s hands back %d tasks", self._profile.agent_id, len(late))
+            await asyncio.wait(late, timeout=CANCEL_SECONDS + FAREWELL_SECONDS)
+
+    async def _say_goodbye(self) -> None:
+        if not self._registered:
+            return
+        goodbye = self._profile.says(AgentUnregistered(reason="stopped"), subject=self._profile.agent_id)
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await self._bus.publish(goodbye)
+        except (TimeoutError, RookeryError) as error:
+            logger.warning("agent %s left without a goodbye: %s", self._profile.agent_id, error)
+
+
+async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel them, and wait until they have ended."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
