@@ -7,7 +7,7 @@ a message's step is its place in the whole conversation. So calls that follow on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -144,7 +144,7 @@ def _flattened(attributes: Attributes, direction: str, role: Role) -> list[Messa
 
 def _gathered(attributes: Attributes, before: str, after: str) -> dict[int, dict[str, Any]]:
     messages: dict[int, dict[str, Any]] = {}
-    for place, field, value in _fields(attributes.items(), before, after):
+    for place, field, value in _fields(attributes, before, after):
         message = messages.setdefault(place, {})
         if part := _PART_TEXT.fullmatch(field):
             message.setdefault("content", {})[int(part[1])] = value
@@ -156,8 +156,8 @@ def _gathered(attributes: Attributes, before: str, after: str) -> dict[int, dict
     return messages
 
 
-def _fields(items: Iterable[tuple[str, Any]], before: str, after: str) -> Iterator[tuple[int, str, Any]]:
-    for name, value in items:
+def _fields(attributes: Attributes, before: str, after: str) -> Iterator[tuple[int, str, Any]]:
+    for name, value in attributes.items():
         if name.startswith(before):
             place, found, field = name.removeprefix(before).partition(after)
             if found and place.isdecimal() and int(place[:6]) < POSITIONS_MAX:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 import pytest
 from genai_prices import Usage, calc_price
+from genai_prices.data import providers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.handlers.pricing import PRICE_VERSION, cost_usd
@@ -77,6 +78,16 @@ def test_a_cost_is_the_price_table_s_to_the_last_digit(input_tokens: int, output
     theirs = calc_price(usage, model, provider_id="openai", genai_request_timestamp=NOW).total_price
     ours = cost_usd("openai", model, time=NOW, input_tokens=input_tokens, output_tokens=output_tokens)
     assert str(ours) == str(theirs)
+
+
+def test_every_model_of_the_table_costs_what_the_table_says() -> None:
+    for provider in providers:
+        for model in provider.models:
+            ours = cost_usd(provider.id, model.id, time=NOW, input_tokens=374, output_tokens=44)
+            if ours is not None:
+                usage = Usage(input_tokens=374, output_tokens=44)
+                theirs = calc_price(usage, model.id, provider_id=provider.id, genai_request_timestamp=NOW)
+                assert ours == theirs.total_price, (provider.id, model.id)
 
 
 def test_the_version_names_the_table() -> None:
