@@ -44,13 +44,13 @@ logger = logging.getLogger(__name__)
 
 
 class Connection:
-    """One connection, which reconnects for ever until it is closed. `client` is nats-py's."""
+    """One connection, which reconnects for ever until it is closed. `client` is nats-py's; `reconnects` counts."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.client = Client()
         self._up = asyncio.Event()
-        self._epoch = 0
+        self.reconnects = 0
         self._inbox = ""
         self._tokens = itertools.count()
         self._questions: dict[str, _Question] = {}
@@ -239,6 +239,7 @@ class Connection:
     async def _reconnected(self) -> None:
         logger.info("reconnected to %s", self.shown_url)
         self._last_error = ""
+        self.reconnects += 1
         self._up.set()
         for notice in list(self._on_reconnect):
             notice()

@@ -23,6 +23,7 @@ from .connection import INBOUND_BYTES_MAX, INBOUND_EVENTS_MAX, Connection, pause
 from .contract import Work
 from .errors import BusUnavailable, NoResponder
 from .jetstream import call
+from .settling import JetStreamWork, give_back, throw_away
 from .streams import StreamConfig, apply
 
 # What all agents of one capability may have in hand together, and how many of them may wait for work at a time.
@@ -118,51 +119,6 @@ async def _take_patiently(hands: _Hands, queues: list[_Queue], capability: str) 
     raise AssertionError("there is always another pause")
 
 
-class JetStreamWork:
-    """A task from nats-server. See `Work`."""
-
-    __slots__ = ("_hands", "_in_hand", "attempt", "attempts_max", "event", "reply")
-
-    def __init__(self, hands: _Hands, event: Event, reply: str) -> None:
-        self._hands = hands
-        self.reply = reply
-        self._in_hand = True
-        self.event = event
-        self.attempt = _attempt_in(reply)
-        self.attempts_max = hands.attempts_max
-
-    @property
-    def exhausted(self) -> bool:
-        """See `Work.exhausted`."""
-        return self.attempt > self.attempts_max
-
-    async def done(self) -> None:
-        """See `Work.done`."""
-        await self._settle(b"+ACK")
-
-    async def again(self, delay_seconds: float = 0.0) -> None:
-        """See `Work.again`."""
-        delay = round(delay_seconds * _NANOSECONDS)
-        await self._settle(b'-NAK {"delay": %d}' % delay if delay > 0 else b"-NAK")
-
-    async def give_up(self) -> None:
-        """See `Work.give_up`."""
-        await self._settle(b"+TERM")
-
-    async def busy(self) -> None:
-        """See `Work.busy`."""
-        await self._hands.connection.send(self.reply, b"+WPI")
-
-    async def _settle(self, verdict: bytes) -> None:
-        connection = self._hands.connection
-        try:
-            await connection.persist(lambda: connection.ask(self.reply, verdict))
-        finally:
-            if self._in_hand:
-                self._in_hand = False
-                self._hands.put_down()
-
-
 class _Lost(Exception):
     """The queue's consumer is gone, or silent."""
 
@@ -172,7 +128,7 @@ class _Hands:
 
     def __init__(self, connection: Connection, in_hand_max: int, attempts_max: int, ack_wait_seconds: float) -> None:
         self.connection = connection
-        self.attempts_max = attempts_max
+        self._attempts_max = attempts_max
         self.ack_wait_seconds = ack_wait_seconds
         self.changed = asyncio.Event()
         self._in_hand_max = in_hand_max
@@ -204,13 +160,12 @@ class _Hands:
             subject_for(event)
         except InvalidEvent as error:
             logger.warning("%s holds what is no work, and it was thrown away: %s", message.subject, error)
-            await self.connection.send(message.reply, b"+TERM")
+            await throw_away(self.connection, message.reply)
             return
-        self._fetched.append(JetStreamWork(self, event, message.reply))
+        self._fetched.append(JetStreamWork(self.connection, event, message.reply, self._attempts_max, self._put_down))
         self.changed.set()
 
-    def put_down(self) -> None:
-        """One task in hand is settled."""
+    def _put_down(self) -> None:
         self._in_hand -= 1
         self.changed.set()
 
@@ -225,7 +180,7 @@ class _Hands:
     async def give_back(self) -> None:
         """Let others have what was fetched and not handed out."""
         while self._fetched:
-            await _give_back(self.connection, self._fetched.pop().reply)
+            await give_back(self.connection, self._fetched.pop().reply)
 
 
 class _Queue:
@@ -307,7 +262,7 @@ class _Queue:
         if not message.reply:
             self._take_status(message)
         elif self._subscription is None:  # closed meanwhile: the server sent this before it heard of that
-            await _give_back(self._connection, message.reply)
+            await give_back(self._connection, message.reply)
         else:
             self._due -= 1
             await self._hands.fetched(message)
@@ -325,12 +280,6 @@ class _Queue:
         self._hands.changed.set()
 
 
-async def _give_back(connection: Connection, reply: str) -> None:
-    """Let another one have it at once, as far as that can be said: else the ack wait has the same effect."""
-    with contextlib.suppress(BusUnavailable):
-        await connection.send(reply, b"-NAK")
-
-
 def _nothing() -> None:
     """There is nothing to take back."""
 
@@ -339,9 +288,3 @@ def _durable(kind: str, id: str) -> str:
     """A consumer's name: readable where the id lets it be."""
     token = escape(id)
     return f"{kind}-{token if len(token) <= _NAME_BYTES_MAX else derived_id(id)}"
-
-
-def _attempt_in(reply: str) -> int:
-    """How often this was delivered, in `$JS.ACK.<stream>.<consumer>.<deliveries>.…`; see `reading.place_in`."""
-    tokens = reply.split(".")
-    return int(tokens[4 if len(tokens) == 9 else 6])
