@@ -12,13 +12,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from ..projections import Projections
+from ..projections import Leash, Projections
 
 AGENTS_MAX = 20
 SKILLS_MAX = 12
 BARS_MAX = 20
 SLICES_MAX = 10
-QUERY_SECONDS_MAX = 10.0
 
 STATEMENT = (Path(__file__).parent / "sql" / "dashboard.sql").read_text("utf-8")
 
@@ -54,12 +53,14 @@ class Dashboard(msgspec.Struct, frozen=True):
     charts: list[Chart]
 
 
-def dashboard(projections: Projections, *, now: datetime, hours: int = 24, agents: int = 5) -> Dashboard:
+def dashboard(
+    projections: Projections, *, now: datetime, hours: int = 24, agents: int = 5, leash: Leash | None = None
+) -> Dashboard:
     """The charts as of `now`, which is in UTC. Blocks. Raises `QueryFailed`."""
     hour = now.replace(minute=0, second=0, microsecond=0, tzinfo=None)
     bounds = {"agents": agents, "skills": SKILLS_MAX, "bars": BARS_MAX, "slices": SLICES_MAX}
     parameters = {"hour": hour, "hours": hours, **bounds}
-    (found,) = projections.sql(STATEMENT, parameters, limit=1, timeout_seconds=QUERY_SECONDS_MAX).records()
+    (found,) = projections.sql(STATEMENT, parameters, limit=1, leash=leash).records()
     timeline = found["hours"]
     return Dashboard(
         now,

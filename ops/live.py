@@ -19,7 +19,7 @@ from typing import NamedTuple, Self
 from ..eventstore import Log, Record
 from ..schemas import RookeryError
 from .lanes import Lane
-from .sightings import ANYTHING, Filters, Seen, position_text
+from .seen import ANYTHING, Filters, Seen, position_text
 
 READERS_MAX = 256
 RING_EVENTS_MAX = 4_096

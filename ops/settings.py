@@ -60,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int, Meta(ge=1, description="How many events a segment of the log holds before it is sealed.")
     ] = 65_536
     query_seconds_max: Annotated[
-        float, Meta(gt=0, le=86_400, description="How long an SQL query may run, in seconds.")
+        float, Meta(gt=0, le=86_400, description="How long a query of read models or graph may run, in seconds.")
     ] = 30.0
     query_rows_max: Annotated[int, Meta(ge=1, description="How many rows a query may return.")] = 100_000
     snapshot_seconds: Annotated[

@@ -14,13 +14,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from ..projections import Projections
+from ..projections import Leash, Projections
 from ..projections.answers import digits
 
 HOURS_MAX = 31 * 24
 DAYS_MAX = 366
 TOP_MAX = 100
-QUERY_SECONDS_MAX = 10.0
 EXACT = Context(prec=80)  # two of DuckDB's decimals can't differ by more
 
 STATEMENT = (Path(__file__).parent / "sql" / "summary.sql").read_text("utf-8")
@@ -177,12 +176,20 @@ class Summary(msgspec.Struct, frozen=True):
     top: Top
 
 
-def summary(projections: Projections, *, now: datetime, hours: int = 24, days: int = 30, top: int = 10) -> Summary:
+def summary(
+    projections: Projections,
+    *,
+    now: datetime,
+    hours: int = 24,
+    days: int = 30,
+    top: int = 10,
+    leash: Leash | None = None,
+) -> Summary:
     """The summary as of `now`, which is in UTC. Blocks. Raises `QueryFailed`."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     day = hour.replace(hour=0)
     parameters = {"hour": hour.replace(tzinfo=None), "day": day.date(), "hours": hours, "days": days, "top": top}
-    (found,) = projections.sql(STATEMENT, parameters, limit=1, timeout_seconds=QUERY_SECONDS_MAX).records()
+    (found,) = projections.sql(STATEMENT, parameters, limit=1, leash=leash).records()
     return Summary(
         now=now,
         totals=msgspec.convert(found["totals"], Totals),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import Depends, Request, Response
 
+from ...projections import Leash, QueryFailed
 from ..lanes import Lanes
 from ..node import Node
 from .bodies import Room
@@ -45,6 +46,11 @@ def json(content: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
+async def in_time(request: Request, lanes: Lanes, leash: Leash, answer: Callable[[], Response]) -> Response:
+    """What `answer` makes of queries on `leash`, in a thread; if nobody waits for it any more, they are interrupted."""
+    return await unless_gone(request, _on_leash(leash, lanes.queries.run(answer)))
+
+
 async def unless_gone(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:
     """The response, unless the client goes away before: then the work for it is cancelled."""
     answer = asyncio.create_task(answering)
@@ -55,6 +61,16 @@ async def unless_gone(request: Request, answering: Coroutine[Any, Any, Response]
     finally:
         answer.cancel()
         gone.cancel()
+
+
+async def _on_leash(leash: Leash, answering: Coroutine[Any, Any, Response]) -> Response:
+    try:
+        return await answering
+    except asyncio.CancelledError:
+        leash.cut()
+        raise
+    except MemoryError as error:
+        raise QueryFailed("the answer needs more memory than there is; ask for less at once") from error
 
 
 async def _gone(request: Request) -> None:

@@ -18,7 +18,7 @@ from ...eventstore import DeadLetter, Log, Record
 from ...schemas import MalformedEvent
 from ..lanes import Lane
 from ..node import Node, Wait
-from ..sightings import Filters, Seen, line_of, position_in
+from ..seen import Filters, Seen, line_of, position_in
 from . import live
 from .bodies import NDJSON, events_in, read_body
 from .dependencies import BodyRoom, OpenLanes, ServingNode, json

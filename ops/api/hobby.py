@@ -8,13 +8,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import AfterValidator
 
+from ...projections import Leash
 from ..dashboard import AGENTS_MAX, Dashboard, dashboard
 from ..summary import DAYS_MAX, HOURS_MAX, TOP_MAX, Summary, summary
-from .dependencies import OpenLanes, ServingNode, json, unless_gone
+from .dependencies import OpenLanes, ServingNode, in_time, json
 from .examples import DASHBOARD, SUMMARY
 from .shapes import answers
 
 YEARS = range(1970, 9_999)
+QUERY_SECONDS_MAX = 10.0
 
 router = APIRouter(prefix="/hobby", tags=["metrics"])
 
@@ -55,11 +57,12 @@ async def summary_of_colony(
     timelines and the trends; totals and lists are always since the first event, until the present.
     """
     moment = now or datetime.now(UTC)
+    leash = Leash(QUERY_SECONDS_MAX)
 
     def answer() -> Response:
-        return json(summary(node.projections, now=moment, hours=hours, days=days, top=top))
+        return json(summary(node.projections, now=moment, hours=hours, days=days, top=top, leash=leash))
 
-    return await unless_gone(request, lanes.queries.run(answer))
+    return await in_time(request, lanes, leash, answer)
 
 
 @router.get("/dashboard", responses=answers(Dashboard, "The charts.", DASHBOARD))
@@ -72,8 +75,9 @@ async def charts(
     amounts as decimal strings. What there is no room for is summed up as `other`, and `cut` says how many those are.
     """
     moment = now or datetime.now(UTC)
+    leash = Leash(QUERY_SECONDS_MAX)
 
     def answer() -> Response:
-        return json(dashboard(node.projections, now=moment, hours=hours, agents=agents))
+        return json(dashboard(node.projections, now=moment, hours=hours, agents=agents, leash=leash))
 
-    return await unless_gone(request, lanes.queries.run(answer))
+    return await in_time(request, lanes, leash, answer)

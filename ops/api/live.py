@@ -17,7 +17,7 @@ from ...schemas import RookeryError
 from ..lanes import Lanes
 from ..live import Reader, ReaderTooSlow
 from ..node import Node
-from ..sightings import Filters, Seen, position_in
+from ..seen import Filters, Seen, position_in
 
 EVENT_STREAM = "text/event-stream"
 LATEST_EVENTS = 100

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from ...projections import Answer, Column, Encoded, Leash, QueryFailed, csv_text, is_binary, ndjson, question_of
+from ...projections import Answer, Column, Encoded, InvalidQuestion, Leash, csv_text, is_binary, ndjson, question_of
 from ...schemas import MalformedEvent
 from ..node import Node
 from .bodies import read_body
-from .dependencies import OpenLanes, ServingNode, json, unless_gone
+from .dependencies import OpenLanes, ServingNode, in_time, json
 from .negotiation import MEDIA_TYPES, format_of
 from .waiting import until_visible
 
@@ -73,7 +72,7 @@ async def rows(
     Link header in every format, lead to the next page; rows that are added meanwhile move nothing.
     """
     format_name = format_of(request)
-    question = question_of(request.query_params.multi_items())
+    question = question_of(_parameters(request))
     await until_visible(node, wait_for)
     tag = _tag(request, format_name, node.projections.stamp())
     if tag in _known_tags(request):
@@ -86,7 +85,7 @@ async def rows(
             return _binary(node.projections.rows_in(format_name, name, question, **bounds), format_name, request)
         return _text(node.projections.rows(name, question, **bounds), format_name, request)
 
-    response = await unless_gone(request, _on_leash(leash, lanes.queries.run(answer)))
+    response = await in_time(request, lanes, leash, answer)
     response.headers.update({"etag": tag, "cache-control": "no-cache"})
     return response
 
@@ -112,7 +111,7 @@ async def sql(
             return _binary(node.projections.sql_in(format_name, *asked, **bounds), format_name)
         return _text(node.projections.sql(*asked, **bounds), format_name)
 
-    return await unless_gone(request, _on_leash(leash, lanes.queries.run(answer)))
+    return await in_time(request, lanes, leash, answer)
 
 
 @router.post("/rebuild")
@@ -133,15 +132,12 @@ def _limit(node: Node, asked: int | None) -> int:
     return most if asked is None else min(asked, most)
 
 
-async def _on_leash(leash: Leash, answering: Coroutine[Any, Any, Response]) -> Response:
-    """The response; if nobody waits for it any more, the query is interrupted."""
+def _parameters(request: Request) -> list[tuple[str, str]]:
+    """The query's parameters; bytes that are no text would otherwise be replaced, and ask for something else."""
     try:
-        return await answering
-    except asyncio.CancelledError:
-        leash.cut()
-        raise
-    except MemoryError as error:
-        raise QueryFailed("the answer needs more memory than there is; ask for less at once") from error
+        return parse_qsl(request.url.query, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidQuestion("query", "holds bytes that are not UTF-8") from None
 
 
 def _tag(request: Request, *parts: str) -> str:

@@ -17,7 +17,7 @@ from rookery.bus import Delivery
 from rookery.eventstore import Log
 from rookery.ops.lanes import Lane
 from rookery.ops.live import GROUP_BYTES_MAX, Live, Reader, ReaderTooSlow, TooManyReaders
-from rookery.ops.sightings import Filters, Seen, position_in
+from rookery.ops.seen import Filters, Seen, position_in
 from rookery.schemas import Event, EventData, RunCompleted, RunStarted, encode, subject_of
 
 ORIGINS = ("east", "local", "west")

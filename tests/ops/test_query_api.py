@@ -184,6 +184,12 @@ def test_a_question_that_makes_no_sense_is_refused_with_a_way_out(
     assert_problem(http.get(f"/query/runs?{query}"), 422, *words)
 
 
+def test_bytes_that_are_no_text_ask_for_nothing(told: NodeProcess) -> None:
+    refused = httpx.get(f"{told.node.url}/query/runs?run_id=%ff")
+    assert refused.status_code == 422
+    assert "UTF-8" in refused.json()["detail"]
+
+
 def test_an_oversized_url_is_refused(told: NodeProcess) -> None:
     url = urlsplit(told.node.url)
     with closing(HTTPConnection(str(url.hostname), url.port, timeout=60)) as connection:

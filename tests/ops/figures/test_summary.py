@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from rookery.ops.dashboard import dashboard
 from rookery.ops.summary import DAYS_MAX, HOURS_MAX, Summary, summary
+from rookery.projections import Leash, QueryFailed
 from rookery.schemas import Event, LlmCallCompleted
 from rookery.tests.projections.colony import NOON, Colony, fact
 
@@ -115,6 +117,14 @@ def test_any_moment_that_the_api_admits_can_be_asked_about(colony: Colony) -> No
     for year in (1970, 9998):
         found = summary(colony.projections, now=datetime(year, 1, 1, tzinfo=UTC), hours=HOURS_MAX, days=DAYS_MAX)
         assert (len(found.hourly), len(found.daily)) == (HOURS_MAX, DAYS_MAX)
+
+
+@pytest.mark.parametrize("figures", [summary, dashboard])
+def test_figures_that_nobody_waits_for_are_given_up(colony: Colony, figures: Callable[..., object]) -> None:
+    leash = Leash()
+    leash.cut()
+    with pytest.raises(QueryFailed, match="nobody waits"):
+        figures(colony.projections, now=NOW, leash=leash)
 
 
 def test_it_agrees_with_the_read_models(busy: Colony) -> None:
