@@ -19,6 +19,7 @@ from .handlers.agent.profile import Profile
 from .schemas import EventData, decode, type_of
 
 TIMEOUT_SECONDS = 10.0
+DRAIN_SECONDS = 1.0
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,13 +64,14 @@ async def run(
 
 
 def _tried(tried: Agent | Callable[[Any], Any], capability: str, attempts_max: int) -> Profile:
-    """The agent as it is, save that it tries again at once; around a handler by itself, an agent of its own."""
+    """The agent, or one around a handler by itself: as it is, save that it tries again at once and leaves soon."""
     if not isinstance(tried, Agent):
         agent = Agent("agent-under-test", [capability])
         agent.on(capability)(tried)
         tried = agent
     tried.profile.handler(capability)
-    return msgspec.structs.replace(tried.profile, attempts_max=attempts_max, retry_seconds=0.0)
+    hasty = {"attempts_max": attempts_max, "retry_seconds": 0.0, "drain_seconds": DRAIN_SECONDS}
+    return msgspec.structs.replace(tried.profile, **hasty)
 
 
 def _answering(answers: Mapping[str, Any]) -> Agent:

@@ -1,0 +1,37 @@
+"""A colony on the bus in memory, and what was published there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import pytest
+from rookery import Colony
+from rookery.bus import Bus, MemoryBus
+from rookery.schemas import Event, decode
+
+EventsOf = Callable[[str], Coroutine[Any, Any, list[Event]]]
+
+
+@pytest.fixture
+def colony(memory_bus: MemoryBus) -> Colony:
+    """Who gives tasks to agents on the bus in memory."""
+    return Colony(memory_bus, name="test")
+
+
+@pytest.fixture
+def events_of(memory_bus: MemoryBus) -> EventsOf:
+    """The events of one type that the bus in memory holds, in order."""
+    return partial(events_on, memory_bus)
+
+
+async def events_on(bus: Bus, type: str) -> list[Event]:
+    """The events of one type that a bus holds by now."""
+    end = (await bus.state()).last_sequence
+    found: list[Event] = []
+    async for batch in bus.read():
+        found += [decode(delivery.payload) for delivery in batch]
+        if batch[-1].sequence >= end:
+            break
+    return [event for event in found if event.type == type]

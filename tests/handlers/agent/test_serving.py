@@ -1,0 +1,286 @@
+"""Agents at work: they share tasks, keep to their bounds, beat their hearts, and leave without dropping anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import Counter
+from typing import Any
+
+import msgspec
+import pytest
+from rookery import Agent, Colony, NoResult, Task, TaskFailed, ThreadTask
+from rookery.bus import MemoryBus
+from rookery.handlers.agent import HandlersStuck, NameTaken, Serving
+from rookery.handlers.agent import attempt as attempts
+from rookery.handlers.agent.assigning import assign
+from rookery.schemas import AssignmentCompleted, AssignmentCreated, Event, RunStarted, derived_id
+
+
+def echo(name: str, **options: Any) -> Agent:
+    """An agent that returns what it is given."""
+    agent = Agent(name, ["echo"], **options)
+
+    @agent.on("echo")
+    async def echo(task: Task) -> Any:
+        return task.input
+
+    return agent
+
+
+class Gate:
+    """An agent whose tasks begin and then wait to be let through."""
+
+    def __init__(self, name: str = "waiter", **options: Any) -> None:
+        self.agent = Agent(name, ["wait"], **options)
+        self.begun: asyncio.Queue[str] = asyncio.Queue()
+        self.open = asyncio.Event()
+        self.agent.on("wait")(self.wait)
+
+    async def wait(self, task: Task) -> str:
+        await self.begun.put(task.id)
+        await self.open.wait()
+        return task.agent_id
+
+
+async def test_an_agent_registers_and_says_goodbye(colony: Colony, events_of: Any) -> None:
+    async with echo("coder-7", role="reviewer", version="2").serving(colony.bus):
+        (registered,) = await events_of("agent.registered")
+        assert not await events_of("agent.unregistered")
+    data = registered.payload()
+    assert (registered.subject, data.name, data.role, data.version) == ("coder-7", "coder-7", "reviewer", "2")
+    assert (data.capabilities, data.transport, data.heartbeat_interval_seconds) == (["echo"], "nats", 10.0)
+    assert len(await events_of("agent.unregistered")) == 1
+
+
+async def test_every_task_goes_to_one_agent(colony: Colony, events_of: Any) -> None:
+    agents = [echo(f"coder-{n}", concurrency=2) for n in range(3)]
+    async with contextlib.AsyncExitStack() as at_work:
+        for agent in agents:
+            await at_work.enter_async_context(agent.serving(colony.bus))
+        given = [await colony.assign("echo", n) for n in range(50)]
+        assert await asyncio.gather(*(colony.result(one) for one in given)) == list(range(50))
+    done = Counter(event.subject for event in await events_of("assignment.completed"))
+    assert done == Counter(given)
+
+
+async def test_no_more_tasks_are_at_work_than_allowed(colony: Colony) -> None:
+    gate = Gate(concurrency=2)
+    async with gate.agent.serving(colony.bus):
+        given = [await colony.assign("wait") for _ in range(5)]
+        assert {await gate.begun.get(), await gate.begun.get()} <= set(given)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert gate.begun.empty()
+        gate.open.set()
+        await asyncio.gather(*(colony.result(one) for one in given))
+
+
+async def test_the_bound_holds_over_all_capabilities(colony: Colony) -> None:
+    agent = Agent("coder-7", ["a", "b", "c"], concurrency=2)
+    busy: list[int] = []
+    at_work = 0
+
+    async def work(task: Task) -> None:
+        nonlocal at_work
+        at_work += 1
+        busy.append(at_work)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        at_work -= 1
+
+    for capability in ("a", "b", "c"):
+        agent.on(capability)(work)
+    async with agent.serving(colony.bus):
+        given = [await colony.assign(capability) for capability in ("a", "b", "c") for _ in range(5)]
+        await asyncio.gather(*(colony.result(one) for one in given))
+    assert max(busy) == 2
+
+
+async def test_a_task_may_be_given_to_one_agent(colony: Colony, events_of: Any) -> None:
+    async with echo("coder-1").serving(colony.bus), echo("coder-2").serving(colony.bus):
+        for n in range(10):
+            await colony.result(await colony.assign("echo", n, agent_id="coder-2"))
+    assert {event.payload().agent_id for event in await events_of("assignment.completed")} == {"coder-2"}
+
+
+async def test_a_capability_that_the_named_agent_lacks_fails_the_task_with_what_it_has(colony: Colony) -> None:
+    async with echo("coder-7").serving(colony.bus):
+        with pytest.raises(TaskFailed, match=r"no capability 'ecko'; did you mean 'echo'\? \(it has: echo\)"):
+            await colony.result(await colony.assign("ecko", agent_id="coder-7"))
+
+
+async def test_a_capability_that_nobody_has_waits(colony: Colony) -> None:
+    task_id = await colony.assign("echo", 1)
+    with pytest.raises(NoResult, match="is an agent with the capability running"):
+        await colony.result(task_id, timeout_seconds=0.01)
+    async with echo("coder-7").serving(colony.bus):
+        assert await colony.result(task_id) == 1
+
+
+async def test_a_result_can_be_asked_for_again(colony: Colony) -> None:
+    async with echo("coder-7").serving(colony.bus):
+        task_id = await colony.assign("echo", "x")
+        assert [await colony.result(task_id), await colony.result(task_id)] == ["x", "x"]
+
+
+async def test_a_second_agent_of_the_same_name_is_refused(colony: Colony, events_of: Any) -> None:
+    async with echo("coder-7").serving(colony.bus):
+        with pytest.raises(NameTaken, match=r"at work already \(process \d+ on .+\)"):
+            async with echo("coder-7").serving(colony.bus):
+                pass
+        assert await colony.result(await colony.assign("echo", 1)) == 1
+    assert len(await events_of("agent.registered")) == len(await events_of("agent.unregistered")) == 1
+
+
+async def test_of_two_that_start_at_once_under_one_name_one_does(colony: Colony) -> None:
+    async with contextlib.AsyncExitStack() as at_work:
+        starting = [at_work.enter_async_context(echo("coder-7").serving(colony.bus)) for _ in range(2)]
+        started = await asyncio.gather(*starting, return_exceptions=True)
+        assert {type(one) for one in started} == {NameTaken, Serving}
+
+
+async def test_a_name_is_free_again_when_its_agent_has_left(colony: Colony) -> None:
+    for _ in range(2):
+        async with echo("coder-7").serving(colony.bus):
+            assert await colony.result(await colony.assign("echo", 1)) == 1
+
+
+async def test_hearts_beat_and_say_how_busy_the_agent_is(colony: Colony, memory_bus: MemoryBus) -> None:
+    gate = Gate(heartbeat_seconds=0.01)
+    async with gate.agent.serving(colony.bus):
+        await colony.assign("wait")
+        await gate.begun.get()
+        async for batch in memory_bus.read(subject="evt.agent.waiter.heartbeat_sent.>"):
+            beat = msgspec.json.decode(batch[-1].payload)
+            if beat["data"].get("active_assignments") == 1:
+                break
+        gate.open.set()
+
+
+async def test_a_draining_agent_finishes_what_it_has_and_takes_no_more(colony: Colony, events_of: Any) -> None:
+    gate = Gate(concurrency=1)
+    serving = gate.agent.serving(colony.bus)
+    await serving.__aenter__()
+    first, second = await colony.assign("wait"), await colony.assign("wait")
+    await gate.begun.get()
+    draining = asyncio.create_task(serving.drain())
+    gate.open.set()
+    await draining
+    assert [event.subject for event in await events_of("assignment.completed")] == [first]
+    other = Gate("another")
+    other.open.set()
+    async with other.agent.serving(colony.bus):
+        assert await colony.result(second) == "another"
+
+
+async def test_what_is_not_done_when_draining_ends_goes_to_another(colony: Colony, events_of: Any) -> None:
+    gate = Gate(drain_seconds=0)
+    async with gate.agent.serving(colony.bus):
+        task_id = await colony.assign("wait")
+        await gate.begun.get()
+    (cancelled,) = await events_of("run.cancelled")
+    assert cancelled.payload().reason == "waiter stopped; the task is given to another"
+    other = Gate("another")
+    other.open.set()
+    async with other.agent.serving(colony.bus):
+        assert await colony.result(task_id) == "another"
+    assert not await events_of("run.failed")
+
+
+async def test_a_serving_agent_that_is_cancelled_drains_and_cancelled_again_hands_back(
+    colony: Colony, events_of: Any
+) -> None:
+    gate = Gate()
+    serving = asyncio.create_task(gate.agent.serve(colony.bus))
+    await colony.assign("wait")
+    await gate.begun.get()
+    serving.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not serving.done()
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert len(await events_of("run.cancelled")) == len(await events_of("agent.unregistered")) == 1
+
+
+async def test_a_task_that_was_done_already_is_not_done_twice(colony: Colony, events_of: Any) -> None:
+    """As when the bus did not hear that it was done."""
+    task_id = "as-1"
+    agent = Agent("coder-7", ["echo"], retry_seconds=0)
+
+    @agent.on("echo")
+    async def echo(task: Task) -> None:
+        done = AssignmentCompleted(agent_id="coder-6", result="by another")
+        await colony.bus.publish(
+            Event.of(done, subject=task_id, source="/agents/coder-6", id=derived_id(task_id, "ended"))
+        )
+        raise ConnectionError
+
+    async with agent.serving(colony.bus):
+        await colony.assign("echo", id=task_id)
+        assert await colony.result(task_id) == "by another"
+    assert len(await events_of("run.started")) == 1
+
+
+async def test_a_run_that_nobody_ended_is_ended_by_who_comes_next(colony: Colony, events_of: Any) -> None:
+    works = colony.bus.work("echo", in_hand_max=1)
+    task_id = await colony.assign("echo", "x")
+    lost = await anext(works)
+    earlier = derived_id(task_id, "1", "run")
+    await colony.bus.publish(echo("coder-6").profile.says(RunStarted(agent_id="coder-6"), subject=earlier))
+    await lost.again(0)
+    async with echo("coder-7").serving(colony.bus):
+        assert await colony.result(task_id) == "x"
+    (failed,) = await events_of("run.failed")
+    assert failed.subject == earlier
+    assert failed.payload().error == attempts.LOST
+
+
+async def test_a_task_that_every_agent_died_of_fails(colony: Colony, events_of: Any) -> None:
+    works = colony.bus.work("echo", in_hand_max=1)
+    task_id = await colony.assign("echo")
+    for _ in range(3):
+        await (await anext(works)).again(0)
+    async with echo("coder-7").serving(colony.bus):
+        with pytest.raises(TaskFailed, match="every attempt at it was lost with its agent"):
+            await colony.result(task_id)
+    assert not await events_of("run.started")
+
+
+async def test_an_agent_whose_threads_are_all_held_ends(colony: Colony) -> None:
+    agent = Agent("coder-7", ["hang"], concurrency=2)
+    go_on = threading.Event()
+
+    @agent.on("hang", timeout_seconds=0.02)
+    def hang(task: ThreadTask) -> None:
+        go_on.wait()
+
+    await colony.assign("hang")
+    await colony.assign("hang")
+    with pytest.raises(HandlersStuck, match="all 2 threads"):
+        await agent.serve(colony.bus)
+    go_on.set()
+
+
+async def test_an_agent_whose_bus_is_closed_ends(memory_bus: MemoryBus) -> None:
+    serving = asyncio.create_task(echo("coder-7").serve(memory_bus))
+    async for _ in memory_bus.read(subject="evt.agent.coder-7.registered.>"):
+        break
+    await memory_bus.close()
+    with pytest.raises(Exception, match="the bus is closed"):
+        await serving
+
+
+async def test_an_event_that_is_no_assignment_cannot_be_given(colony: Colony) -> None:
+    task = AssignmentCreated(kind="", input=None)
+    with pytest.raises(Exception, match=r"data\.kind"):
+        await assign(colony.bus, task, source="/clients/test")
+
+
+@pytest.mark.parametrize("input", [object(), "\ud800"])
+async def test_input_that_cannot_travel_is_refused_where_it_is_given(colony: Colony, input: Any) -> None:
+    with pytest.raises(Exception, match=r"data\.input: can't be written as JSON"):
+        await colony.assign("echo", input)
