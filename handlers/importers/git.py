@@ -50,11 +50,25 @@ class Commit(NamedTuple):
     changes: Changes | None
 
 
-def read(history: History, name: str, *, branch: str | None = None, repository: str | None = None) -> Iterator[Finding]:
-    """The commits that lead to `branch`, newest first."""
+def read(
+    history: History,
+    name: str,
+    *,
+    branch: str | None = None,
+    last: int | None = None,
+    repository: str | None = None,
+) -> Iterator[Finding]:
+    """The commits that lead to `branch`, newest first, and of those the `last` ones."""
     called = repository or _name(history.name) or name
-    for commit in _commits(history.fields(branch), history.edge):
+    for commit in _commits(history.fields(branch, last), history.edge):
         yield _recorded(commit, called)
+
+
+def number(text: str) -> int:
+    """How many, as `--last` has it."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError(f"expected a number of commits, found {text[:40]!r}")
+    return int(text)
 
 
 def _recorded(commit: Commit, repository: str) -> Finding:

@@ -57,8 +57,8 @@ class History:
         place = self.path / os.fsdecode(self._ask("rev-parse", "--git-path", "shallow"))
         return frozenset(place.read_bytes().split()) if place.exists() else frozenset()
 
-    def fields(self, branch: str | None) -> Iterator[bytes]:
-        """Of each commit that leads to `branch`, newest first: the fields of `HEADER`, then a few for each file.
+    def fields(self, branch: str | None, last: int | None = None) -> Iterator[bytes]:
+        """Of the `last` commits that lead to `branch`, newest first: the fields of `HEADER`, then a few for each file.
 
         That order is git's own: it finds the commits on the way, needs no list of all, and compares a quarter faster.
         Raises `OSError` where the history breaks off. No commit at all is a history, too, unless a branch is named.
@@ -68,7 +68,7 @@ class History:
             raise OSError(f"it has no commit named {branch!r}")
         if not tip:
             return
-        listing = self._start("rev-list", os.fsdecode(tip))
+        listing = self._start("rev-list", *(() if last is None else (f"--max-count={last}",)), os.fsdecode(tip))
         telling = self._start(*TELL, stdin=listing.stdout)
         assert listing.stdout
         assert telling.stdout

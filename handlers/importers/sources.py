@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import azure_llm, git, history, ndjson, sweagent, tau_bench, who_and_when
+from . import azure_llm, git, history, langfuse, ndjson, openai_usage, otlp, sweagent, tau_bench, who_and_when
 from .clockless import begin_at
 from .errors import ImportFailed
 from .found import Readable, Reader
@@ -138,9 +138,28 @@ SOURCES: dict[str, Source] = {
         git.read,
         options=(
             Option("branch", "The branch, tag or commit whose history counts; HEAD unless given."),
+            Option("last", "So many of the newest commits; all unless given.", parse=git.number),
             Option("repository", "What to call it; as its remote `origin` does, or its folder, unless given."),
         ),
         opened=history.opened,
+    ),
+    "otlp": Source(
+        "OpenTelemetry traces (OTLP requests in JSON or protobuf): model calls, tool calls and runs.",
+        otlp.read,
+        patterns=("*.json", "*.jsonl", "*.pb", "*.binpb"),
+    ),
+    "langfuse": Source(
+        "Langfuse's exports (observations or traces, JSON or JSONL): model calls, tool calls and runs.",
+        langfuse.read,
+        patterns=("*.json", "*.jsonl"),
+        options=(Option("provider", "Whose models they are, as in `openai`; guessed from their names unless given."),),
+    ),
+    "openai-usage": Source(
+        "OpenAI's usage API (pages as JSON, grouped by model): tokens per bucket and model, priced.",
+        openai_usage.read,
+        patterns=("*.json", "*.jsonl"),
+        options=(Option("agent", "The agent that made the calls; none unless given."),),
+        notes=openai_usage.notes,
     ),
     "ndjson": Source(
         "CloudEvents, one per line, published as they stand.",

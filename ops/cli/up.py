@@ -89,7 +89,7 @@ def up(detach: bool, as_json: bool, **options: str | None) -> None:
     if folder.is_owned():
         raise AlreadyRunning(folder.path, folder.running())
     if detach:
-        _show(_in_background(folder, options), options, as_json=as_json)
+        _show(start(folder, options), options, as_json=as_json)
     else:
         # Before DuckDB is loaded: what it frees goes back to the system, beneath whose ceiling others need it.
         os.environ.setdefault(*GIVE_MEMORY_BACK)
@@ -108,6 +108,11 @@ def down(data: str | None) -> None:
     rookery down --data /srv/rookery
     """
     folder = DataFolder(Settings.load({"data": data}).data)
+    click.echo("stopped" if stop(folder) else f"no node runs on {folder.path}")
+
+
+def stop(folder: DataFolder) -> bool:
+    """Stop the node that runs on the folder, and wait until it has. False where none runs. Raises `StopFailed`."""
     deadline = time.monotonic() + STOP_SECONDS_MAX
     asked: int | None = None
     while folder.is_owned():
@@ -118,10 +123,11 @@ def down(data: str | None) -> None:
         if time.monotonic() > deadline:
             raise StopFailed(asked or 0)
         time.sleep(POLL_SECONDS)
-    click.echo("stopped" if asked else f"no node runs on {folder.path}")
+    return asked is not None
 
 
-def _in_background(folder: DataFolder, options: dict[str, str | None]) -> RunningNode:
+def start(folder: DataFolder, options: dict[str, str | None]) -> RunningNode:
+    """Start a node in the background, and wait until it is ready. Raises `StartFailed` or `StillStarting`."""
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
     log = folder.path / LOG_FILE
     # -P: a file of the user's in this folder must not take the place of a module of ours

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rookery.handlers.importers import run_import
+from rookery.handlers.importers import ImportFailed, run_import
 from rookery.handlers.importers.git import MESSAGE_CHARS_MAX, PATHS_MAX, read
 from rookery.handlers.importers.history import FIELD_BYTES_MAX, READ_BYTES, opened
 from rookery.schemas import CommitRecorded
@@ -245,6 +245,14 @@ async def test_a_branch_may_be_named(shelf: Any, repository: Repository) -> None
     assert "no commit named '--all'" in await rejection(shelf, repository.path, branch="--all")
     assert "no commit named" in await rejection(shelf, repository.path, branch=f"--output={repository.path}/x")
     assert not (repository.path / "x").exists()
+
+
+async def test_the_newest_commits_may_be_enough(shelf: Any, repository: Repository) -> None:
+    for message in ("first", "second", "third"):
+        repository.commit(message)
+    assert [commit.message for commit in await commits(shelf, repository.path, last="2")] == ["second", "third"]
+    with pytest.raises(ImportFailed, match="expected a number of commits, found '-1'"):
+        await commits(shelf, repository.path, last="-1")
 
 
 async def test_preferences_and_variables_of_the_user_change_nothing(
