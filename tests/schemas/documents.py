@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -38,21 +40,13 @@ def allowed_by(schema: Any) -> st.SearchStrategy[Any]:
 @st.composite
 def nearly(draw: st.DrawFn, document: dict[str, Any]) -> Any:
     """The document with one thing in it removed, added or replaced, somewhere."""
-    place: Any = document
-    while True:
-        key = draw(st.sampled_from([*place])) if isinstance(place, dict) and place else None
-        if key is not None and isinstance(place[key], dict) and draw(st.booleans()):
-            place = place[key]
-            continue
-        break
-    if not isinstance(place, dict):
-        return document
-    change = draw(st.sampled_from(["replace", "replace", "stretch", "remove", "add"]))
-    if change == "add" or key is None:
-        place[draw(st.sampled_from(NAMES) | st.text())] = draw(ANYTHING)
-    elif change == "remove":
+    document = copy.deepcopy(document)
+    place = draw(st.sampled_from([*_objects_in(document)]))
+    key = draw(st.sampled_from([*place, *NAMES]) | st.text())
+    change = draw(st.sampled_from(["replace", "stretch", "remove"]))
+    if change == "remove" and key in place:
         del place[key]
-    elif change == "stretch" and isinstance(place[key], str):
+    elif change == "stretch" and isinstance(place.get(key), str):
         place[key] += draw(st.sampled_from(["\n", "\0", " ", "/", ".v2", "0"]))
     else:
         place[key] = draw(ANYTHING)
@@ -80,6 +74,13 @@ NAMES = [
     "metadata",
     "run_id",
 ]
+
+
+def _objects_in(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield document
+    for part in document.values():
+        if isinstance(part, dict):
+            yield from _objects_in(part)
 
 
 def _texts(schema: dict[str, Any]) -> st.SearchStrategy[str]:

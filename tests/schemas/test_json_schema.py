@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from rookery.schemas import EventData, EventType, InvalidEvent, MalformedEvent, all_types, check
 from rookery.schemas.json_schema import Schema, envelope_schema, event_schema
 
-from .documents import allowed_by, nearly, whole
+from .documents import ODD, allowed_by, nearly, whole
 
-EXAMPLES_MAX = 30
+EXAMPLES_MAX = 20
 EVERY_TYPE = pytest.mark.parametrize("name", [known.name for known in all_types()])
 bounded = settings(
     max_examples=EXAMPLES_MAX,
@@ -53,6 +53,17 @@ def accepted(document: Any, name: str) -> bool:
         return False
 
 
+def simplest(schema: Schema) -> dict[str, Any]:
+    """An object that has only what the schema requires."""
+    parts = {name: schema["properties"][name] for name in schema.get("required", [])}
+    return {name: simplest(part) if "properties" in part else first_of(ODD, part) for name, part in parts.items()}
+
+
+def first_of(values: list[Any], schema: Schema) -> Any:
+    allows = Judge(schema).allows
+    return next(value for value in [schema.get("const"), *schema.get("enum", []), *values] if allows(value))
+
+
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 def test_every_schema_is_json_schema_2020_12(schema: Schema) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -73,6 +84,16 @@ def test_what_a_schema_allows_is_accepted(name: str, data: st.DataObject) -> Non
 def test_what_is_nearly_an_event_is_judged_alike(name: str, data: st.DataObject) -> None:
     document = whole(data.draw(JUDGES[name].near_misses))
     assert JUDGES[name].allows(document) == accepted(document, name)
+
+
+@EVERY_TYPE
+def test_every_odd_value_is_judged_alike_in_every_field(name: str) -> None:
+    sound = {"data": {}} | simplest(SCHEMAS[name])
+    fields = [field for field, part in SCHEMAS[name]["properties"]["data"]["properties"].items() if part is not False]
+    events = [sound | {field: odd} for field in SCHEMAS[name]["properties"] for odd in ODD]
+    events += [sound | {"data": sound["data"] | {field: odd}} for field in fields for odd in ODD]
+    for event in events:
+        assert JUDGES[name].allows(event) == accepted(event, name), event
 
 
 @bounded
