@@ -38,7 +38,7 @@ async def test_the_pages_own_tests_pass(page: dict[str, Any]) -> None:
 async def test_agents_at_work_answer_a_program(
     page: dict[str, Any], nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "one.py").write_text("import os\nprint(1)\n")
+    (tmp_path / "one.py").write_text("print(1)\nprint(undefined)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert await page["both"](nats_server.url) == {"lines": 2, "findings": 1}
