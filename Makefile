@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench fuzz format clean
+.PHONY: help up down test check bench fuzz docs node format clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -29,6 +29,12 @@ bench: .venv/all ## Run the benchmarks beside their rivals
 
 fuzz: .venv/all ## Ask a node 5,000 things that its OpenAPI document allows or doesn't
 	ROOKERY_TEST_REQUESTS=5000 $(BIN)/pytest tests/ops/test_openapi.py
+
+docs: .venv/base ## Write what is written from the code: published schemas, event and command reference
+	$(BIN)/python -m rookery.ops.cli.reference docs
+
+node: ## Install the Node packages that some tests run; without them these are skipped
+	npm install --prefix .cache/node --no-audit --no-fund --no-package-lock nats@2 @asyncapi/parser@3
 
 format: .venv/all ## Format the code
 	$(BIN)/ruff check --fix .

@@ -116,7 +116,8 @@ _WORK_OPERATIONS: Schema = {
 }
 
 
-_IS_PLAIN = re.compile(r"[$A-Za-z][A-Za-z0-9_.-]*").fullmatch
+# Older readers take some words for true and false.
+_IS_PLAIN = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[$a-z][a-z0-9_.-]*", re.IGNORECASE).fullmatch
 
 
 def _block(value: Any, indent: str = "") -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -52,3 +53,12 @@ def recorded_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("recorded data: set ROOKERY_TEST_DATA to the folder that holds it")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """Node's packages that some tests run; those are skipped where there is no Node, or `make node` was not run."""
+    folder = Path(__file__).resolve().parent.parent / ".cache" / "node" / "node_modules"
+    if not shutil.which("node") or not folder.is_dir():
+        pytest.skip("Node: install it, and run `make node`")
+    return folder
