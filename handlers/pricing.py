@@ -52,6 +52,14 @@ def cost_usd(
     return None if unpriced_input or unpriced_output else cost.total_price
 
 
+def provider_of(model: str) -> str | None:
+    """The provider that the table would look for a model of this name at, if there is one."""
+    try:
+        return get_snapshot().find_provider_model(model, None, None, None)[0].id
+    except LookupError:
+        return None
+
+
 def _plain_cost(provider: str, model: str, time: datetime, input_tokens: int, output_tokens: int) -> Decimal | None:
     """The same amount where two plain prices are all that counts, ten times as fast; None where there is more to it."""
     _, found = get_snapshot().find_provider_model(model, None, provider, None)

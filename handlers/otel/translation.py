@@ -68,9 +68,13 @@ class Translation(NamedTuple):
 
 
 class Translator:
-    """Turns spans into events, and remembers which traces are runs, the latest `TRACES_MAX` of them."""
+    """Turns spans into events, and remembers which traces are runs, the latest `TRACES_MAX` of them.
 
-    def __init__(self) -> None:
+    The events' source is the service that sent the span, unless it is given.
+    """
+
+    def __init__(self, *, source: str | None = None) -> None:
+        self._source = source
         self._runs: OrderedDict[str, None] = OrderedDict()
         self._lock = Lock()
 
@@ -88,13 +92,14 @@ class Translator:
             elif reason := _reason_against(span, now):
                 rejections.append(Rejection(position, span.span_id, reason))
             else:
-                told += [Told(event, position) for event in _events(span, reading, is_run=is_run)]
+                source = self._source or source_of(span)
+                told += [Told(event, position) for event in _events(span, reading, source, is_run=is_run)]
         return Translation(told, rejections, ignored)
 
     def _remember(self, spans: Sequence[Span], readings: Sequence[Reading | None]) -> None:
         with self._lock:
             for span, reading in zip(spans, readings, strict=True):
-                if reading is not None and span.parent_id:
+                if reading is not None and span.parent_id and _TRACE_ID.fullmatch(span.trace_id):
                     self._runs[span.trace_id] = None
                     self._runs.move_to_end(span.trace_id)
             while len(self._runs) > TRACES_MAX:
@@ -117,12 +122,12 @@ def _reason_against(span: Span, now: datetime) -> str | None:
     return None
 
 
-def _events(span: Span, reading: Reading | None, *, is_run: bool) -> Iterator[Event]:
+def _events(span: Span, reading: Reading | None, source: str, *, is_run: bool) -> Iterator[Event]:
     kind = reading.kind if reading else None
     turns = turns_in(span) if kind == "model" else []
     tells_run = kind in ("agent", "workflow") or (not span.parent_id and (is_run or bool(turns)))
     run_id = span.trace_id if span.parent_id or tells_run else None
-    tell = _Telling(span, run_id)
+    tell = _Telling(span, run_id, source)
     if tells_run:
         yield tell.run_started(reading)
     for turn in turns:
@@ -140,11 +145,11 @@ def _events(span: Span, reading: Reading | None, *, is_run: bool) -> Iterator[Ev
 class _Telling:
     """Puts facts about one span into envelopes."""
 
-    def __init__(self, span: Span, run_id: str | None) -> None:
+    def __init__(self, span: Span, run_id: str | None, source: str) -> None:
         self._span = span
         self._run_id = run_id
         self._traceparent = f"00-{span.trace_id}-{span.span_id}-01"
-        self._source = source_of(span)
+        self._source = source
         self._own_run_id = f"{span.trace_id}-{span.span_id}" if span.parent_id else span.trace_id
         self._end_ns = span.end_ns or span.start_ns
 
