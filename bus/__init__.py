@@ -41,6 +41,7 @@ from .errors import (
 from .memory import MemoryBus
 from .nats_bus import NatsBus
 from .streams import EVENT_STREAM, StreamConfig
+from .work import work_subject_of
 
 __all__ = [
     "EVENT_STREAM",
@@ -81,4 +82,5 @@ __all__ = [
     "TooLarge",
     "UncheckableAppend",
     "Work",
+    "work_subject_of",
 ]

@@ -44,7 +44,7 @@ from .errors import (
 )
 from .memory_work import MemoryQueue
 from .outgoing import Outgoing
-from .work import subject_for
+from .work import work_subject_of
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 URL = "memory:"
@@ -112,7 +112,7 @@ class MemoryBus:
 
     async def give(self, event: Event) -> Receipt:
         """See `Bus.give`."""
-        item = Outgoing(event, None, self._max_payload_bytes, subject=subject_for(event))
+        item = Outgoing(event, None, self._max_payload_bytes, subject=work_subject_of(event))
         await self._turn()
         return self._work.give(event, item)
 

@@ -103,7 +103,7 @@ class NatsBus:
 
     async def give(self, event: Event) -> Receipt:
         """See `Bus.give`."""
-        subject = working.subject_for(event)
+        subject = working.work_subject_of(event)
         giver = await self._ready_to_give()
         return await giver.publish(event, subject=subject)
 

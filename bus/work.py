@@ -23,6 +23,7 @@ from .connection import INBOUND_BYTES_MAX, INBOUND_EVENTS_MAX, Connection, pause
 from .contract import Work
 from .errors import BusUnavailable, NoResponder
 from .jetstream import call
+from .outgoing import SUBJECT_BYTES_MAX
 from .settling import JetStreamWork, give_back, throw_away
 from .streams import StreamConfig, apply
 
@@ -72,12 +73,18 @@ class _Pull(msgspec.Struct, frozen=True):
     expires: int = PULL_EXPIRES_SECONDS * _NANOSECONDS
 
 
-def subject_for(event: Event) -> str:
-    """Where the work that an event asks for waits. Raises `InvalidEvent` unless it is an assignment."""
+def work_subject_of(event: Event) -> str:
+    """The subject that the work an event asks for waits under. Raises `InvalidEvent` unless it is an assignment."""
     data = event.payload()
     if not isinstance(data, AssignmentCreated):
         raise InvalidEvent(f"only assignment.created can be given as work, not {event.type}", "type")
-    return work_subject(data.kind, data.agent_id)
+    subject = work_subject(data.kind, data.agent_id)
+    if len(subject) > SUBJECT_BYTES_MAX:
+        raise InvalidEvent(
+            f"it makes a NATS subject of {len(subject)} bytes, and {SUBJECT_BYTES_MAX} are allowed: use a shorter name",
+            "data.kind" if data.agent_id is None else "data.agent_id",
+        )
+    return subject
 
 
 async def work(
@@ -157,7 +164,7 @@ class _Hands:
         """Put by what the server handed over; what is no task at all is never to come again."""
         try:
             event = decode(message.data)
-            subject_for(event)
+            work_subject_of(event)
         except InvalidEvent as error:
             logger.warning("%s holds what is no work, and it was thrown away: %s", message.subject, error)
             await throw_away(self.connection, message.reply)

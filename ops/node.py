@@ -104,11 +104,15 @@ class Node:
         """
         self.disk.ensure_room()
         taken = await self.intake.take(payloads)
+        await self.until(taken.sequence, wait)
+        return taken
+
+    async def until(self, sequence: int, wait: Wait) -> None:
+        """Wait until what is durable up to a bus sequence is in the log, or visible to queries. Raises `HeldUp`."""
         if wait != "durable":
-            await self.health.while_well(self.ingest.wait_for(taken.sequence), "bus", "ingest")
+            await self.health.while_well(self.ingest.wait_for(sequence), "bus", "ingest")
         if wait == "visible":
             await self.health.while_well(self.projector.wait_for(self.log.vector()), "projector")
-        return taken
 
     def look(self) -> Health:
         """Note what bus and ingest say of themselves right now; the other parts note it themselves."""

@@ -10,7 +10,7 @@ from ... import __version__
 from ..lanes import Lanes
 from ..metrics import Metrics
 from ..node import Node
-from . import events, graph, hobby, metrics, openapi, otlp, problems, queries, snapshot, state
+from . import assignments, events, graph, hobby, metrics, openapi, otlp, problems, queries, snapshot, state
 from .bodies import Room
 from .traffic import Traffic, TrafficMiddleware
 
@@ -29,6 +29,7 @@ def create_app(node: Node) -> FastAPI:
     for router in (
         state.router,
         events.router,
+        assignments.router,
         queries.router,
         metrics.router,
         hobby.router,

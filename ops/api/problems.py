@@ -22,6 +22,7 @@ from ...projections import (
     UnknownReadModel,
 )
 from ...schemas import InvalidInput, RookeryError
+from ..assignments import UnknownAssignment
 from ..disk import DiskFull
 from ..health import HeldUp
 from ..lanes import TooBusy
@@ -39,6 +40,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     UnknownReadModel: HTTPStatus.NOT_FOUND,
+    UnknownAssignment: HTTPStatus.NOT_FOUND,
     QueryNotAdmitted: HTTPStatus.SERVICE_UNAVAILABLE,
     NotYetVisible: HTTPStatus.SERVICE_UNAVAILABLE,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,

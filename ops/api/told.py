@@ -44,6 +44,29 @@ EVENT = {
     "time": "2026-11-20T12:00:00Z",
     "data": {"agent_id": "coder-7", "task": "Review the diff"},
 }
+_PENDING = {
+    "assignment_id": "as-42",
+    "status": "pending",
+    "capability": "code.review",
+    "agent_id": None,
+    "run_id": None,
+    "created_at": "2026-11-20T12:00:00Z",
+    "started_at": None,
+    "ended_at": None,
+    "duration_seconds": None,
+    "result": None,
+    "error": None,
+}
+_COMPLETED = {
+    **_PENDING,
+    "status": "completed",
+    "agent_id": "coder-7",
+    "run_id": "run-9",
+    "started_at": "2026-11-20T12:00:01Z",
+    "ended_at": "2026-11-20T12:00:03Z",
+    "duration_seconds": 2.0,
+    "result": {"findings": 3},
+}
 _KEPT = {"origin": "local", "n": 42, "seq": 42, "recordedtime": "2026-11-20T12:00:00.004Z", **EVENT}
 _COLUMNS = [{"name": "run_id", "type": "VARCHAR", "description": "The run."}]
 _PAGE = {"columns": _COLUMNS, "rows": [{"run_id": "run-9"}], "truncated": True, "next": "WyJydW4tOSJd"}
@@ -77,6 +100,7 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
     "after": ("Start behind this position.", "local:41"),
     "agent": ("Only what this agent did, or what is about it.", "coder-7"),
     "agents": ("How many agents.", 5),
+    "assignment_id": ("The assignment's id.", "as-42"),
     "cursor": ("Go on behind a page.", "WyJydW4tOSJd"),
     "days": ("How many days.", 30),
     "depth": ("How many edges away.", 1),
@@ -99,6 +123,7 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
     "type": ("Only these event types.", ["run.started"]),
     "until": ("Only what happened before this time.", "2026-11-20T13:00:00Z"),
     "wait": ("Answer when the events are durable on the bus, in the log, or visible to queries.", "visible"),
+    "wait_seconds": ("How long to wait for its end.", 0.5),
     "wait_for": ("Answer when the read models hold this event.", "local:41"),
 }
 NAMES: dict[str, Any] = {"description": PARAMETERS["name"][0]}
@@ -132,6 +157,16 @@ ROUTES: dict[tuple[str, str], Told] = {
             ]
         },
         problems=(422, 503),
+    ),
+    ("POST", "/assignments"): Told(
+        "Give work to agents",
+        answers={"application/json": _PENDING},
+        body={"application/json": {"capability": "code.review", "input": {"path": "."}, "timeout_seconds": 60}},
+        status=202,
+        problems=(413, 422, 503, 507),
+    ),
+    ("GET", "/assignments/{assignment_id}"): Told(
+        "Ask how an assignment stands", answers={"application/json": _COMPLETED}, problems=(404, 422, 503)
     ),
     ("GET", "/query"): Told(
         "List the read models",

@@ -25,6 +25,7 @@ class Row(NamedTuple):
 
 SECTIONS: dict[str, dict[str, Row]] = {
     "Run a node": {
+        "demo": Row("demo:demo", "See what it does, on this folder, within a minute."),
         "up": Row("up:up", "Run a node, here or in the background."),
         "down": Row("up:down", "Stop it."),
         "status": Row("status:status", "What it holds, and what is behind."),
@@ -32,6 +33,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
     },
     "Give it events": {
         "publish": Row("publish:publish", "Publish one event."),
+        "assign": Row("assign:assign", "Give work to an agent."),
         "import": Row("importing:import_", "Import recorded work of agents."),
         "schemas": Row("schemas:schemas", "Show, export and check what events look like."),
     },

@@ -1,0 +1,58 @@
+"""Work for agents over HTTP: giving it, and asking how it stands."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from ...schemas import MalformedEvent
+from .. import assignments
+from ..node import Wait
+from .bodies import read_body
+from .dependencies import BodyRoom, OpenLanes, ServingNode, json, unless_gone
+
+ASSIGNMENT_BYTES_MAX = 1024 * 1024
+WAIT_SECONDS_MAX = 60.0
+
+router = APIRouter(tags=["assignments"])
+
+Id = Annotated[str, Path(min_length=1, max_length=256, description="The assignment's id.")]
+WaitSeconds = Annotated[
+    float,
+    Query(ge=0, le=WAIT_SECONDS_MAX, description="Answer when it is over, or else after so many seconds."),
+]
+
+
+@router.post("/assignments", status_code=HTTPStatus.ACCEPTED)
+async def assign(request: Request, node: ServingNode, room: BodyRoom, wait: Wait = "visible") -> Response:
+    """Give work to whoever has the capability, or to the agent that is named.
+
+    It waits until an agent takes it up; `wait` says how far the record of it must be before this answers.
+    `timeout_seconds` is how long an attempt at it may take. With an `id`, sending it again after a failure is safe:
+    what is under way or over under that id is left as it is, and told.
+    """
+    async with room.for_body(request):
+        wanted = _wanted(await read_body(request, bytes_max=ASSIGNMENT_BYTES_MAX))
+        return json(await assignments.give(node, wanted, wait), HTTPStatus.ACCEPTED)
+
+
+@router.get("/assignments/{assignment_id:path}")
+async def standing(
+    request: Request, node: ServingNode, lanes: OpenLanes, assignment_id: Id, wait_seconds: WaitSeconds = 0.0
+) -> Response:
+    """How an assignment stands, what came of it, or why it failed: at once, or when it is over."""
+
+    async def answer() -> Response:
+        return json(await assignments.until_over(node, assignment_id, wait_seconds, lanes.reads))
+
+    return await unless_gone(request, answer())
+
+
+def _wanted(body: bytes) -> assignments.Wanted:
+    try:
+        return msgspec.json.decode(body, type=assignments.Wanted)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedEvent(str(error), "body") from None

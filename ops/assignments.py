@@ -1,0 +1,205 @@
+"""Assignments at a node: giving agents work, how it stands, and waiting for its end.
+
+How an assignment stands is read from its own events on the bus, so that who has just given work can ask at once. Who
+waits listens to the live events, which all share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from ..bus import Bus, Delivery, Entity, work_subject_of
+from ..schemas import (
+    AssignmentCancelled,
+    AssignmentCompleted,
+    AssignmentCreated,
+    AssignmentFailed,
+    AssignmentStarted,
+    AssignmentTimedOut,
+    Event,
+    InvalidEvent,
+    RookeryError,
+    decode,
+    derived_id,
+    encode,
+    new_id,
+)
+from ..schemas.envelope import Source
+from ..schemas.vocabulary import AgentId, AssignmentId, Labels, Name, Seconds
+from .lanes import Lane
+from .live import Live, ReaderTooSlow
+from .node import Node, Wait
+from .seen import Filters
+
+OPERATOR = "/people/operator"
+
+Status = Literal["pending", "running", "completed", "failed", "timed_out", "cancelled"]
+ENDS: dict[type, Status] = {
+    AssignmentCompleted: "completed",
+    AssignmentFailed: "failed",
+    AssignmentTimedOut: "timed_out",
+    AssignmentCancelled: "cancelled",
+}
+ENDED = Filters.of([f"assignment.{status}" for status in ENDS.values()]).types
+
+
+class UnknownAssignment(RookeryError):
+    """No assignment has that id."""
+
+    def __init__(self, assignment_id: str) -> None:
+        self.assignment_id = assignment_id
+        super().__init__(f"no assignment is called {assignment_id!r}")
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What somebody wants done. With an `id` it may be sent again after a failure: it is done once."""
+
+    capability: Name
+    input: Any = None
+    agent_id: AgentId | None = None
+    timeout_seconds: Seconds | None = None
+    id: AssignmentId | None = None
+    source: Source = OPERATOR
+    metadata: Labels | None = None
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How an assignment stands."""
+
+    assignment_id: str
+    status: Status
+    capability: str | None = None
+    agent_id: str | None = None
+    run_id: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration_seconds: float | None = None
+    result: Any = None
+    error: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status not in ("pending", "running")
+
+
+async def give(node: Node, wanted: Wanted, wait: Wait = "visible") -> Standing:
+    """Record the assignment and put it where agents find it; then wait until the record is as far as `wait` says.
+
+    One that is under way or over is left as it is. Raises `InvalidEvent`, `DiskFull`, or as the bus does: then doing
+    it again, under the same id, is safe.
+    """
+    event = _created(wanted)
+    work_subject_of(event)
+    known = await _standing(node.bus, event.subject) if wanted.id is not None else None
+    if known is not None and known.status != "pending":
+        return known
+    taken = await node.take([encode(event)], "durable")
+    if taken.refusals:
+        raise InvalidEvent(taken.refusals[0].reason, taken.refusals[0].field)
+    await node.bus.give(event if known is None else await _recorded(node.bus, event))
+    await node.until(taken.sequence, wait)
+    return await standing(node.bus, event.subject)
+
+
+async def standing(bus: Bus, assignment_id: str) -> Standing:
+    """How the assignment stands. Raises `UnknownAssignment`."""
+    found = await _standing(bus, assignment_id)
+    if found is None:
+        raise UnknownAssignment(assignment_id)
+    return found
+
+
+async def until_over(node: Node, assignment_id: str, wait_seconds: float, reads: Lane) -> Standing:
+    """How the assignment stands when it is over, or after so long. Raises `UnknownAssignment`, `TooManyReaders`."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + wait_seconds
+    while True:
+        position = node.log.vector()  # what is not on the bus yet comes into the log behind this
+        found = await standing(node.bus, assignment_id)
+        left = until - loop.time()
+        if found.is_over or left <= 0 or node.is_closing:
+            return found
+        await _hear_of_end(node.live, position, assignment_id, left, reads)
+
+
+async def _hear_of_end(live: Live, position: dict[str, int], assignment_id: str, seconds: float, reads: Lane) -> None:
+    filters = Filters(types=ENDED, entity=Entity("assignment", assignment_id))
+    with live.join(position, filters, reads) as reader:
+        try:
+            await reader.take(seconds)
+        except ReaderTooSlow:
+            return
+
+
+async def _standing(bus: Bus, assignment_id: str) -> Standing | None:
+    history = await bus.history(Entity("assignment", assignment_id))
+    return _told(assignment_id, history.deliveries)
+
+
+async def _recorded(bus: Bus, event: Event) -> Event:
+    """The event that the record has under this one's id: the first one counts."""
+    history = await bus.history(Entity("assignment", event.subject))
+    return next((one for one in _readable(history.deliveries) if one.id == event.id), event)
+
+
+def _told(assignment_id: str, deliveries: Iterable[Delivery]) -> Standing | None:
+    """What an assignment's events, in their order, make of it. Its first end counts."""
+    found: Standing | None = None
+    for event in _readable(deliveries):
+        found = _after(found or Standing(assignment_id=assignment_id, status="pending"), event)
+    return found
+
+
+def _readable(deliveries: Iterable[Delivery]) -> Iterator[Event]:
+    for delivery in deliveries:
+        try:
+            event = decode(delivery.payload)
+            event.payload()
+        except InvalidEvent:  # the log lists it as a dead letter
+            continue
+        yield event
+
+
+def _after(before: Standing, event: Event) -> Standing:
+    if before.is_over:
+        return before
+    match data := event.payload():
+        case AssignmentCreated():
+            told = {"capability": data.kind, "agent_id": data.agent_id, "created_at": event.time}
+        case AssignmentStarted():
+            told = {"status": "running", "agent_id": data.agent_id, "run_id": data.run_id, "started_at": event.time}
+        case AssignmentCompleted() | AssignmentFailed() | AssignmentTimedOut() | AssignmentCancelled():
+            told = {"status": ENDS[type(data)], "ended_at": event.time} | _ending(data, before)
+        case _:
+            return before
+    return msgspec.structs.replace(before, **told)
+
+
+def _ending(data: Any, before: Standing) -> dict[str, Any]:
+    return {
+        "agent_id": getattr(data, "agent_id", None) or before.agent_id,
+        "duration_seconds": getattr(data, "duration_seconds", None),
+        "result": getattr(data, "result", None),
+        "error": getattr(data, "error", None) or getattr(data, "reason", None),
+    }
+
+
+def _created(wanted: Wanted) -> Event:
+    assignment_id = wanted.id or new_id()
+    data = AssignmentCreated(
+        kind=wanted.capability,
+        skill=wanted.capability,
+        agent_id=wanted.agent_id,
+        timeout_seconds=wanted.timeout_seconds,
+        input=wanted.input,
+        metadata=wanted.metadata,
+    )
+    event_id = derived_id(assignment_id, "created")
+    return Event.of(data, subject=assignment_id, source=wanted.source, id=event_id)
