@@ -26,6 +26,8 @@ from ...schemas import (
 from .telling import Run, shortened, written
 from .tracing import child_of
 
+_LIBRARIES = (str(Path(traceback.__file__).parent), str(Path(__file__).parent), "<frozen ")
+
 Outcome = Literal["ok", "error", "timed_out", "denied"]
 
 
@@ -175,9 +177,15 @@ def said_of(error: BaseException) -> str:
 
 
 def _place_of(error: BaseException) -> str:
-    """Where in the author's code; our own errors say in words what is to be done."""
-    frames = [] if isinstance(error, RookeryError) else traceback.extract_tb(error.__traceback__, limit=-1)
-    return f" ({Path(frames[0].filename).name}:{frames[0].lineno})" if frames else ""
+    """Where in the author's code it came from; our own errors say in words what is to be done."""
+    if isinstance(error, RookeryError):
+        return ""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_library(frame.filename)]
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+
+
+def _is_library(filename: str) -> bool:
+    return filename.startswith(_LIBRARIES) or "site-packages" in filename
 
 
 def _outcome_of(error: BaseException | None) -> Outcome:
