@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from ...bus import Bus, BusUnavailable, NatsBus
 from .errors import InvalidAgent, UnknownCapability
 from .profile import ATTEMPTS_MAX, CAPABILITIES_MAX, CONCURRENCY_MAX, Handler, Profile, check_agent_id, check_range
-from .serving import FAREWELL_SECONDS, Serving
+from .serving import AWAY_SECONDS, FAREWELL_SECONDS, Serving
 
 NATS_URL = "nats://127.0.0.1:4222"
 NATS_URL_VARIABLE = "ROOKERY_NATS_URL"
@@ -129,7 +129,7 @@ class Agent:
             await self.serve(bus)
         finally:
             with contextlib.suppress(TimeoutError):  # where the bus is away, there is nothing to wait for
-                async with asyncio.timeout(FAREWELL_SECONDS):
+                async with asyncio.timeout(FAREWELL_SECONDS if bus.connected else AWAY_SECONDS):
                     await bus.close()
 
     def _check_complete(self) -> None:

@@ -154,10 +154,13 @@ class Attempt:
         handling = asyncio.create_task(self._handle(handler, task), name=f"{handler.capability} {task.id}")
         try:
             await asyncio.wait({handling}, timeout=timeout_seconds)
-            if handling.done() or timeout_seconds is None:
-                return handling.result()
-            await _cancel(handling)
-            return TimedOut(timeout_seconds)
+            if not handling.done():
+                assert timeout_seconds is not None, "without a limit it is waited for until it is done"
+                await _cancel(handling)
+                return TimedOut(timeout_seconds)
+            if handling.cancelled():  # by itself, or by what it waited for: nobody here has cancelled it
+                return self._raised(asyncio.CancelledError("the handler let itself be cancelled"), final=False)
+            return handling.result()
         except asyncio.CancelledError:
             await _cancel(handling)
             return Stopped()

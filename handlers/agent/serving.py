@@ -21,6 +21,8 @@ ACK_WAIT_SECONDS = 30.0
 BUSY_SECONDS = ACK_WAIT_SECONDS / 3
 # How long an agent that has stopped waiting for its tasks takes to hand them back and say goodbye.
 FAREWELL_SECONDS = 5.0
+# How long it tries to where the bus is away: what isn't handed back goes to others after the ack wait.
+AWAY_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -111,13 +113,11 @@ class Serving:
             async with self._room:
                 await Attempt(work, self._profile, self._bus, self._threads).carry_out()
         except asyncio.CancelledError:  # before it began, or while the bus is away
-            with contextlib.suppress(BusError):
-                await work.again(0)
+            await _give_back(work, 0)
             raise
         except Exception:
             logger.exception("task %s could not be carried out, and is given back", work.event.subject)
-            with contextlib.suppress(BusError):
-                await work.again(self._profile.retry_seconds)
+            await _give_back(work, self._profile.retry_seconds)
 
     # Upkeep
 
@@ -168,21 +168,31 @@ class Serving:
 
     async def _hand_back(self) -> None:
         late = list(self._in_hand)
+        if not late:
+            return
+        logger.warning("agent %s hands back %d tasks", self._profile.agent_id, len(late))
         for task in late:
             task.cancel()
-        if late:
-            logger.warning("agent %s hands back %d tasks", self._profile.agent_id, len(late))
-            await asyncio.wait(late, timeout=CANCEL_SECONDS + FAREWELL_SECONDS)
+        await asyncio.wait(late, timeout=CANCEL_SECONDS + FAREWELL_SECONDS if self._bus.connected else AWAY_SECONDS)
+        await _cancelled(late)
 
     async def _say_goodbye(self) -> None:
         if not self._registered:
             return
         goodbye = self._profile.says(AgentUnregistered(reason="stopped"), subject=self._profile.agent_id)
         try:
-            async with asyncio.timeout(FAREWELL_SECONDS):
+            async with asyncio.timeout(FAREWELL_SECONDS if self._bus.connected else AWAY_SECONDS):
                 await self._bus.publish(goodbye)
         except (TimeoutError, RookeryError) as error:
-            logger.warning("agent %s left without a goodbye: %s", self._profile.agent_id, error)
+            reason = str(error) or "the bus is away"
+            logger.warning("agent %s left without a goodbye: %s", self._profile.agent_id, reason)
+
+
+async def _give_back(work: Work, delay_seconds: float) -> None:
+    """Say that another may have it, where that can be said; the ack wait has the same effect."""
+    with contextlib.suppress(BusError, TimeoutError):
+        async with asyncio.timeout(AWAY_SECONDS):
+            await work.again(delay_seconds)
 
 
 async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -47,9 +47,11 @@ def colony(nats_bus: NatsBus) -> Colony:
 
 
 @asynccontextmanager
-async def process(server: NatsServer, name: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    server: NatsServer, name: str, folder: Path, program: str = PROGRAM
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """An agent in a process of its own."""
-    (folder / "program.py").write_text(PROGRAM)
+    (folder / "program.py").write_text(program)
     started = await asyncio.create_subprocess_exec(
         sys.executable,
         str(folder / "program.py"),
@@ -199,3 +201,52 @@ async def test_an_agent_waits_for_a_bus_that_is_not_there_yet(nats_server: NatsS
     serving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await serving
+
+
+# As an author would write it, but for the linter.
+SAMPLE = """
+import rookery
+
+async def lint(path):
+    return [path]
+
+agent = rookery.Agent("coder-7", capabilities=["code.review"])
+
+@agent.on("code.review")
+async def review(task):
+    await task.progress("reading the diff")
+    async with task.tool("ruff") as tool:      # recorded with duration, outcome
+        findings = await lint(task.input["path"])
+    return {"findings": len(findings)}
+
+agent.run()
+"""
+
+
+async def test_a_program_of_ten_lines_is_an_agent(
+    colony: Colony, nats_bus: NatsBus, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    async with process(nats_server, "coder-7", tmp_path, SAMPLE):
+        assert await colony.result(await colony.assign("code.review", {"path": "."})) == {"findings": 1}
+    assert (await first(nats_bus, "evt.tool_call.>")).payload().outcome == "ok"  # type: ignore[attr-defined]
+
+
+async def test_stopping_while_the_bus_is_away_is_a_matter_of_seconds(nats_server: NatsServer) -> None:
+    agent = Agent("coder-7", ["wait"], nats_url=nats_server.url, drain_seconds=0.1)
+    begun = asyncio.Event()
+
+    @agent.on("wait")
+    async def wait(task: Task) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    serving = asyncio.create_task(agent.serve())
+    async with connect(nats_server.url) as colony:
+        await colony.assign("wait")
+        await begun.wait()
+    os.kill(nats_server.pid, signal.SIGKILL)
+    await nats_server.wait()
+    serving.cancel()
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await serving

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import rookery.testing
-from rookery import Agent, GiveUp, NoResult, Task, TaskFailed, ThreadTask
+from rookery import Agent, Colony, GiveUp, NoResult, Task, TaskFailed, ThreadTask
+from rookery.bus import MemoryBus
 from rookery.handlers.agent import UnknownCapability
 from rookery.handlers.agent import attempt as attempts
 from rookery.schemas import type_of
@@ -164,6 +165,24 @@ async def test_a_coroutine_that_exits_ends_the_task_and_not_the_agent() -> None:
         sys.exit("enough")
 
     assert "SystemExit: enough" in ((await run(work, "work")).error or "")
+
+
+async def test_a_coroutine_that_lets_itself_be_cancelled_has_failed() -> None:
+    async def work(task: Task) -> None:
+        raise asyncio.CancelledError
+
+    done = await run(work, "work", attempts_max=2)
+    assert "CancelledError" in (done.error or "")
+    assert len(done.events_of("run.failed")) == 2
+
+
+async def test_a_result_that_is_larger_than_the_bus_takes_fails_the_task() -> None:
+    async with MemoryBus(max_payload_bytes=4_000) as bus:
+        agent, colony = Agent("coder-7", ["work"]), Colony(bus)
+        agent.on("work")(lambda task: "x" * 10_000)
+        async with agent.serving(bus):
+            with pytest.raises(TaskFailed, match=r"the result of work can't travel: event .* takes 10"):
+                await colony.result(await colony.assign("work"))
 
 
 async def test_an_invalid_event_is_refused_with_its_field_and_fails_the_task_once() -> None:
