@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from genai_prices import Usage, __version__, calc_price
 from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import calc_unit_price
 
 PRICE_VERSION = f"genai-prices/{__version__}"
 PRICED_TOKENS = 1_000_000
@@ -61,11 +62,10 @@ def provider_of(model: str) -> str | None:
 
 
 def _plain_cost(provider: str, model: str, time: datetime, input_tokens: int, output_tokens: int) -> Decimal | None:
-    """The same amount where two plain prices are all that counts, ten times as fast; None where there is more to it."""
+    """The same amount where nothing counts but input and output, ten times as fast; None where there is more to it."""
     _, found = get_snapshot().find_provider_model(model, None, provider, None)
     prices = found.get_prices(time)
-    asked, answered = prices.input_mtok, prices.output_mtok
-    has_more = any(price is not None and not name.endswith("_mtok") for name, price in vars(prices).items())
-    if has_more or not (isinstance(asked, Decimal) and isinstance(answered, Decimal)):
-        return None
-    return asked * input_tokens / PRICED_TOKENS + answered * output_tokens / PRICED_TOKENS
+    if prices.requests_kcount is not None or prices.input_mtok is None or prices.output_mtok is None:
+        return None  # a price of the request itself, too, or none of the tokens
+    asked = calc_unit_price(prices.input_mtok, input_tokens, input_tokens, PRICED_TOKENS)
+    return asked + calc_unit_price(prices.output_mtok, output_tokens, input_tokens, PRICED_TOKENS)
