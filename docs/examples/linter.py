@@ -22,7 +22,17 @@ import rookery
 
 FILES_MAX = 2_000
 FILE_BYTES_MAX = 2**20
-RUFF_OPTIONS = ("check", "--no-cache", "--exit-zero", "--quiet", "--statistics", "--output-format=json", ".")
+RULES_MAX = 20
+RUFF_OPTIONS = (
+    "check",
+    "--no-fix",
+    "--no-cache",
+    "--exit-zero",
+    "--quiet",
+    "--statistics",
+    "--output-format=json",
+    ".",
+)
 
 agent = rookery.Agent("linter", capabilities=["code.lint"])
 
@@ -35,11 +45,12 @@ async def lint(task: rookery.Task) -> dict[str, Any]:
     found = await by_ruff(task, folder, ruff) if ruff else None
     if found is None:
         found = await by_hand(task, folder)
-    findings = found.total()
-    if findings:
+    summary = "nothing found"
+    if found:
         rule, times = found.most_common(1)[0]
-        await task.insight(f"What the linter finds most often is {rule}: {times:,} times", kind="code", tags=["lint"])
-    return {"summary": f"{findings:,} findings under {len(found)} rules", "findings": dict(found.most_common(20))}
+        summary = f"{found.total():,} found, most of all {rule}"
+        await task.insight(f"The linter finds most of all {rule}, {times:,} of {found.total():,}", kind="code")
+    return {"summary": summary, "findings": dict(found.most_common(RULES_MAX))}
 
 
 async def by_ruff(task: rookery.Task, folder: Path, ruff: str) -> Counter[str] | None:

@@ -43,7 +43,7 @@ def _command(name: str, source: Source) -> click.Command:
 
     def run(client: Client, paths: tuple[Path, ...], as_json: bool, **options: str | None) -> None:
         with _display() as display, _explained(display):
-            summary = asyncio.run(run_import(name, paths, options, _publisher(client), display.show))
+            summary = asyncio.run(run_import(name, paths, options, publisher(client), display.show))
             client.publish([], wait="visible")
         show_json(summary) if as_json else _show(summary)
         if summary.rejected:
@@ -58,7 +58,9 @@ def _command(name: str, source: Source) -> click.Command:
     return click.command(name, help=source.description, short_help=source.description)(run)
 
 
-def _publisher(client: Client) -> Callable[[list[bytes]], Any]:
+def publisher(client: Client) -> Callable[[list[bytes]], Any]:
+    """What publishes an import's chunks to the node."""
+
     async def publish(payloads: list[bytes]) -> Published:
         answer = await asyncio.to_thread(client.publish, payloads, wait="logged")
         refused = [Refused(one["index"], _reason(one)) for one in answer["refusals"]]
