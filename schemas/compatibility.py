@@ -30,7 +30,8 @@ _LIMITS = {
     "maxItems": (1, "the most items"),
 }
 # Looked at each in its own way; a keyword that is none of these must stay as it is.
-_COMPARED = frozenset({"type", "enum", "properties", "required", "items", "additionalProperties", "default", *_LIMITS})
+_INSIDE = {"properties", "items", "additionalProperties", "anyOf"}
+_COMPARED = frozenset({"type", "enum", "default", "required", *_LIMITS, *_INSIDE})
 
 
 class _Comparison:
@@ -81,6 +82,14 @@ class _Comparison:
         for inside in ("items", "additionalProperties"):
             if inside in old or inside in new:
                 yield from self._between(old.get(inside, {}), new.get(inside, {}), f"{field}[]")
+        yield from self._choices(old.get("anyOf", []), new.get("anyOf", []), field)
+
+    def _choices(self, old: list[Any], new: list[Any], field: str) -> Iterator[Difference]:
+        if len(old) != len(new):
+            yield field, f"was one of {len(old) or 1}, is one of {len(new) or 1} now"
+            return
+        for before, now in zip(old, new, strict=True):
+            yield from self._between(before, now, field)
 
 
 def _kinds(old: Schema, new: Schema, field: str) -> Iterator[Difference]:

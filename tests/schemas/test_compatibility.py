@@ -25,15 +25,17 @@ PUBLISHED: Schema = {
         "count": {"type": "integer", "minimum": 0, "maximum": 9},
         "tags": {"type": "array", "items": {"type": "string", "minLength": 1}, "default": []},
         "place": {"$ref": "#/$defs/Place"},
+        "goal": {"anyOf": [{"$ref": "#/$defs/Goal"}, {"type": "null"}]},
         "anything": {},
         "ours": False,
     },
     "$defs": {
+        "Goal": {"type": "object", "properties": {"reward": {"type": "number", "maximum": 1}}},
         "Place": {
             "type": "object",
             "required": ["name"],
             "properties": {"name": {"type": "string"}, "inside": {"$ref": "#/$defs/Place"}},
-        }
+        },
     },
 }
 
@@ -96,6 +98,9 @@ def test_what_adds_keeps_the_promise(path: str, value: object) -> None:
         ("additionalProperties", False, "[]", "is not allowed any more"),
         ("$defs/Place/properties/name/type", "integer", "place.name", "was string, is integer now"),
         ("$defs/Place/required", ["name", "inside"], "place.inside", "is required now"),
+        ("$defs/Goal/properties/reward", ..., "goal.reward", "is gone"),
+        ("$defs/Goal/properties/reward/maximum", 0.5, "goal.reward", "the largest value was 1, is 0.5 now"),
+        ("properties/goal/anyOf", [{"$ref": "#/$defs/Goal"}], "goal", "was one of 2, is one of 1 now"),
     ],
 )
 def test_what_takes_away_is_named_with_its_field(path: str, value: object, field: str, reason: str) -> None:
@@ -104,7 +109,8 @@ def test_what_takes_away_is_named_with_its_field(path: str, value: object, field
     assert reason in breach.reason
 
 
-FLAT: Schema = {"type": "object", "required": ["kind"], "properties": changed("properties/place", ...)["properties"]}
+INLINE = {name: part for name, part in PUBLISHED["properties"].items() if name not in ("place", "goal")}
+FLAT: Schema = {"type": "object", "required": ["kind"], "properties": INLINE}
 INSTEAD: dict[str, list[Any]] = {
     "type": ["string", "integer", "array", "object", ["string", "null"], ["integer", "string", "null"]],
     "enum": [["good"], ["good", "bad", "odd"]],
