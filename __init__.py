@@ -1,18 +1,11 @@
 """Rookery: the event-sourced system of record and control plane for colonies of AI agents."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .handlers.agent import (
-        Agent,
-        Colony,
-        GiveUp,
-        NoResult,
-        Task,
-        TaskFailed,
-        ThreadTask,
-        connect,
-    )
+    from . import testing
+    from .handlers.agent import Agent, Colony, GiveUp, NoResult, Task, TaskFailed, ThreadTask, connect
     from .schemas import RookeryError
 
 __all__ = [
@@ -26,20 +19,20 @@ __all__ = [
     "ThreadTask",
     "__version__",
     "connect",
+    "testing",
 ]
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """Import what is asked for when it is asked for first, so that `import rookery` costs nothing by itself."""
+    """What the front page shows, imported when it is asked for first: `import rookery` by itself costs nothing."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found: object = getattr(import_module(".schemas" if name == "RookeryError" else ".handlers.agent", __name__), name)
-    globals()[name] = found
-    return found
+    if name == "testing":
+        return import_module(".testing", __name__)
+    home = ".schemas" if name == "RookeryError" else ".handlers.agent"
+    return globals().setdefault(name, getattr(import_module(home, __name__), name))
 
 
 def __dir__() -> list[str]:

@@ -179,6 +179,7 @@ class Serving:
     async def _say_goodbye(self) -> None:
         if not self._registered:
             return
+        self._registered = False
         goodbye = self._profile.says(AgentUnregistered(reason="stopped"), subject=self._profile.agent_id)
         try:
             async with asyncio.timeout(FAREWELL_SECONDS if self._bus.connected else AWAY_SECONDS):
