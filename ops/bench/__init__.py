@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from .figures import Figure, Report, machine
+from .git_import import git_import
 from .graph import graph
 from .live import live
 from .live_readers import live_readers
@@ -21,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "query": query,
     "live_readers": live_readers,
     "graph": graph,
+    "git": git_import,
     "snapshot": snapshot,
     "otlp": otlp,
 }

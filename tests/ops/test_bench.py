@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rookery.ops import bench
 from rookery.ops.bench import Figure
+from rookery.ops.bench.git_import import git_import
 from rookery.ops.bench.graph import graph
 from rookery.ops.bench.live import live
 from rookery.ops.bench.live_readers import live_readers
@@ -29,6 +30,7 @@ SMALL: dict[str, Callable[[], list[Figure]]] = {
     "query": partial(query, 100, events_per_second=100, seconds=0.4),
     "live_readers": partial(live_readers, 3, events_per_second=200, seconds=0.5),
     "graph": partial(graph, 300, triples=2_000),
+    "git": partial(git_import, 30),
     "snapshot": partial(snapshot, 1, events=300, snapshots=1),
     "otlp": partial(otlp, 100, batch_spans=30, exporters=2),
 }
@@ -55,6 +57,7 @@ FIGURES = {
         ("live_readers.delivered_max", "ms", False),
         ("live_readers.node_cpu", "cores", False),
     ],
+    "git": [("git.read", "commits/s", True), ("git.import", "commits/s", False)],
     "graph": [
         ("graph.fold.facts", "facts/s", False),
         ("graph.live.facts", "facts/s", False),
