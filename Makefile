@@ -34,7 +34,7 @@ docs: .venv/base ## Write what is written from the code: published schemas, even
 	$(BIN)/python -m rookery.ops.cli.reference docs
 
 node: ## Install the Node packages that some tests run; without them these are skipped
-	npm install --prefix .cache/node --no-audit --no-fund --no-package-lock nats@2 @asyncapi/parser@3
+	npm install --prefix .cache/node --no-audit --no-fund --no-package-lock nats@2 @asyncapi/parser@3 ajv@8 ajv-formats@3
 
 format: .venv/all ## Format the code
 	$(BIN)/ruff check --fix .

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from rookery.ops.cli.commands import SECTIONS
 from rookery.ops.cli.reference import command_reference, pages, refresh
-from rookery.schemas import InvalidInput, all_types
+from rookery.schemas import InvalidInput, all_types, check_strictly, subject_of
 from rookery.schemas.reference import event_reference
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -48,6 +49,21 @@ def test_a_page_without_the_mark_is_not_written(docs: Path) -> None:
     with pytest.raises(InvalidInput, match="is missing"):
         refresh(docs)
     assert not (docs / "schemas").exists()
+
+
+def test_the_example_of_an_event_is_one_on_the_subject_that_is_named() -> None:
+    page = (DOCS / "events.md").read_text()
+    example = re.search(r"```json\n(.*?)\n```", page, re.DOTALL)
+    assert example
+    event, _ = check_strictly(example[1].replace("\n ", "").encode())
+    assert f"`{subject_of(event)}`" in page
+
+
+@pytest.mark.parametrize("name", ["events.md", "howto/any-language.md"])
+def test_what_is_linked_is_there(name: str) -> None:
+    page = DOCS / name
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+        assert (page.parent / link).exists(), link
 
 
 def test_every_command_and_every_type_has_a_section() -> None:
