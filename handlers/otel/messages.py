@@ -68,9 +68,10 @@ def turns_in(span: Span) -> list[Turn]:
     return list(islice(new, MESSAGES_MAX))
 
 
-def last_text(messages: Any, role: Role) -> str | None:
-    """What was last said in that role in an attribute that holds messages."""
-    texts = [one.content for one in _messages(messages, role) if one.role == role and one.content]
+def last_text(attributes: Attributes, role: Role) -> str | None:
+    """What was last asked by the user, or answered by the assistant, where the conventions' own attributes say it."""
+    name = "gen_ai.input.messages" if role == "user" else "gen_ai.output.messages"
+    texts = [one.content for one in _messages(attributes.get(name), role) if one.role == role and one.content]
     return texts[-1] if texts else None
 
 

@@ -31,7 +31,7 @@ from ...schemas import (
 from .actors import agent_invoked, agent_of, service_of, source_of
 from .calls import error_of, model_call, registration, tool_call
 from .conventions import CONVERSATION, RESULT, TASK, Reading, reading_of
-from .messages import Turn, last_text, turns_in
+from .messages import Role, Turn, last_text, turns_in
 from .spans import Span
 from .values import as_name, text_in, time_at
 
@@ -129,7 +129,7 @@ def _events(span: Span, reading: Reading | None, source: str, *, is_run: bool) -
     run_id = span.trace_id if span.parent_id or tells_run else None
     tell = _Telling(span, run_id, source)
     if tells_run:
-        yield tell.run_started(reading)
+        yield tell.run_started(reading, turns)
     for turn in turns:
         yield tell.message(turn)
     if reading and kind == "model":
@@ -139,7 +139,7 @@ def _events(span: Span, reading: Reading | None, source: str, *, is_run: bool) -
     if kind == "create_agent" and (registered := registration(span)):
         yield tell(registered, subject=agent_invoked(span) or registered.name)
     if tells_run:
-        yield tell.run_ended(reading)
+        yield tell.run_ended(reading, turns)
 
 
 class _Telling:
@@ -180,7 +180,7 @@ class _Telling:
         at_ns = self._end_ns if said.role == "assistant" else self._span.start_ns
         return self(message, subject=subject, part=str(turn.step), at_ns=at_ns)
 
-    def run_started(self, reading: Reading | None) -> Event:
+    def run_started(self, reading: Reading | None, turns: list[Turn]) -> Event:
         span = self._span
         labels = {
             "name": as_name(span.name),
@@ -189,23 +189,28 @@ class _Telling:
         }
         started = RunStarted(
             agent_id=_agent_of_run(span, reading),
-            task=text_in(span.attributes, TASK) or last_text(span.attributes.get("gen_ai.input.messages"), "user"),
+            task=_last_said(span, "user", turns, TASK),
             parent_run_id=span.trace_id if span.parent_id else None,
             metadata={name: value for name, value in labels.items() if value} or None,
         )
         return self(started, subject=self._own_run_id, at_ns=span.start_ns)
 
-    def run_ended(self, reading: Reading | None) -> Event:
+    def run_ended(self, reading: Reading | None, turns: list[Turn]) -> Event:
         span = self._span
         agent_id, error = _agent_of_run(span, reading), error_of(span)
         ended: EventData
         if error is None:
-            output = text_in(span.attributes, RESULT)
-            output = output or last_text(span.attributes.get("gen_ai.output.messages"), "assistant")
+            output = _last_said(span, "assistant", turns, RESULT)
             ended = RunCompleted(agent_id=agent_id, duration_seconds=span.duration_seconds, output=output)
         else:
             ended = RunFailed(agent_id=agent_id, error=error, duration_seconds=span.duration_seconds)
         return self(ended, subject=self._own_run_id)
+
+
+def _last_said(span: Span, role: Role, turns: list[Turn], names: tuple[str, ...]) -> str | None:
+    """What a run was asked or answered: by its messages, which say it in words, or else as its span has it."""
+    in_call = [turn.message.content for turn in turns if turn.message.role == role and turn.message.content]
+    return in_call[-1] if in_call else last_text(span.attributes, role) or text_in(span.attributes, names)
 
 
 def _agent_of_run(span: Span, reading: Reading | None) -> str | None:

@@ -64,6 +64,13 @@ def test_a_call_that_is_a_whole_trace_is_a_run_where_its_content_is_recorded() -
     assert found[2]["data"]["run_id"] == TRACE
 
 
+def test_such_a_run_s_task_and_output_are_what_was_said_last() -> None:
+    asked = {"llm.input_messages.0.message.role": "user", "llm.input_messages.0.message.content": "Hi"}
+    found = told(span(1, CHAT | SAID | asked | {"input.value": '{"messages": []}', "output.value": "{}"}))
+    assert (found[0]["data"]["task"], found[-1]["type"]) == ("Hi", "run.completed")
+    assert told(span(1, CHAT | SAID | {"output.value": "{}"}))[-1]["data"]["output"] == "done"
+
+
 def test_an_orphan_belongs_to_the_run_of_its_trace_all_the_same() -> None:
     (event,) = told(span(7, CHAT, parent_id="f" * 16))
     assert event["data"]["run_id"] == TRACE
