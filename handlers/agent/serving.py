@@ -67,14 +67,18 @@ class Serving:
 
         Cancelled meanwhile, it hands back at once what is in hand.
         """
+        for taker in self._takers:
+            taker.cancel()
         try:
-            await _cancelled(self._takers)
-            if self._presence is not None:
-                await self._presence.close()
+            await _ended(self._takers)
+            await self._let_go_of_the_name()
             await self._finish()
         finally:
             await self._hand_back()
-            await _cancelled(self._upkeep)
+            for task in self._upkeep:
+                task.cancel()
+            await _ended([*self._takers, *self._upkeep])
+            await self._let_go_of_the_name()
             await self._say_goodbye()
 
     async def _start(self) -> None:
@@ -160,6 +164,12 @@ class Serving:
 
     # The end
 
+    async def _let_go_of_the_name(self) -> None:
+        """The next of this name may start while this one still finishes."""
+        claim, self._presence = self._presence, None
+        if claim is not None:
+            await claim.close()
+
     async def _finish(self) -> None:
         if not self._in_hand:
             return
@@ -174,7 +184,9 @@ class Serving:
         for task in late:
             task.cancel()
         await asyncio.wait(late, timeout=CANCEL_SECONDS + FAREWELL_SECONDS if self._bus.connected else AWAY_SECONDS)
-        await _cancelled(late)
+        for task in late:
+            task.cancel()
+        await _ended(late)
 
     async def _say_goodbye(self) -> None:
         if not self._registered:
@@ -196,9 +208,7 @@ async def _give_back(work: Work, delay_seconds: float) -> None:
             await work.again(delay_seconds)
 
 
-async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel them, and wait until they have ended."""
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Wait until they have ended. Being cancelled meanwhile doesn't disturb them: they are tidying up."""
+    if tasks := list(tasks):
+        await asyncio.wait(tasks)

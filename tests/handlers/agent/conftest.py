@@ -1,4 +1,4 @@
-"""A colony on the bus in memory, and what was published there."""
+"""A colony on each bus, and what was published there."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ from typing import Any
 
 import pytest
 from rookery import Colony
-from rookery.bus import Bus, MemoryBus
+from rookery.bus import Bus
 from rookery.schemas import Event, decode
 
 EventsOf = Callable[[str], Coroutine[Any, Any, list[Event]]]
 
 
-@pytest.fixture
-def colony(memory_bus: MemoryBus) -> Colony:
-    """Who gives tasks to agents on the bus in memory."""
-    return Colony(memory_bus, name="test")
+@pytest.fixture(params=["memory_bus", "nats_bus"])
+def bus(request: pytest.FixtureRequest) -> Bus:
+    """Each bus in turn."""
+    found: Bus = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
-def events_of(memory_bus: MemoryBus) -> EventsOf:
-    """The events of one type that the bus in memory holds, in order."""
-    return partial(events_on, memory_bus)
+def colony(bus: Bus) -> Colony:
+    """Who gives tasks to agents."""
+    return Colony(bus, name="test")
+
+
+@pytest.fixture
+def events_of(bus: Bus) -> EventsOf:
+    """The events of one type that the bus holds, in order."""
+    return partial(events_on, bus)
 
 
 async def events_on(bus: Bus, type: str) -> list[Event]:

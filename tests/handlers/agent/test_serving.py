@@ -147,12 +147,12 @@ async def test_a_name_is_free_again_when_its_agent_has_left(colony: Colony) -> N
             assert await colony.result(await colony.assign("echo", 1)) == 1
 
 
-async def test_hearts_beat_and_say_how_busy_the_agent_is(colony: Colony, memory_bus: MemoryBus) -> None:
+async def test_hearts_beat_and_say_how_busy_the_agent_is(colony: Colony) -> None:
     gate = Gate(heartbeat_seconds=0.01)
     async with gate.agent.serving(colony.bus):
         await colony.assign("wait")
         await gate.begun.get()
-        async for batch in memory_bus.read(subject="evt.agent.waiter.heartbeat_sent.>"):
+        async for batch in colony.bus.read(subject="evt.agent.waiter.heartbeat_sent.>"):
             beat = msgspec.json.decode(batch[-1].payload)
             if beat["data"].get("active_assignments") == 1:
                 break
