@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,21 +53,27 @@ def run(command: str, folder: Path, ports: dict[str, int]) -> str:
 
 def test_the_tour_prints_what_the_readme_shows(tmp_path: Path) -> None:
     ports = {"8800": free_port(), "4222": free_port()}
-    try:
+    with ExitStack() as stack:
+        stack.callback(run, "rookery down", tmp_path, ports)
         for command, shown in sessions():
+            if command.startswith("rookery assign"):
+                stack.enter_context(agent(tmp_path, ports))
             assert run(command, tmp_path, ports) == shown, command
-            if command.startswith("rookery rebuild"):
-                run_the_program(tmp_path, ports)
-    finally:
-        run("rookery down", tmp_path, ports)
 
 
-def run_the_program(folder: Path, ports: dict[str, int]) -> None:
-    """The README's program, against the node that its tour has started."""
+@contextmanager
+def agent(folder: Path, ports: dict[str, int]) -> Iterator[None]:
+    """The README's agent, on the node that its tour has started."""
     (program,) = PYTHON
-    (folder / "program.py").write_text(program.replace("4222", str(ports["4222"])))
-    printed = run(f"{sys.executable} program.py", folder, ports)
-    assert re.fullmatch(r"durable as \d+\n", printed), printed
+    (folder / "agent.py").write_text(program)
+    environment = {**os.environ, "ROOKERY_NATS_URL": f"nats://127.0.0.1:{ports['4222']}"}
+    with subprocess.Popen([sys.executable, "agent.py"], cwd=folder, env=environment, stderr=subprocess.PIPE) as running:
+        try:
+            yield
+        finally:
+            running.terminate()
+            running.communicate(timeout=60)
+    assert running.returncode == 0
 
 
 @pytest.mark.parametrize("target", ["up", "test"])
