@@ -18,20 +18,11 @@ import httpx
 import pytest
 from rookery.bus import NatsBus
 from rookery.ops.bench.node_process import NodeProcess, node_process
-from rookery.schemas import (
-    AssignmentCompleted,
-    AssignmentCreated,
-    AssignmentStarted,
-    Event,
-    EventData,
-    RunCompleted,
-    RunStarted,
-    check_strictly,
-    encode,
-)
+from rookery.schemas import AssignmentCreated, Event, RunStarted, encode
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "howto" / "any-language.md").read_text()
 PROGRAMS = {language: re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) for language in ("python", "js", "sh")}
+SESSIONS = re.findall(r"```console\n\$ (.*?)```", PAGE, re.DOTALL)
 SECONDS_MAX = 60.0
 # Isolated from the checkout: the programs find what pip installed, and of Rookery they import nothing anyway.
 PYTHON = [sys.executable, "-I"]
@@ -68,70 +59,56 @@ def output_of(*command: object, **environment: str) -> str:
     return done.stdout
 
 
-def published(node: NodeProcess, run_id: str) -> dict[str, Any]:
-    """The run's row, once all that was published before is visible."""
+def console(command: str, node: NodeProcess) -> str:
+    """What a command of the page prints, asked of the node."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return output_of("sh", "-c", command, ROOKERY_URL=node.node.url, PATH=path)
+
+
+def run_of(agent_id: str, node: NodeProcess) -> dict[str, Any]:
+    """The agent's only run, once all that was published before is visible."""
     last = encode(Event.of(RunStarted(), subject="run-last", source="/agents/test"))
     with httpx.Client(base_url=node.node.url, trust_env=False) as http:
         http.post("/events", params={"wait": "visible"}, json=json.loads(last)).raise_for_status()
         assert http.get("/dead-letters").json() == []
-        (row,) = http.get("/query/runs", params={"run_id": run_id}).json()["rows"]
+        (row,) = http.get("/query/runs", params={"agent_id": agent_id}).json()["rows"]
     found: dict[str, Any] = row
     return found
 
 
-async def asked(bus: NatsBus, assignment_id: str, text: str) -> Event:
-    """Work for whoever can count words."""
-    data = AssignmentCreated(kind="text.count", input={"text": text})
-    event = Event.of(data, subject=assignment_id, source="/people/ada")
-    await bus.give(event)
-    return event
-
-
-async def said_in_answer(bus: NatsBus, cause: Event) -> list[EventData]:
-    """What is published because of `cause`, up to the end of the assignment."""
-    said: list[EventData] = []
-    async with asyncio.timeout(SECONDS_MAX), aclosing(bus.read()) as batches:
-        async for batch in batches:
-            for delivery in batch:
-                event, data = check_strictly(delivery.payload)
-                if event.causationid == cause.id:
-                    said.append(data)
-                if isinstance(data, AssignmentCompleted):
-                    return said
-    raise AssertionError("reading ends only with the bus")
-
-
 def test_python_publishes_with_nothing_of_rookery(node: NodeProcess, program: Callable[..., Path]) -> None:
     assert re.fullmatch(r"durable as \d+\n", output_of(*PYTHON, program("python")))
-    assert published(node, "run-7")["task"] == "Review the diff"
+    assert run_of("coder-7", node)["task"] == "Review the diff"
 
 
 def test_node_publishes(node: NodeProcess, program: Callable[..., Path], node_modules: Path) -> None:
     assert re.fullmatch(r"durable as \d+\n", output_of("node", program("js"), NODE_PATH=str(node_modules)))
-    assert published(node, "run-8")["task"] == "Review the diff"
+    assert run_of("coder-8", node)["task"] == "Review the diff"
 
 
 @pytest.mark.skipif(not shutil.which("nats"), reason="the `nats` command: github.com/nats-io/natscli")
 def test_the_nats_command_publishes(node: NodeProcess, program: Callable[..., Path]) -> None:
     assert "EVENTS" in output_of("sh", program("sh"))
-    assert published(node, "run-9")["task"] == "Review the diff"
+    assert run_of("coder-9", node)["task"] == "Review the diff"
 
 
-async def test_work_is_taken_from_the_queue_that_rookerys_own_agents_share(
-    node: NodeProcess, program: Callable[..., Path]
-) -> None:
-    async with await NatsBus.connect(node.node.nats_url) as bus:
-        first = await asked(bus, "as-1", "one two three")
-        agent = await asyncio.create_subprocess_exec(*PYTHON, program("python", 1))
-        try:
-            said = await said_in_answer(bus, first)
-        finally:
-            agent.kill()
-            await agent.wait()
-        assert [type(data) for data in said] == [RunStarted, AssignmentStarted, RunCompleted, AssignmentCompleted]
-        assert said[-1] == AssignmentCompleted(agent_id="counter-1", result={"words": 3})
-        async with asyncio.timeout(SECONDS_MAX), aclosing(bus.work("text.count", in_hand_max=1)) as queue:
-            await asked(bus, "as-2", "four")
+def test_work_is_given_taken_and_its_result_told(node: NodeProcess, program: Callable[..., Path]) -> None:
+    (give, gives), (wait, told) = (session.split("\n", 1) for session in SESSIONS)
+    assert console(give, node) == gives
+    agent = subprocess.Popen([*PYTHON, program("python", 1)])
+    try:
+        assert console(wait, node) == told
+    finally:
+        agent.kill()
+        agent.wait()
+    assert run_of("counter-1", node)["status"] == "completed"
+
+
+async def test_rookerys_own_agents_take_from_the_queue_that_the_program_made(node: NodeProcess) -> None:
+    async with await NatsBus.connect(node.node.nats_url) as bus, asyncio.timeout(SECONDS_MAX):
+        data = AssignmentCreated(kind="text.count", input={"text": "four"})
+        await bus.give(Event.of(data, subject="count-2", source="/people/ada"))
+        async with aclosing(bus.work("text.count", in_hand_max=1)) as queue:
             work = await anext(queue)
-            assert work.event.subject == "as-2"
+            assert work.event.subject == "count-2"
             await work.done()
