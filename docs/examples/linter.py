@@ -88,7 +88,7 @@ def checked(folder: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     for name in listed.stdout.split(b"\0")[:FILES_MAX]:
         path = folder / os.fsdecode(name)
-        if name and path.is_file() and path.stat().st_size <= FILE_BYTES_MAX:
+        if name and path.is_file() and not path.is_symlink() and path.stat().st_size <= FILE_BYTES_MAX:
             found.update(findings_in(path.read_bytes()))
     return found
 
