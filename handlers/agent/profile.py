@@ -54,6 +54,14 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         """Whom its events name as their source."""
         return f"/agents/{self.agent_id}"
 
+    def share_of(self, capability: str) -> int:
+        """How many tasks of a capability may be in hand: its part of all, lest it holds what others could do.
+
+        At least one, so where there are more capabilities than places, a task in hand may wait for a place.
+        """
+        index, count = self.capabilities.index(capability), len(self.capabilities)
+        return max(1, (self.concurrency + index) // count)
+
     def registration(self) -> AgentRegistered:
         """What the agent tells of itself. `metadata` says where it runs."""
         return AgentRegistered(

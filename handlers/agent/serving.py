@@ -86,9 +86,9 @@ class Serving:
         self._presence = await presence.claim(self._bus, profile.agent_id)
         self._registered = True
         await published(self._bus, profile.says(profile.registration(), subject=profile.agent_id))
-        # What is given to the agent by name comes with the first capability, whichever it asks for.
-        named = (profile.agent_id, *(None for _ in profile.capabilities[1:]))
-        for capability, agent_id in zip(profile.capabilities, named, strict=True):
+        for index, capability in enumerate(profile.capabilities):
+            # What is given to the agent by name comes with the first capability, whichever it asks for.
+            agent_id = None if index else profile.agent_id
             self._takers.append(self._keep_up(self._take(capability, agent_id), f"take {capability}"))
         self._upkeep.append(self._keep_up(self._beat(), "heartbeat"))
         self._upkeep.append(self._keep_up(self._keep(), "keep tasks"))
@@ -101,7 +101,7 @@ class Serving:
         works = self._bus.work(
             capability,
             agent_id=agent_id,
-            in_hand_max=profile.concurrency,
+            in_hand_max=profile.share_of(capability),
             attempts_max=profile.attempts_max,
             ack_wait_seconds=ACK_WAIT_SECONDS,
         )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -32,8 +33,8 @@ def echo(name: str, **options: Any) -> Agent:
 class Gate:
     """An agent whose tasks begin and then wait to be let through."""
 
-    def __init__(self, name: str = "waiter", **options: Any) -> None:
-        self.agent = Agent(name, ["wait"], **options)
+    def __init__(self, name: str = "waiter", capabilities: Sequence[str] = ("wait",), **options: Any) -> None:
+        self.agent = Agent(name, capabilities, **options)
         self.begun: asyncio.Queue[str] = asyncio.Queue()
         self.open = asyncio.Event()
         self.agent.on("wait")(self.wait)
@@ -96,6 +97,32 @@ async def test_the_bound_holds_over_all_capabilities(colony: Colony) -> None:
         given = [await colony.assign(capability) for capability in ("a", "b", "c") for _ in range(5)]
         await asyncio.gather(*(colony.result(one) for one in given))
     assert max(busy) == 2
+
+
+@pytest.mark.parametrize(("concurrency", "shares"), [(8, [2, 3, 3]), (9, [3, 3, 3]), (3, [1, 1, 1]), (1, [1, 1, 1])])
+def test_capabilities_share_the_places(concurrency: int, shares: list[int]) -> None:
+    profile = Agent("coder-7", ["a", "b", "c"], concurrency=concurrency).profile
+    assert [profile.share_of(capability) for capability in ("a", "b", "c")] == shares
+
+
+async def test_an_agent_that_is_busy_with_one_capability_leaves_another_to_others(colony: Colony) -> None:
+    gate = Gate("both", capabilities=["wait", "echo"], concurrency=2)
+    hold = asyncio.Event()
+
+    @gate.agent.on("echo")
+    async def echo_slowly(task: Task) -> None:
+        await hold.wait()
+
+    async with gate.agent.serving(colony.bus):
+        await colony.assign("wait")
+        await gate.begun.get()
+        held = await colony.assign("echo")
+        async for _ in colony.bus.read(subject=f"evt.assignment.{held}.started.>"):
+            break
+        async with echo("coder-7").serving(colony.bus):
+            assert await colony.result(await colony.assign("echo", 1)) == 1
+        hold.set()
+        gate.open.set()
 
 
 async def test_a_task_may_be_given_to_one_agent(colony: Colony, events_of: Any) -> None:
