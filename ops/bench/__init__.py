@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from .agents import agents
 from .figures import Figure, Report, machine
 from .git_import import git_import
 from .graph import graph
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "git": git_import,
     "snapshot": snapshot,
     "otlp": otlp,
+    "agents": agents,
 }
 
 __all__ = ["BENCHMARKS", "Figure", "Report", "machine"]

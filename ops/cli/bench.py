@@ -14,7 +14,7 @@ from .output import remark, show_json, show_rows
 if TYPE_CHECKING:
     from ..bench import Figure
 
-NAMES = ["publish", "live", "rebuild", "startup", "query", "live_readers", "graph", "git", "snapshot", "otlp"]
+NAMES = ["publish", "live", "rebuild", "startup", "query", "live_readers", "graph", "git", "snapshot", "otlp", "agents"]
 COLUMNS = ["name", "value", "unit", "ratio", "rival", "rival_value"]
 
 

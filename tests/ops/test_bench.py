@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rookery.ops import bench
 from rookery.ops.bench import Figure
+from rookery.ops.bench.agents import agents
 from rookery.ops.bench.git_import import git_import
 from rookery.ops.bench.graph import graph
 from rookery.ops.bench.live import live
@@ -32,6 +33,7 @@ SMALL: dict[str, Callable[[], list[Figure]]] = {
     "graph": partial(graph, 300, triples=2_000),
     "git": partial(git_import, 30),
     "snapshot": partial(snapshot, 1, events=300, snapshots=1),
+    "agents": partial(agents, 40, concurrency=4, rival_tasks=10, steady_seconds=0.2, agents=3, imports=1),
     "otlp": partial(otlp, 100, batch_spans=30, exporters=2),
 }
 # Name and unit, and whether there is a rival to compare with.
@@ -68,6 +70,15 @@ FIGURES = {
         ("snapshot.seconds", "s", True),
         ("snapshot.longest_fold", "ms", False),
         ("snapshot.longest_fold_without", "ms", False),
+    ],
+    "agents": [
+        ("agents.throughput", "tasks/s", True),
+        ("agents.overhead", "ms", False),
+        ("agents.begun_p50", "ms", False),
+        ("agents.begun_p99", "ms", False),
+        ("agents.many_ready", "s", False),
+        ("agents.many_throughput", "tasks/s", False),
+        ("agents.import", "ms", False),
     ],
     "otlp": [("otlp.throughput", "spans/s", False), ("otlp.answered_p99", "ms", False)],
 }
