@@ -82,7 +82,9 @@ def demo(data: str | None, as_json: bool) -> None:
     repository = _repository(folder)
     with _interruptible(), _node(settings) as (client, is_ours):
         remark(f"{visible(repository)}: importing its latest commits …")
-        asyncio.run(run_import("git", [folder], {"last": str(COMMITS_MAX)}, publisher(client)))
+        imported = asyncio.run(run_import("git", [folder], {"last": str(COMMITS_MAX)}, publisher(client)))
+        for rejection in imported.rejections:
+            remark(f"not imported: {visible(f'{rejection.where} {rejection.reason}'.strip())}")
         remark(f"{', '.join(example.agent_id for example in EXAMPLES)}: at work on {visible(str(folder))} …")
         tasks = at_work(client.get("/status")["bus"]["url"], folder)
         _settle(client)

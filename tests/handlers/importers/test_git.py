@@ -154,6 +154,19 @@ async def test_bytes_that_are_no_text_are_replaced(shelf: Any, repository: Repos
     assert commit.message == "Gr\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}e"
 
 
+async def test_a_message_ends_at_a_nul_and_shifts_nothing(shelf: Any, repository: Repository) -> None:
+    commit_object(repository, b"author A <a@b> 1 +0000", b"committer A <a@b> 5 +0000", message=b"first\0second")
+    [commit] = await commits(shelf, repository.path)
+    assert (commit.message, commit.author, commit.files) == ("first", "A", 0)
+
+
+async def test_longer_hashes_will_do(shelf: Any, tmp_path: Path) -> None:
+    first = Repository(tmp_path / "long", "--object-format=sha256").commit(a="1")
+    await commits(shelf, tmp_path / "long")
+    assert [event.subject for event in shelf.events] == [first]
+    assert len(first) == 64
+
+
 async def test_paths_may_hold_whatever_a_file_s_name_may(shelf: Any, repository: Repository) -> None:
     names = ["1\t1\tx", "a\nb", 'q"uote', "ä", "\udcff"]
     for name in names:
@@ -286,6 +299,15 @@ async def test_without_git_the_import_says_what_it_needs(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "git is needed" in await rejection(shelf, repository.path)
+
+
+async def test_a_clone_that_lacks_the_files_fetches_none(shelf: Any, repository: Repository, tmp_path: Path) -> None:
+    repository.commit(a="1")
+    repository.git("config", "uploadpack.allowFilter", "true")
+    clone = tmp_path / "clone"
+    url = f"file://{repository.path}"
+    repository.git("clone", "--quiet", "--no-checkout", "--filter=blob:none", url, str(clone))
+    assert "the history breaks off: could not fetch" in await rejection(shelf, clone)
 
 
 async def test_a_damaged_repository_says_where_it_breaks_off(shelf: Any, repository: Repository) -> None:
