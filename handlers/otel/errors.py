@@ -3,7 +3,7 @@
 RookeryError
 └── InvalidInput
     ├── MalformedSpans    the bytes are no `ExportTraceServiceRequest` (reason)
-    └── TooManySpans      they hold more spans than one export may (limit)
+    └── TooManySpans      they hold more of them, or of their parts, than one export may (limit, parts)
 
 A span that can't become events costs only itself: it is a `Rejection` in the translation.
 """
@@ -22,8 +22,9 @@ class MalformedSpans(InvalidInput):
 
 
 class TooManySpans(InvalidInput):
-    """An export holds more spans than are read at one time."""
+    """An export holds more spans, or parts of spans, than are read at one time."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, parts: str = "spans") -> None:
         self.limit = limit
-        super().__init__(f"an export may hold {limit:,} spans, and this one holds more; send several")
+        self.parts = parts
+        super().__init__(f"an export may hold {limit:,} {parts}, and this one holds more; send several")

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
-from .errors import MalformedSpans
+from .errors import MalformedSpans, TooManySpans
 from .spans import Attributes, Span, SpanEvent, bounded
 
 STATUS_ERROR = (2, "STATUS_CODE_ERROR")
 DIGITS_MAX = 20  # of a 64-bit number
+OBJECTS_MAX = 1_000_000  # an attribute is two of them
 
 
 class _AnyValue(msgspec.Struct, rename="camel"):
@@ -81,6 +82,8 @@ _decoder = msgspec.json.Decoder(_Request)
 
 def spans_in_json(body: bytes) -> list[Span]:
     """The spans of an `ExportTraceServiceRequest`. Raises `MalformedSpans` and `TooManySpans`."""
+    if body.count(b"{") > OBJECTS_MAX:
+        raise TooManySpans(OBJECTS_MAX, "objects")  # an empty one is three bytes there and a hundred times as many here
     try:
         return list(bounded(_spans(_decoder.decode(body))))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

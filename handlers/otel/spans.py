@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -12,6 +12,7 @@ from .errors import TooManySpans
 SPANS_MAX = 20_000
 
 Attributes = dict[str, Any]
+Part = TypeVar("Part")
 
 
 class SpanEvent(NamedTuple):
@@ -45,9 +46,9 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
         return round((self.end_ns - self.start_ns) / 1e9, 6) if self.end_ns >= self.start_ns else None
 
 
-def bounded(spans: Iterable[Span]) -> Iterator[Span]:
-    """The spans, as long as they are no more than one export may hold. Raises `TooManySpans`."""
-    for number, span in enumerate(spans):
+def bounded(parts: Iterable[Part]) -> Iterator[Part]:
+    """These parts of an export, as long as there are no more than it may hold spans. Raises `TooManySpans`."""
+    for number, part in enumerate(parts):
         if number == SPANS_MAX:
             raise TooManySpans(SPANS_MAX)
-        yield span
+        yield part

@@ -37,7 +37,7 @@ from .otlp_forms import (
 from .problems import status_of
 
 EVENTS_AT_ONCE_MAX = 5_000
-EXPORTS_AT_ONCE_MAX = 2  # each may unpack to `EXPORT_BYTES_MAX`
+EXPORTS_AT_ONCE_MAX = 1  # decoding is one thread's work at a time, and a large one takes room
 EXPORTS_WAITING_MAX = 64
 REASONS_SHOWN_MAX = 3
 RETRY_SECONDS = 5

@@ -6,15 +6,24 @@ import gzip
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from genai_prices import Usage, calc_price
+from rookery.bus import BusUnavailable
+from rookery.handlers.otel import TooManySpans
+from rookery.ops.api.otlp import STATUSES
 from rookery.ops.api.otlp_forms import EXPORT_BYTES_MAX, PROTOBUF
+from rookery.ops.api.problems import status_of
 from rookery.ops.bench.node_process import NodeProcess
 from rookery.ops.client import Client
+from rookery.ops.disk import DiskFull
+from rookery.ops.lanes import TooBusy
+from rookery.schemas import RookeryError
 
 pytest.importorskip("opentelemetry.sdk")
 from google.rpc.status_pb2 import Status
@@ -210,6 +219,30 @@ def test_what_cant_be_read_is_refused_with_a_status_message(
     in_json = answer.headers["content-type"] == "application/json"
     message = answer.json()["message"] if in_json else Status.FromString(answer.content).message
     assert reason in message
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (DiskFull(Path("data"), 0), 503),
+        (TooBusy("exports", 65), 503),
+        (BusUnavailable("nats://127.0.0.1:4222", "it is away"), 503),
+        (TooManySpans(20_000), 413),
+    ],
+)
+def test_an_exporter_sends_again_what_may_be_taken_later_and_nothing_else(error: RookeryError, status: int) -> None:
+    assert status_of(error, STATUSES) == status
+
+
+def test_many_exporters_at_once_are_all_answered(client: Client, post: Post) -> None:
+    trace = "a3" * 16
+    bodies = [
+        export(*(span(number, trace=trace) for number in range(first, first + 20))) for first in range(1, 400, 20)
+    ]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda body: post(body, TEXT), bodies + bodies))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(events_of(client, trace)) == 400
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 300, 20_000])

@@ -148,6 +148,29 @@ def test_an_export_of_too_many_spans_is_refused() -> None:
     assert len(spans_in_protobuf(request.SerializeToString())) == SPANS_MAX
 
 
+def framed(tag: int, message: bytes) -> bytes:
+    sizes = bytes(0x80 | len(message) >> shift & 0x7F for shift in (0, 7, 14)) + bytes([len(message) >> 21])
+    return bytes([tag]) + sizes + message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x0a\x00" * 1_000_000,
+        framed(0x0A, b"\x12\x00" * 1_000_000),
+        framed(0x0A, framed(0x12, b"\x12\x00" * 1_000_000)),
+    ],
+)
+def test_a_multitude_of_nothings_is_refused(body: bytes) -> None:
+    with pytest.raises(TooManySpans):
+        spans_in_protobuf(body)
+
+
+def test_a_multitude_of_nothings_in_json_is_refused() -> None:
+    with pytest.raises(TooManySpans):
+        spans_in_json(b'{"resourceSpans":[' + b"{}," * 1_000_000 + b"{}]}")
+
+
 @given(st.binary(max_size=200))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_spans_or_refused(body: bytes) -> None:
