@@ -7,11 +7,16 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, Count, Labels, Name, Seconds
+from .vocabulary import AgentId, Count, Labels, Name, Reason, Seconds
 
+DisplayName = Annotated[Name, Meta(description="What people call it.")]
+Capabilities = Annotated[list[Name], Meta(description="What it can do, as in `code.review`.")]
 Role = Annotated[str, Meta(max_length=256, description="What the agent is for, as in `reviewer`.")]
 Tier = Annotated[Literal["coordinator", "system", "execution"], Meta(description="Its place in the hierarchy.")]
 Transport = Annotated[Literal["nats", "rest", "rpc", "mcp", "file"], Meta(description="How work is handed to it.")]
+Endpoint = Annotated[str, Meta(description="Where it is reached.")]
+AgentVersion = Annotated[str, Meta(description="The version of its software.")]
+InHand = Annotated[Count, Meta(description="How many tasks it has in hand.")]
 AgentState = Annotated[
     Literal["alive", "suspect", "expired", "unregistered"],
     Meta(description="What the colony holds of its liveness."),
@@ -22,14 +27,14 @@ AgentState = Annotated[
 class AgentRegistered(EventData, frozen=True, kw_only=True):
     """An agent joined the colony, or joined it again with new particulars."""
 
-    name: Name
+    name: DisplayName
     role: Role | None = None
     tier: Tier | None = None
     parent_agent_id: AgentId | None = None
-    capabilities: list[Name] = []
+    capabilities: Capabilities = []
     transport: Transport | None = None
-    endpoint: str | None = None
-    version: str | None = None
+    endpoint: Endpoint | None = None
+    version: AgentVersion | None = None
     heartbeat_interval_seconds: Seconds | None = None
     metadata: Labels | None = None
 
@@ -38,14 +43,14 @@ class AgentRegistered(EventData, frozen=True, kw_only=True):
 class AgentUnregistered(EventData, frozen=True, kw_only=True):
     """An agent left the colony."""
 
-    reason: str | None = None
+    reason: Reason | None = None
 
 
 @event_type("agent.heartbeat_sent")
 class AgentHeartbeatSent(EventData, frozen=True, kw_only=True):
     """An agent says that it is alive and how busy it is."""
 
-    active_assignments: Count | None = None
+    active_assignments: InHand | None = None
     metadata: Labels | None = None
 
 
@@ -54,4 +59,4 @@ class AgentStateChanged(EventData, frozen=True, kw_only=True):
     """The colony's view of an agent's liveness changed."""
 
     state: AgentState
-    reason: str | None = None
+    reason: Reason | None = None

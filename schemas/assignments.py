@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, Labels, Name, RunId, Score, Seconds, Skill
+from .vocabulary import AgentId, Error, Labels, Name, Reason, RunId, Score, Seconds, Skill
+
+Kind = Annotated[Name, Meta(description="What is to be done: the capability that it takes, as in `code.review`.")]
+Input = Annotated[Any, Meta(description="What to work on.")]
+Result = Annotated[Any, Meta(description="What came of it.")]
 
 
 @event_type("assignment.created")
 class AssignmentCreated(EventData, frozen=True, kw_only=True):
     """A task was given to an agent, or to whoever is best at it where no agent is named."""
 
-    kind: Name
+    kind: Kind
     agent_id: AgentId | None = None
     skill: Skill | None = None
     timeout_seconds: Seconds | None = None
-    input: Any = None
+    input: Input = None
     metadata: Labels | None = None
 
 
@@ -36,7 +42,7 @@ class AssignmentCompleted(EventData, frozen=True, kw_only=True):
     skill: Skill | None = None
     score: Score | None = None
     duration_seconds: Seconds | None = None
-    result: Any = None
+    result: Result = None
 
 
 @event_type("assignment.failed")
@@ -45,7 +51,7 @@ class AssignmentFailed(EventData, frozen=True, kw_only=True):
 
     agent_id: AgentId
     skill: Skill | None = None
-    error: str
+    error: Error
     duration_seconds: Seconds | None = None
 
 
@@ -62,4 +68,4 @@ class AssignmentTimedOut(EventData, frozen=True, kw_only=True):
 class AssignmentCancelled(EventData, frozen=True, kw_only=True):
     """Somebody called the task off."""
 
-    reason: str | None = None
+    reason: Reason | None = None

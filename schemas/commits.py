@@ -11,7 +11,14 @@ from .vocabulary import Count, Name
 
 Repository = Annotated[Name, Meta(description="What the repository is called.")]
 CommitId = Annotated[Name, Meta(description="A commit's hash.")]
+Message = Annotated[str, Meta(description="What its author wrote about it.")]
+Author = Annotated[Name, Meta(description="Who wrote the change, by name.")]
+Email = Annotated[Name, Meta(description="The author's address.")]
+Parents = Annotated[list[CommitId], Meta(description="The commits that it builds on.")]
+Files = Annotated[Count, Meta(description="How many files it changed.")]
+Lines = Annotated[Count, Meta(description="How many lines.")]
 Path = Annotated[str, Meta(description="A file's path from the repository's root.")]
+Paths = Annotated[list[Path], Meta(description="The first of the files that it changed.")]
 
 
 @event_type("commit.recorded")
@@ -24,11 +31,11 @@ class CommitRecorded(EventData, frozen=True, kw_only=True):
     """
 
     repository: Repository
-    message: str
-    author: Name | None = None
-    author_email: Name | None = None
-    parents: list[CommitId] = []
-    files: Count | None = None
-    insertions: Count | None = None
-    deletions: Count | None = None
-    paths: list[Path] = []
+    message: Message
+    author: Author | None = None
+    author_email: Email | None = None
+    parents: Parents = []
+    files: Files | None = None
+    insertions: Lines | None = None
+    deletions: Lines | None = None
+    paths: Paths = []

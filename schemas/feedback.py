@@ -12,7 +12,9 @@ from .vocabulary import AgentId, Name, RunId, Score, Skill
 FeedbackKind = Annotated[
     Literal["thumb", "score", "pairwise", "edit", "comment"], Meta(description="How it was given.")
 ]
-Stars = Annotated[int, Meta(ge=1, le=5)]
+Stars = Annotated[int, Meta(ge=1, le=5, description="From 1, worst, to 5, best.")]
+Comment = Annotated[str, Meta(description="What they said.")]
+Giver = Annotated[Name, Meta(description="Who gave it.")]
 
 
 @event_type("feedback.given")
@@ -21,7 +23,7 @@ class FeedbackGivenV1(EventData, frozen=True, kw_only=True):
 
     run_id: RunId
     stars: Stars
-    comment: str | None = None
+    comment: Comment | None = None
 
 
 @event_type("feedback.given.v2")
@@ -33,8 +35,8 @@ class FeedbackGiven(EventData, frozen=True, kw_only=True):
     agent_id: AgentId | None = None
     skill: Skill | None = None
     score: Score | None = None
-    comment: str | None = None
-    given_by: Name | None = None
+    comment: Comment | None = None
+    given_by: Giver | None = None
 
 
 @upcaster(FeedbackGivenV1)

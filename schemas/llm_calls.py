@@ -7,10 +7,13 @@ from typing import Annotated
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, Name, RunId, Seconds, Tokens, UsageSource, Usd
+from .vocabulary import AgentId, Error, Model, RunId, Seconds, Tokens, UsageSource, Usd
 
 Provider = Annotated[str, Meta(min_length=1, max_length=128, description="As in `openai`.")]
+ResponseModel = Annotated[Model, Meta(description="The model that answered, as its provider calls it.")]
 Operation = Annotated[str, Meta(min_length=1, max_length=64, description="`chat`, `text_completion`, `embeddings`, …")]
+PriceVersion = Annotated[str, Meta(description="The list of prices that `cost_usd` is by.")]
+FinishReason = Annotated[str, Meta(description="Why the model stopped, as in `stop`.")]
 
 
 @event_type("llm_call.completed")
@@ -23,8 +26,8 @@ class LlmCallCompleted(EventData, frozen=True, kw_only=True):
     """
 
     provider: Provider
-    request_model: Name
-    response_model: Name | None = None
+    request_model: Model
+    response_model: ResponseModel | None = None
     operation: Operation = "chat"
     run_id: RunId | None = None
     agent_id: AgentId | None = None
@@ -35,10 +38,10 @@ class LlmCallCompleted(EventData, frozen=True, kw_only=True):
     reasoning_output_tokens: Tokens | None = None
     usage_source: UsageSource = "provider"
     cost_usd: Usd | None = None
-    price_version: str | None = None
+    price_version: PriceVersion | None = None
     duration_seconds: Seconds | None = None
     time_to_first_token_seconds: Seconds | None = None
-    finish_reason: str | None = None
+    finish_reason: FinishReason | None = None
 
 
 @event_type("llm_call.failed")
@@ -46,14 +49,14 @@ class LlmCallFailed(EventData, frozen=True, kw_only=True):
     """A model did not answer. What the provider charges all the same is in `cost_usd`."""
 
     provider: Provider
-    request_model: Name
+    request_model: Model
     operation: Operation = "chat"
     run_id: RunId | None = None
     agent_id: AgentId | None = None
-    error: str
+    error: Error
     input_tokens: Tokens | None = None
     output_tokens: Tokens | None = None
     usage_source: UsageSource = "unknown"
     cost_usd: Usd | None = None
-    price_version: str | None = None
+    price_version: PriceVersion | None = None
     duration_seconds: Seconds | None = None

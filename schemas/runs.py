@@ -7,17 +7,24 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, AssignmentId, Count, Labels, Name, Reward, RunId, Score, Seconds, Skill
+from .vocabulary import AgentId, AssignmentId, Error, Labels, Name, Reason, Reward, RunId, Score, Seconds, Skill, Step
 
 MessageRole = Annotated[
     Literal["system", "user", "assistant", "tool"], Meta(description="Whose turn it was, as in chat APIs.")
 ]
-
-
 Clock = Annotated[
     Literal["wall", "none"],
     Meta(description="`none`: the run's times only put its events in order, as in records that kept no times."),
 ]
+TaskId = Annotated[Name, Meta(description="The task's id, as in a benchmark.")]
+Task = Annotated[str, Meta(description="The task, in words.")]
+Progress = Annotated[str, Meta(description="Where the work stands, in words.")]
+Fraction = Annotated[Score, Meta(description="How much of it is done, from 0 to 1.")]
+Success = Annotated[bool, Meta(description="Whether the task was achieved.")]
+Output = Annotated[str, Meta(description="What came of it.")]
+Judge = Annotated[str, Meta(description="Who found it.")]
+Content = Annotated[str, Meta(description="What was said.")]
+ToolCallId = Annotated[str, Meta(description="The tool call that this answers.")]
 
 
 @event_type("run.started")
@@ -25,8 +32,8 @@ class RunStarted(EventData, frozen=True, kw_only=True):
     """Work on a task began."""
 
     agent_id: AgentId | None = None
-    task_id: Name | None = None
-    task: str | None = None
+    task_id: TaskId | None = None
+    task: Task | None = None
     skill: Skill | None = None
     parent_run_id: RunId | None = None
     assignment_id: AssignmentId | None = None
@@ -38,8 +45,8 @@ class RunStarted(EventData, frozen=True, kw_only=True):
 class RunProgressed(EventData, frozen=True, kw_only=True):
     """Where the work stands. `progress` goes from 0 to 1, where that can be told."""
 
-    text: str
-    progress: Score | None = None
+    text: Progress
+    progress: Fraction | None = None
     agent_id: AgentId | None = None
 
 
@@ -49,10 +56,10 @@ class RunCompleted(EventData, frozen=True, kw_only=True):
 
     agent_id: AgentId | None = None
     skill: Skill | None = None
-    success: bool | None = None
+    success: Success | None = None
     reward: Reward | None = None
     duration_seconds: Seconds | None = None
-    output: str | None = None
+    output: Output | None = None
 
 
 @event_type("run.failed")
@@ -61,7 +68,7 @@ class RunFailed(EventData, frozen=True, kw_only=True):
 
     agent_id: AgentId | None = None
     skill: Skill | None = None
-    error: str
+    error: Error
     reward: Reward | None = None
     duration_seconds: Seconds | None = None
 
@@ -70,7 +77,7 @@ class RunFailed(EventData, frozen=True, kw_only=True):
 class RunCancelled(EventData, frozen=True, kw_only=True):
     """Somebody called the run off."""
 
-    reason: str | None = None
+    reason: Reason | None = None
 
 
 @event_type("run.failure_attributed")
@@ -78,9 +85,9 @@ class RunFailureAttributed(EventData, frozen=True, kw_only=True):
     """Somebody found the decisive mistake of a failed run: whose it was, at which step, and why."""
 
     agent_id: AgentId
-    step: Count
-    reason: str
-    attributed_by: str | None = None
+    step: Step
+    reason: Reason
+    attributed_by: Judge | None = None
 
 
 @event_type("message.recorded")
@@ -88,8 +95,8 @@ class MessageRecorded(EventData, frozen=True, kw_only=True):
     """One turn of a run's conversation. `step` counts them from 0."""
 
     run_id: RunId
-    step: Count
+    step: Step
     role: MessageRole
     agent_id: AgentId | None = None
-    content: str | None = None
-    tool_call_id: str | None = None
+    content: Content | None = None
+    tool_call_id: ToolCallId | None = None

@@ -20,6 +20,7 @@ from rookery.schemas import (
     type_of,
     usd,
 )
+from rookery.schemas.json_schema import event_schema
 
 
 def test_the_first_version_of_feedback_is_read_as_the_second() -> None:
@@ -44,6 +45,14 @@ def test_every_type_is_a_frozen_struct_that_explains_itself(known: EventType) ->
     words = name.removesuffix(".v2").split(".")
     spelt = "".join(word.title() for part in words for word in part.split("_"))
     assert struct.__name__.removesuffix("V1") == spelt
+
+
+@pytest.mark.parametrize("known", all_types(), ids=lambda known: known.name)
+def test_every_field_says_what_it_is(known: EventType) -> None:
+    fields = event_schema(known)["properties"]["data"]["properties"]
+    assert [name for name, part in fields.items() if not part.get("description")] == [], (
+        "give the field a type of its own with a description: the event reference is written from it"
+    )
 
 
 def test_ids_are_fresh_or_derived() -> None:
