@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ...bus import Bus, BusUnavailable, NatsBus
+from . import attempt
 from .errors import InvalidAgent, UnknownCapability
 from .profile import ATTEMPTS_MAX, CAPABILITIES_MAX, CONCURRENCY_MAX, Handler, Profile, check_agent_id, check_range
 from .serving import AWAY_SECONDS, FAREWELL_SECONDS, Serving
@@ -119,8 +120,23 @@ class Agent:
 
     async def _run(self) -> None:
         serving = asyncio.create_task(self.serve(), name=f"agent {self.id}")
-        with _signals(serving.cancel), contextlib.suppress(asyncio.CancelledError):
-            await serving
+        try:
+            with _signals(serving.cancel), contextlib.suppress(asyncio.CancelledError):
+                await serving
+        finally:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """End the process even where a handler won't be cancelled: asyncio would wait for it for ever."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        stubborn = (await asyncio.wait(left, timeout=attempt.CANCEL_SECONDS))[1] if left else set()
+        if stubborn:
+            names = ", ".join(task.get_name() for task in stubborn)
+            logger.error("agent %s ends in the midst of what would not be cancelled: %s", self.id, names)
+            logging.shutdown()
+            os._exit(1)
 
     async def _serve_on_own_bus(self) -> None:
         self._check_complete()

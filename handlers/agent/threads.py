@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from .assigning import RESULT_TIMEOUT_SECONDS
 from .calls import Call, LlmCall, ToolCall
+from .errors import TaskOver
 from .task import Role, Task
 
 AnyCall = TypeVar("AnyCall", bound=Call)
@@ -139,6 +140,9 @@ class ThreadTask:
         self._wait(call.__aexit__(None, None, None))
 
     def _wait(self, said: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed():  # the agent has ended, and this thread goes on
+            said.close()
+            raise TaskOver(self.id)
         return asyncio.run_coroutine_threadsafe(said, self._loop).result()
 
 

@@ -203,6 +203,39 @@ async def test_an_agent_waits_for_a_bus_that_is_not_there_yet(nats_server: NatsS
         await serving
 
 
+STUBBORN = """
+import asyncio
+import rookery
+from rookery.handlers.agent import attempt
+
+attempt.CANCEL_SECONDS = 0.1
+agent = rookery.Agent("coder-7", ["wait"], drain_seconds=0)
+
+@agent.on("wait")
+async def wait(task):
+    await task.progress("begun")
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+
+agent.run()
+"""
+
+
+async def test_a_coroutine_that_will_not_be_cancelled_does_not_hold_the_process(
+    colony: Colony, nats_bus: NatsBus, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    async with process(nats_server, "coder-7", tmp_path, STUBBORN) as agent:
+        await colony.assign("wait")
+        await first(nats_bus, "evt.run.*.progressed.>")
+        agent.send_signal(signal.SIGTERM)
+        await said(agent, "ends in the midst of what would not be cancelled: wait ")
+        assert await agent.wait() == 1
+    await first(nats_bus, "evt.agent.*.unregistered.>")
+
+
 # As an author would write it, but for the linter.
 SAMPLE = """
 import rookery
