@@ -37,6 +37,7 @@ from .errors import (
     StreamRewound,
     TooLarge,
     UncheckableAppend,
+    WorkQueueFull,
 )
 from .memory import MemoryBus
 from .nats_bus import NatsBus
@@ -82,5 +83,6 @@ __all__ = [
     "TooLarge",
     "UncheckableAppend",
     "Work",
+    "WorkQueueFull",
     "work_subject_of",
 ]

@@ -171,7 +171,7 @@ class Bus(Protocol):
 
         It waits for whoever has the capability that is its `kind`, or for the agent it names. Publish the event, too:
         this alone tells nobody else. Giving the same event again is safe: it is stored once, for a minute at least.
-        Raises `InvalidEvent` for what is no assignment, or as `publish` does.
+        Raises `InvalidEvent` for what is no assignment, `WorkQueueFull`, or as `publish` does.
         """
 
     def work(

@@ -4,6 +4,7 @@ RookeryError
 └── BusError
     ├── BusUnavailable            the bus can't be reached, or didn't answer in time (url)
     ├── BusRefused                the bus answered with an error that trying again won't mend (code, description)
+    ├── WorkQueueFull             as much work waits as may (limit)
     ├── TooLarge                  more bytes than the bus takes at once (size_bytes, limit_bytes)
     │   ├── EventTooLarge         one event (id)
     │   └── RequestTooLarge       one command (subject)
@@ -62,6 +63,17 @@ class BusRefused(BusError):
         self.code = code
         self.description = description
         super().__init__(f"the bus refused: {description} (JetStream error {code})")
+
+
+class WorkQueueFull(BusError):
+    """As much work waits as may. Nothing was dropped, and this was not taken."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"{limit:,} tasks wait already, which is as many as may: start more agents that can do them, or give it "
+            "again later"
+        )
 
 
 class TooLarge(BusError):

@@ -23,7 +23,8 @@ DUPLICATE_IN_BATCH = 10201
 # What passes by itself: not the leader (any more), the same id is being stored, the rest of the batch went to a server
 # that is gone, and every 429 and 503 but those of a full disk.
 _PASSING = frozenset({10009, 10158, 10176})
-_FULL = frozenset({10023, 10077})
+STREAM_FULL = 10077
+_FULL = frozenset({10023, STREAM_FULL})
 
 Response = TypeVar("Response")
 

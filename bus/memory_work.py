@@ -9,13 +9,16 @@ from collections.abc import AsyncGenerator, Callable
 
 from ..schemas import Event, work_subject
 from .contract import Receipt, Work
+from .errors import WorkQueueFull
 from .outgoing import Outgoing
+from .streams import WORK_WAITING_MAX
 
 
 class MemoryQueue:
     """Every task that is not done, by the subject that it waits under."""
 
-    def __init__(self, refuse_if_closed: Callable[[], None]) -> None:
+    def __init__(self, refuse_if_closed: Callable[[], None], waiting_max: int = WORK_WAITING_MAX) -> None:
+        self._waiting_max = waiting_max
         self._refuse_if_closed = refuse_if_closed
         self._waiting: dict[str, deque[_Task]] = {}
         self._sequences: dict[str, int] = {}
@@ -25,6 +28,8 @@ class MemoryQueue:
         """See `Bus.give`."""
         if (known := self._sequences.get(event.id)) is not None:
             return Receipt(known, duplicate=True)
+        if sum(map(len, self._waiting.values())) >= self._waiting_max:
+            raise WorkQueueFull(self._waiting_max)
         self._sequences[event.id] = len(self._sequences) + 1
         self._waiting.setdefault(item.subject, deque()).append(_Task(event, item.subject))
         self.change()

@@ -26,8 +26,8 @@ from .contract import (
     StreamState,
     Work,
 )
-from .errors import BusError, Entity
-from .jetstream import stored
+from .errors import BusError, BusRefused, Entity, WorkQueueFull
+from .jetstream import STREAM_FULL, stored
 from .publisher import PENDING_EVENTS_MAX, PUBLISH_DEADLINE_SECONDS, Publisher
 from .streams import EVENT_STREAM, WORK_STREAM, StreamConfig
 
@@ -105,7 +105,12 @@ class NatsBus:
         """See `Bus.give`."""
         subject = working.work_subject_of(event)
         giver = await self._ready_to_give()
-        return await giver.publish(event, subject=subject)
+        try:
+            return await giver.publish(event, subject=subject)
+        except BusRefused as refused:
+            if refused.code != STREAM_FULL:
+                raise
+            raise WorkQueueFull(WORK_STREAM.max_msgs) from None
 
     def work(
         self,

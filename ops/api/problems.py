@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
 
-from ...bus import BusError, BusUnavailable
+from ...bus import BusError, BusUnavailable, WorkQueueFull
 from ...eventstore import EventStoreError
 from ...projections import (
     QueryFailed,
@@ -54,6 +54,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     RebuildAbandoned: HTTPStatus.SERVICE_UNAVAILABLE,
     SnapshotFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     BusUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    WorkQueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     BusError: HTTPStatus.BAD_GATEWAY,
     EventStoreError: HTTPStatus.SERVICE_UNAVAILABLE,
 }

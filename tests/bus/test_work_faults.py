@@ -13,7 +13,7 @@ from typing import Any
 import nats
 import pytest
 from nats.aio.client import Client
-from rookery.bus import BusRefused, BusUnavailable, NatsBus, StreamDrifted, Work
+from rookery.bus import BusUnavailable, NatsBus, StreamDrifted, Work, WorkQueueFull
 from rookery.ops.nats_server import NatsServer
 from rookery.schemas import AssignmentCreated, Event
 
@@ -193,6 +193,38 @@ class TestLostConnections:
 
 
 class TestQueue:
+    async def test_settling_a_task_of_a_lost_queue_leaves_the_new_queue_alone(
+        self, nats_bus: NatsBus, client: Client
+    ) -> None:
+        await nats_bus.give(task("old"))
+        async with aclosing(nats_bus.work("code.review", in_hand_max=1)) as tasks:
+            found = await next_of(tasks)
+            assert (await api(client, "STREAM.DELETE.WORK"))["success"]
+            async with aclosing(nats_bus.work("another", in_hand_max=1)) as others:
+                waiting = asyncio.create_task(next_of(others))
+                async with asyncio.timeout(10):
+                    while (await api(client, "STREAM.INFO.WORK")).get("error"):
+                        await asyncio.sleep(0.005)
+                assert (await nats_bus.give(task("new"))).sequence == 1
+                await found.done()
+                assert (await next_of(tasks)).event.subject == "new"
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+
+    async def test_agents_may_differ_in_how_long_they_are_waited_for(self, nats_bus: NatsBus) -> None:
+        seen: set[str] = set()
+        async with (
+            aclosing(nats_bus.work("code.review", in_hand_max=1, ack_wait_seconds=30)) as patient,
+            aclosing(nats_bus.work("code.review", in_hand_max=1, ack_wait_seconds=ACK_WAIT_SECONDS)) as hasty,
+        ):
+            for number in range(2):
+                await nats_bus.give(task(f"as-{number}"))
+            for tasks in (patient, hasty):
+                found = await next_of(tasks)
+                seen.add(found.event.subject)
+                await found.done()
+        assert seen == {"as-0", "as-1"}
+
     async def test_a_deleted_consumer_is_made_again(self, nats_bus: NatsBus, client: Client) -> None:
         async with aclosing(nats_bus.work("code.review", in_hand_max=1)) as tasks:
             for number in range(3):
@@ -223,7 +255,7 @@ class TestQueue:
         await nats_bus.give(task("first"))
         config = (await api(client, "STREAM.INFO.WORK"))["config"]
         await api(client, "STREAM.UPDATE.WORK", {**config, "max_msgs": 1})
-        with pytest.raises(BusRefused, match="maximum messages"):
+        with pytest.raises(WorkQueueFull, match="start more agents"):
             await nats_bus.give(task("second"))
         assert (await api(client, "STREAM.INFO.WORK"))["state"]["messages"] == 1
 
