@@ -34,6 +34,9 @@ def import_() -> None:
     rookery import who-and-when Algorithm-Generated/
     rookery import sweagent trajectories/ --provider openai --model gpt-4o
     rookery import git .
+    rookery import otlp traces.jsonl
+    rookery import langfuse observations.json
+    rookery import openai-usage usage.json
     rookery import ndjson events.ndjson --json
     """
 
