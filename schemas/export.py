@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from .registry import all_types
 
 ASYNCAPI = "asyncapi.yaml"
 ENVELOPE = "envelope"
+SCHEMA_BYTES_MAX = 1 << 20
+
+_IS_TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*(\.v[1-9][0-9]*)?").fullmatch
 
 
 def schemas() -> dict[str, Schema]:
@@ -67,14 +71,19 @@ def outdated_in(folder: Path, version: str) -> list[str]:
 
 def _published(folder: Path) -> dict[str, Schema]:
     """The schemas in the folder, by type; other people's files are none of ours."""
-    found = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+    paths = [path for path in sorted(folder.glob("*.json")) if path.stem == ENVELOPE or _IS_TYPE(path.stem)]
+    found = {path.stem: _read(path) for path in paths}
     return {name: schema for name, schema in found.items() if schema.get("$id") == PLACE + file_name(name)}
 
 
 def _read(path: Path) -> Schema:
+    with path.open("rb") as file:
+        content = file.read(SCHEMA_BYTES_MAX + 1)
+    if len(content) > SCHEMA_BYTES_MAX:
+        raise InvalidInput(f"{path}: larger than {SCHEMA_BYTES_MAX:,} bytes, which no schema is; move it elsewhere")
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Schema)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.json.decode(content, type=Schema)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"{path}: not a JSON Schema: {error}; restore it, or move it elsewhere") from None
 
 

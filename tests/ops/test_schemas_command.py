@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
+from rookery.ops.cli import commands
 from rookery.schemas import all_types
 
 from .conftest import Rookery, command_line
@@ -43,6 +45,11 @@ def test_a_schema_is_shown(rookery: Rookery) -> None:
     schema = rookery("schemas", "show", "run.completed").json
     assert schema["properties"]["type"] == {"const": "run.completed"}
     assert rookery("schemas", "show", "envelope").json["title"] == "envelope"
+
+
+def test_a_shell_completes_what_can_be_shown() -> None:
+    completed = ShellComplete(commands.rookery, {}, "rookery", "_").get_completions(["schemas", "show"], "env")
+    assert [item.value for item in completed] == ["envelope"]
 
 
 def test_a_type_that_is_not_one_is_told_the_nearest(rookery: Rookery) -> None:

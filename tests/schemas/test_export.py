@@ -87,14 +87,15 @@ def test_a_type_that_is_gone_breaks_its_promise(folder: Path) -> None:
 
 
 def test_other_peoples_files_are_left_alone(folder: Path) -> None:
-    (folder / "package.json").write_text('{"name": "ours"}')
+    (folder / "package.json").write_text("{/* ours */}")
+    (folder / "other.thing.json").write_text('{"name": "ours"}')
     assert export(folder, __version__) == []
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"[" * 100_000, b" " * (1 << 20) + b"{}"])
 def test_a_damaged_schema_is_no_promise_to_judge_by(folder: Path, content: bytes) -> None:
     (folder / "run.started.json").write_bytes(content)
-    with pytest.raises(InvalidInput, match="restore it"):
+    with pytest.raises(InvalidInput, match="elsewhere"):
         export(folder, __version__)
 
 
