@@ -32,6 +32,7 @@ from ...schemas import (
     RunStarted,
     derived_id,
 )
+from ...schemas.vocabulary import RunId
 from .assigning import end_in
 from .calls import said_of
 from .errors import GiveUp, ResultRefused
@@ -125,12 +126,11 @@ class Attempt:
 
     def _beginning(self) -> list[Coroutine[Any, Any, None]]:
         agent_id, run_id = self._profile.agent_id, self._run.id
-        parent = (self._created.metadata or {}).get("parent_run_id")
         run = RunStarted(
             agent_id=agent_id,
             task=self._created.kind,
             skill=self._skill,
-            parent_run_id=parent if isinstance(parent, str) and parent else None,
+            parent_run_id=self._parent(),
             assignment_id=self.assignment_id,
             metadata={"attempt": self._work.attempt} if self._work.attempt > 1 else None,
         )
@@ -139,6 +139,13 @@ class Attempt:
             self._run.tell(run, subject=run_id, id=derived_id(run_id, "started")),
             self._run.tell(assignment, subject=self.assignment_id, id=derived_id(run_id, "assignment started")),
         ]
+
+    def _parent(self) -> str | None:
+        """The run that asked for this one, where one did: anybody may have written anything there."""
+        try:
+            return msgspec.convert((self._created.metadata or {}).get("parent_run_id"), RunId | None)
+        except msgspec.ValidationError:
+            return None
 
     # The handler
 

@@ -349,6 +349,18 @@ async def test_who_asks_gets_the_answer_and_the_others_run_names_it_as_its_paren
     assert len({event.traceparent.split("-")[1] for event in await events_of("run.started")}) == 1
 
 
+@pytest.mark.parametrize("parent", ["", "x" * 300, "a\nb", 7, None, ["run-1"]])
+async def test_a_parent_that_is_none_does_not_stop_the_task(
+    colony: rookery.Colony, events_of: Any, parent: Any
+) -> None:
+    agent = Agent("coder-7", ["work"])
+    agent.on("work")(lambda task: "done")
+    async with agent.serving(colony.bus):
+        assert await colony.result(await colony.assign("work", metadata={"parent_run_id": parent})) == "done"
+    (started,) = await events_of("run.started")
+    assert started.payload().parent_run_id is None
+
+
 async def test_who_asks_hears_of_failure_and_of_silence() -> None:
     async def work(task: Task) -> str:
         with pytest.raises(TaskFailed, match="no idea"):
