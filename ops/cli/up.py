@@ -136,6 +136,7 @@ def start(folder: DataFolder, options: dict[str, str | None]) -> RunningNode:
         return _ready(folder, pid, log)
     except KeyboardInterrupt:
         os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
         raise
 
 

@@ -109,12 +109,13 @@ def test_a_demo_uses_the_node_that_runs_and_lets_it_run(clone: Path, tmp_path: P
         assert not (clone / "rookery-data").exists()
 
 
+@pytest.mark.parametrize("moment", [b"a node starts", b"importing", b"at work"])
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_whoever_interrupts_a_demo_finds_nothing_running(clone: Path, end: signal.Signals) -> None:
+def test_whoever_interrupts_a_demo_finds_nothing_running(clone: Path, end: signal.Signals, moment: bytes) -> None:
     with demo(clone) as running:
         assert running.stderr is not None
         said = b""
-        while b"at work" not in said:
+        while moment not in said:
             said = running.stderr.readline()
             assert said, "it ended by itself"
         running.send_signal(end)
