@@ -67,6 +67,7 @@ EXPECTED = found(text(request(1, 2, 3)))
     [
         text(request(1), request(2, 3)),
         b"\r\n\n" + text(request(1), request(2, 3)) + b"\n",
+        b"\n" + text(request(1, 2, 3)),
         b"\xef\xbb\xbf" + text(request(1, 2), request(3)),
         text(request(1, 2, 3), indent=2),
         json.dumps([request(1), request(2), request(3)]).encode(),

@@ -104,6 +104,29 @@ def test_a_cost_that_is_none_is_reckoned(cost: Any) -> None:
     assert data(span(2, CHAT | {"gen_ai.usage.cost": cost}))["cost_usd"] == PRICED["cost_usd"]
 
 
+def test_a_model_is_priced_by_the_name_it_was_asked_for_where_its_own_is_unheard_of() -> None:
+    assert data(span(2, CHAT | {"gen_ai.response.model": "my-deployment"}))["cost_usd"] == PRICED["cost_usd"]
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("x_ai", "grok-4"),
+        ("az.ai.inference", "gpt-4o"),
+        ("az.ai.openai", "gpt-4o"),
+        ("azure.ai.openai", "gpt-4o"),
+        ("gcp.gemini", "gemini-2.5-pro"),
+        ("gcp.vertex_ai", "gemini-2.5-pro"),
+        ("mistral_ai", "mistral-large-latest"),
+        ("groq", "llama-3.3-70b-versatile"),
+        ("deepseek", "deepseek-chat"),
+    ],
+)
+def test_the_conventions_names_of_providers_have_prices(provider: str, model: str) -> None:
+    found = data(span(2, CHAT | {"gen_ai.provider.name": provider, "gen_ai.request.model": model}))
+    assert (found["provider"], "cost_usd" in found) == (provider, True)
+
+
 def test_tokens_from_a_cache_are_part_of_the_input_and_cheaper() -> None:
     found = data(span(2, CHAT | {"gen_ai.usage.cache_read.input_tokens": 400}))
     assert (found["input_tokens"], found["cache_read_input_tokens"], found["cost_usd"]) == (1_000, 400, "0.003")

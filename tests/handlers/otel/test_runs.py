@@ -125,6 +125,19 @@ def test_order_batches_and_repetition_change_nothing(order: list[int], cuts: set
     assert found == expected
 
 
+def test_a_trace_that_goes_on_is_remembered() -> None:
+    translator = Translator()
+    oldest, *others = [f"{number:032x}" for number in range(1, TRACES_MAX + 1)]
+    translated([span(2, CHAT, trace_id=trace) for trace in (oldest, *others, oldest, "f" * 32)], translator)
+    assert translated([span(1, trace_id=oldest)], translator).ignored == 0
+    assert translated([span(1, trace_id=others[0])], translator).ignored == 1
+
+
+def test_other_spans_of_a_run_s_trace_are_ignored_all_the_same() -> None:
+    translation = translated([span(2, CHAT), span(3, {"http.route": "/"})])
+    assert (len(translation.told), translation.ignored) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
