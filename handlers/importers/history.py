@@ -127,9 +127,10 @@ class History:
 
     def _reason(self) -> str:
         """The last thing that git said."""
-        self._said.seek(0)
-        said = self._said.read().decode(errors="replace").strip()
-        return said.rpartition("\n")[2].removeprefix("fatal: ")[:REASON_BYTES_MAX] or "git did not say why"
+        said_bytes = self._said.seek(0, os.SEEK_END)
+        self._said.seek(max(0, said_bytes - REASON_BYTES_MAX))
+        last = self._said.read().decode(errors="replace").strip().rpartition("\n")[2]
+        return last.removeprefix("fatal: ") or "git did not say why"
 
 
 @contextmanager
