@@ -250,18 +250,6 @@ class TestSettling:
                 assert not waiting.done()
                 assert (await waiting).attempt == 2
 
-    async def test_what_waits_for_a_free_hand_is_kept_for_as_long_as_that_takes(self, bus: Bus) -> None:
-        await bus.give(task(subject="for-anyone"))
-        await bus.give(task(subject="for-bob", agent_id="bob"))
-        async with taking(bus, agent_id="bob", in_hand_max=1, ack_wait_seconds=ACK_WAIT_SECONDS) as tasks:
-            first = await next_of(tasks)
-            async with waiting_for_next(tasks) as waiting:
-                for _ in range(8):
-                    await asyncio.sleep(ACK_WAIT_SECONDS / 3)
-                    await first.busy()
-                await first.done()
-                assert (await waiting).attempt == 1
-
     async def test_a_task_whose_attempts_are_used_up_comes_once_more_to_be_said_so(self, bus: Bus) -> None:
         await bus.give(task())
         async with taking(bus, attempts_max=2, ack_wait_seconds=ACK_WAIT_SECONDS) as tasks:

@@ -211,6 +211,26 @@ class TestQueue:
                 waiting.cancel()
                 await asyncio.gather(waiting, return_exceptions=True)
 
+    async def test_what_was_fetched_and_finds_no_hand_free_is_kept(self, nats_bus: NatsBus) -> None:
+        options: dict[str, Any] = {"agent_id": "bob", "in_hand_max": 1, "ack_wait_seconds": ACK_WAIT_SECONDS}
+        async with (
+            aclosing(nats_bus.work("code.review", **options)) as tasks,
+            aclosing(nats_bus.work("code.review", **options)) as others,
+        ):
+            waiting = asyncio.create_task(next_of(tasks))
+            await asyncio.sleep(0.05)  # both kinds of work are asked for by now, so that both come
+            await asyncio.gather(nats_bus.give(task()), nats_bus.give(task(agent_id="bob")))
+            first = await waiting
+            waiting, waiting_too = (asyncio.create_task(next_of(each)) for each in (tasks, others))
+            for _ in range(8):
+                await asyncio.sleep(ACK_WAIT_SECONDS / 4)
+                await first.busy()
+            assert not waiting_too.done()
+            await first.done()
+            assert (await waiting).attempt == 1
+            waiting_too.cancel()
+            await asyncio.gather(waiting_too, return_exceptions=True)
+
     async def test_agents_may_differ_in_how_long_they_are_waited_for(self, nats_bus: NatsBus) -> None:
         seen: set[str] = set()
         async with (

@@ -11,6 +11,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from rookery import Agent, Task
 from rookery.bus import NatsBus, Work
 from rookery.ops.bench.node_process import NodeProcess
 from rookery.ops.client import Client, RequestRefused
@@ -118,6 +119,21 @@ class TestOverHttp:
         assert (await do(bus, "http.once", AssignmentCompleted(agent_id="coder-7"))).event.subject == "as-next"
         assert (await ask(client, "as%2Fonce%20%C3%BC"))["status"] == "completed"
 
+    async def test_an_agent_of_the_kit_does_what_it_is_given(self, client: Client, bus: NatsBus) -> None:
+        agent = Agent("http-kit", ["http.count"])
+
+        @agent.on("http.count")
+        async def count(task: Task) -> int:
+            return len(task.input)
+
+        async with agent.serving(bus):
+            told = await give(client, capability="http.count", input="four")
+            done = await ask(client, told["assignment_id"], wait_seconds=30)
+            unable = await give(client, capability="http.other", agent_id="http-kit")
+            failed = await ask(client, unable["assignment_id"], wait_seconds=30)
+        assert (done["status"], done["result"], done["agent_id"]) == ("completed", 4, "http-kit")
+        assert (failed["status"], "no capability 'http.other'" in failed["error"]) == ("failed", True)
+
     async def test_work_for_an_agent_reaches_that_agent(self, client: Client, bus: NatsBus) -> None:
         told = await give(client, capability="http.named", agent_id="http-bob")
         work = await do(bus, "another", AssignmentCompleted(agent_id="http-bob"), agent_id="http-bob")
@@ -160,7 +176,7 @@ class TestOverHttp:
         assert refused.value.status == 404
 
 
-class Agent:
+class Worker:
     """An agent in a thread of its own, which ends the next task of a capability."""
 
     def __init__(self, node: NodeProcess, capability: str, end: EventData) -> None:
@@ -188,19 +204,19 @@ class TestOnTheCommandLine:
         assert rookery("assign", "cli.able").err == ""
 
     def test_who_waits_gets_the_result(self, rookery: Rookery, node: NodeProcess) -> None:
-        agent = Agent(node, "cli.wait", AssignmentCompleted(agent_id="coder-7", result={"findings": 3}))
+        agent = Worker(node, "cli.wait", AssignmentCompleted(agent_id="coder-7", result={"findings": 3}))
         done = rookery("assign", "cli.wait", "--wait")
         agent.join()
         assert (done.code, done.json) == (0, {"findings": 3})
 
     def test_all_that_is_known_comes_as_json(self, rookery: Rookery, node: NodeProcess) -> None:
-        agent = Agent(node, "cli.json", AssignmentCompleted(agent_id="coder-7", result=[1]))
+        agent = Worker(node, "cli.json", AssignmentCompleted(agent_id="coder-7", result=[1]))
         done = rookery("assign", "cli.json", "--wait", "--json", "--id", "cli-json", "--timeout", 9)
         agent.join()
         assert (done.json["assignment_id"], done.json["status"], done.json["result"]) == ("cli-json", "completed", [1])
 
     def test_work_that_failed_ends_with_exit_code_1_and_the_reason(self, rookery: Rookery, node: NodeProcess) -> None:
-        agent = Agent(node, "cli.fail", AssignmentFailed(agent_id="coder-7", error="no such path"))
+        agent = Worker(node, "cli.fail", AssignmentFailed(agent_id="coder-7", error="no such path"))
         failed = rookery("assign", "cli.fail", "--wait", "--id", "cli-fail")
         agent.join()
         assert (failed.code, failed.out) == (1, "")
