@@ -43,14 +43,14 @@ def agents(
     agents: int = AGENTS,
     imports: int = IMPORTS,
 ) -> list[Figure]:
-    """Tasks per second of an empty handler, how soon a task is begun on a whole node, and what many agents need.
+    """How soon a task is begun on a whole node, tasks per second of an empty handler, and what many agents need.
 
-    The first and the last are on a nats-server alone, so that nothing but the kit is measured. Overhead is the
-    processor time that the agent's process takes for one task, publishing what it tells of it included.
+    All but the first are on a nats-server alone, so that nothing but the kit is measured. Overhead is the processor
+    time that the agent's process takes for one task, publishing what it tells of it included.
     """
+    delays = _begun(int(STEADY_TASKS_PER_SECOND * steady_seconds))
     busy = asyncio.run(_on_server(lambda url: _busy(url, tasks, concurrency)))
     plain = asyncio.run(_on_server(lambda url: plain_agent.tasks_per_second(url, rival_tasks, concurrency)))
-    delays = _begun(int(STEADY_TASKS_PER_SECOND * steady_seconds))
     many = asyncio.run(_on_server(lambda url: _many(url, agents)))
     return [
         Figure.of("agents.throughput", busy.per_second, "tasks/s", rival=plain_agent.NAME, rival_value=plain),
