@@ -232,9 +232,8 @@ class _Queue:
         self._due = 0
         self._lost = ""
         if subscription is not None:
-            with contextlib.suppress(NatsError, OSError, TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                    await subscription.drain()  # type: ignore[no-untyped-call] # nats-py has no types there
+            # Left behind when it takes too long, and never cancelled: nats-py's read loop breaks on that.
+            await asyncio.wait({asyncio.create_task(_drain(subscription))}, timeout=CLOSE_TIMEOUT_SECONDS)
 
     async def _open(self) -> None:
         await self._connection.ready()
@@ -285,6 +284,11 @@ class _Queue:
     def _lose(self, reason: str) -> None:
         self._lost = self._lost or reason
         self._hands.changed.set()
+
+
+async def _drain(subscription: Subscription) -> None:
+    with contextlib.suppress(NatsError, OSError):
+        await subscription.drain()  # type: ignore[no-untyped-call] # nats-py has no types there
 
 
 def _nothing() -> None:
