@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from ..bus import Bus, Delivery, Entity, work_subject_of
+from ..handlers.agent.assigning import created
 from ..schemas import (
     AssignmentCancelled,
     AssignmentCompleted,
@@ -25,9 +26,9 @@ from ..schemas import (
     InvalidEvent,
     RookeryError,
     decode,
-    derived_id,
     encode,
     new_id,
+    type_of,
 )
 from ..schemas.envelope import Source
 from ..schemas.vocabulary import AgentId, AssignmentId, Labels, Name, Seconds
@@ -39,13 +40,8 @@ from .seen import Filters
 OPERATOR = "/people/operator"
 
 Status = Literal["pending", "running", "completed", "failed", "timed_out", "cancelled"]
-ENDS: dict[type, Status] = {
-    AssignmentCompleted: "completed",
-    AssignmentFailed: "failed",
-    AssignmentTimedOut: "timed_out",
-    AssignmentCancelled: "cancelled",
-}
-ENDED = Filters.of([f"assignment.{status}" for status in ENDS.values()]).types
+ENDS: tuple[Status, ...] = ("completed", "failed", "timed_out", "cancelled")
+ENDED = Filters.of([f"assignment.{status}" for status in ENDS]).types
 
 
 class UnknownAssignment(RookeryError):
@@ -170,13 +166,14 @@ def _readable(deliveries: Iterable[Delivery]) -> Iterator[Event]:
 def _after(before: Standing, event: Event) -> Standing:
     if before.is_over:
         return before
+    told: dict[str, Any]
     match data := event.payload():
         case AssignmentCreated():
             told = {"capability": data.kind, "agent_id": data.agent_id, "created_at": event.time}
         case AssignmentStarted():
             told = {"status": "running", "agent_id": data.agent_id, "run_id": data.run_id, "started_at": event.time}
         case AssignmentCompleted() | AssignmentFailed() | AssignmentTimedOut() | AssignmentCancelled():
-            told = {"status": ENDS[type(data)], "ended_at": event.time} | _ending(data, before)
+            told = {"status": type_of(data).partition(".")[2], "ended_at": event.time} | _ending(data, before)
         case _:
             return before
     return msgspec.structs.replace(before, **told)
@@ -201,5 +198,4 @@ def _created(wanted: Wanted) -> Event:
         input=wanted.input,
         metadata=wanted.metadata,
     )
-    event_id = derived_id(assignment_id, "created")
-    return Event.of(data, subject=assignment_id, source=wanted.source, id=event_id)
+    return created(data, assignment_id, source=wanted.source)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import Any
 
-from ...bus import Bus, BusUnavailable, Delivery
+from ...bus import Bus, BusUnavailable, Delivery, Entity
 from ...schemas import (
     AssignmentCancelled,
     AssignmentCompleted,
@@ -18,8 +18,8 @@ from ...schemas import (
     InvalidData,
     InvalidEvent,
     decode,
+    derived_id,
     entity_filter,
-    new_id,
 )
 from .errors import NoResult, TaskFailed
 from .telling import PUBLISH_ATTEMPTS_MAX, PUBLISH_PAUSE_SECONDS, published
@@ -28,19 +28,33 @@ RESULT_TIMEOUT_SECONDS = 60.0
 ENDED = (AssignmentCompleted, AssignmentFailed, AssignmentTimedOut, AssignmentCancelled)
 
 
-async def assign(bus: Bus, task: AssignmentCreated, *, source: str, id: str | None = None, **envelope: Any) -> int:
+def created(task: AssignmentCreated, assignment_id: str, *, source: str, **envelope: Any) -> Event:
+    """The event that asks for a task. Its id derives from the assignment's: what is asked for again is recorded once.
+
+    Raises `InvalidData` for what JSON can't hold.
+    """
+    event_id = derived_id(assignment_id, "created")
+    try:
+        return Event.of(task, subject=assignment_id, source=source, id=event_id, **envelope)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidData(f"can't be written as JSON: {error}", "data.input") from None
+
+
+async def assign(bus: Bus, event: Event) -> int:
     """Give the task to whoever has the capability: recorded first, then put on the work stream.
 
     Both times under one id, so that doing it again after a failure is harmless. Returns the sequence of the record:
     where waiting for the result begins. Raises `InvalidEvent`, `EventTooLarge` or `BusUnavailable`.
     """
-    try:
-        event = Event.of(task, subject=id or new_id(), source=source, **envelope)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InvalidData(f"can't be written as JSON: {error}", "data.input") from None
     sequence = await published(bus, event)
     await _given(bus, event)
     return sequence
+
+
+async def is_begun(bus: Bus, assignment_id: str) -> bool:
+    """Whether somebody has taken the task up, or it is over."""
+    history = await bus.history(Entity("assignment", assignment_id))
+    return any(delivery.subject.split(".")[3] != "created" for delivery in history.deliveries)
 
 
 async def result_of(bus: Bus, assignment_id: str, *, after: int = 0, timeout_seconds: float) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from ...bus import Bus, NatsBus
 from ...schemas import AssignmentCreated, new_id
 from .agent import NATS_URL, NATS_URL_VARIABLE
-from .assigning import RESULT_TIMEOUT_SECONDS, assign, result_of
+from .assigning import RESULT_TIMEOUT_SECONDS, assign, created, is_begun, result_of
 from .profile import check_agent_id
 
 
@@ -33,9 +33,11 @@ class Colony:
     ) -> str:
         """Give a task to whoever has the capability, or to one agent, and return the assignment's id.
 
-        The task waits until somebody takes it up. `timeout_seconds` is how long an attempt at it may take. Raises
-        `InvalidEvent`, `EventTooLarge` or `BusUnavailable`.
+        The task waits until somebody takes it up. `timeout_seconds` is how long an attempt at it may take. With an
+        `id`, giving it again after a failure is safe. Raises `InvalidEvent`, `EventTooLarge` or `BusUnavailable`.
         """
+        if id is not None and await is_begun(self.bus, id):
+            return id
         assignment_id = id or new_id()
         task = AssignmentCreated(
             kind=capability,
@@ -45,7 +47,7 @@ class Colony:
             input=input,
             metadata=metadata,
         )
-        await assign(self.bus, task, source=self._source, id=assignment_id)
+        await assign(self.bus, created(task, assignment_id, source=self._source))
         return assignment_id
 
     async def result(self, assignment_id: str, *, timeout_seconds: float = RESULT_TIMEOUT_SECONDS) -> Any:

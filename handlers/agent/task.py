@@ -16,7 +16,7 @@ from ...schemas import (
     RunProgressed,
     new_id,
 )
-from .assigning import RESULT_TIMEOUT_SECONDS, assign, result_of
+from .assigning import RESULT_TIMEOUT_SECONDS, assign, created, result_of
 from .calls import Call, LlmCall, ToolCall
 from .errors import TaskOver
 from .telling import Run
@@ -111,15 +111,15 @@ class Task:
             metadata={"parent_run_id": self.run_id},
         )
         assignment_id, run = new_id(), self._run
-        after = await assign(
-            run.bus,
+        event = created(
             question,
+            assignment_id,
             source=run.profile.source,
-            id=assignment_id,
             correlationid=run.id,
             causationid=run.cause,
             traceparent=run.traceparent,
         )
+        after = await assign(run.bus, event)
         return await result_of(run.bus, assignment_id, after=after, timeout_seconds=timeout_seconds)
 
     async def _tell(self, data: EventData, subject: str) -> None:

@@ -15,8 +15,8 @@ from rookery import Agent, Colony, NoResult, Task, TaskFailed, ThreadTask
 from rookery.bus import MemoryBus
 from rookery.handlers.agent import HandlersStuck, NameTaken, Serving
 from rookery.handlers.agent import attempt as attempts
-from rookery.handlers.agent.assigning import assign
-from rookery.schemas import AssignmentCompleted, AssignmentCreated, Event, RunStarted, derived_id
+from rookery.handlers.agent.assigning import assign, created
+from rookery.schemas import AssignmentCompleted, AssignmentCreated, AssignmentStarted, Event, RunStarted, derived_id
 
 
 def echo(name: str, **options: Any) -> Agent:
@@ -82,11 +82,15 @@ async def test_the_bound_holds_over_all_capabilities(colony: Colony) -> None:
     agent = Agent("coder-7", ["a", "b", "c"], concurrency=2)
     busy: list[int] = []
     at_work = 0
+    both = asyncio.Event()
 
     async def work(task: Task) -> None:
         nonlocal at_work
         at_work += 1
         busy.append(at_work)
+        if at_work == 2:
+            both.set()
+        await both.wait()
         for _ in range(10):
             await asyncio.sleep(0)
         at_work -= 1
@@ -123,6 +127,25 @@ async def test_an_agent_that_is_busy_with_one_capability_leaves_another_to_other
             assert await colony.result(await colony.assign("echo", 1)) == 1
         hold.set()
         gate.open.set()
+
+
+async def test_a_task_that_is_given_again_under_its_id_is_one_task(colony: Colony, events_of: Any) -> None:
+    for _ in range(2):
+        await colony.assign("echo", "x", id="as-1")
+    async with echo("coder-7").serving(colony.bus):
+        assert await colony.result("as-1") == "x"
+        await colony.assign("echo", "x", id="as-1")
+        await colony.result(await colony.assign("echo", "y"))
+    assert [event.subject for event in await events_of("assignment.created")].count("as-1") == 1
+    assert len(await events_of("run.started")) == 2
+
+
+async def test_a_task_that_is_begun_already_is_not_given_again(colony: Colony, events_of: Any) -> None:
+    """However long ago that was: the bus itself forgets after a minute what it was given."""
+    begun = AssignmentStarted(agent_id="coder-6")
+    await colony.bus.publish(Event.of(begun, subject="as-1", source="/agents/coder-6"))
+    assert await colony.assign("echo", id="as-1") == "as-1"
+    assert await events_of("assignment.created") == []
 
 
 async def test_a_task_may_be_given_to_one_agent(colony: Colony, events_of: Any) -> None:
@@ -304,7 +327,7 @@ async def test_an_agent_whose_bus_is_closed_ends(memory_bus: MemoryBus) -> None:
 async def test_an_event_that_is_no_assignment_cannot_be_given(colony: Colony) -> None:
     task = AssignmentCreated(kind="", input=None)
     with pytest.raises(Exception, match=r"data\.kind"):
-        await assign(colony.bus, task, source="/clients/test")
+        await assign(colony.bus, created(task, "as-1", source="/clients/test"))
 
 
 @pytest.mark.parametrize("input", [object(), "\ud800"])
