@@ -175,6 +175,23 @@ def test_rows_that_come_and_go_move_nothing() -> None:
     ]
 
 
+def test_keys_are_told_apart_to_their_ends() -> None:
+    rows = [("x" * 250 + letter, *[None] * 7) for letter in "ba"]
+    with table(rows) as con:
+        prepared = prepare("t", COLUMNS, ("name",), Question(select=("name",)))
+        places = [row[-1] for row in con.execute(prepared.query).fetchall()]
+        cursor = prepared.next(places, 1)
+        behind = prepare("t", COLUMNS, ("name",), Question(select=("name",), cursor=cursor))
+        assert [name[-1] for name, _ in con.execute(behind.query, behind.parameters).fetchall()] == ["b"]
+
+
+def test_without_a_key_or_an_order_there_is_no_next_page() -> None:
+    prepared = prepare("t", COLUMNS, (), Question())
+    with table([("a", *[None] * 7), ("b", *[None] * 7)]) as con:
+        page = prepared.page(read_answer(con.execute(prepared.query), 2), 1)
+    assert (page.truncated, page.next) == (True, None)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rookery.eventstore import Log
+from rookery.projections import LoadFailed
 from rookery.projections.loader import Batch, Loader
 from rookery.projections.relations import Field, relations
 from rookery.projections.selection import Selection
-from rookery.schemas import InvalidEvent, check
+from rookery.schemas import InvalidEvent, RunStarted, check
 
-from .colony import Colony
+from .colony import Colony, fact
 
 NASTY = [
     "",
@@ -178,3 +179,15 @@ def assert_loaded(loaded: Any, value: Any, field: Field) -> None:
         assert float(loaded) == pytest.approx(float(value), rel=1e-12, abs=1e-6)
     else:
         assert loaded == value
+
+
+def test_an_event_that_did_not_arrive_is_noticed(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Colony(tmp_path) as colony:
+        colony.append([fact(RunStarted(), "run-1")])
+        loader = Loader(colony.log, Selection.of_everything(), tmp_path)
+        loader.prepare(con)
+        monkeypatch.setattr("rookery.projections.loader._TIME_CHARS_MAX", 3)
+        with pytest.raises(LoadFailed, match="1 events went in, 0 arrived"):
+            loader.load(con, Batch("here", 1, 1))
