@@ -1,6 +1,7 @@
 """The DuckDB read models that are folded from the log, and how they are asked."""
 
 from .answers import Answer, Column
+from .asking import ReadModel, ReadModels
 from .database import Resources
 from .definitions import Catalogue, Projection
 from .errors import (
@@ -25,7 +26,7 @@ from .filters import Question, question_of
 from .formats import BinaryFormat, Encoded, csv_text, is_binary, ndjson
 from .leash import Leash
 from .snapshots import Snapshot, clear_snapshot
-from .store import Folded, Projections, ReadModel, RebuildReport
+from .store import Folded, Projections, RebuildReport
 
 __all__ = [
     "Answer",
@@ -52,6 +53,7 @@ __all__ = [
     "QueryRefused",
     "Question",
     "ReadModel",
+    "ReadModels",
     "RebuildAbandoned",
     "RebuildReport",
     "Resources",

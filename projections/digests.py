@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import duckdb
 
+from .errors import QueryFailed
 from .relations import quoted
 
 
@@ -16,6 +17,17 @@ def digests(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> dict[str, s
     MD5 of the row as text: against accidents, not against forgery.
     """
     return {name: _digest(con, name) for name in names}
+
+
+def digests_at_one_moment(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> dict[str, str]:
+    """The same, of tables that may be folded into meanwhile. Raises `QueryFailed`."""
+    try:
+        con.execute("begin transaction read only")
+        found = digests(con, names)
+        con.execute("rollback")
+    except duckdb.Error as error:
+        raise QueryFailed(str(error)) from error
+    return found
 
 
 def _digest(con: duckdb.DuckDBPyConnection, name: str) -> str:

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from ..eventstore import Log
 from .leash import Leash
 from .relations import literal
 from .sandbox import refuse_all_but_reading
@@ -44,25 +43,30 @@ def ask(cursor: duckdb.DuckDBPyConnection, read: Read[Result], leash: Leash) -> 
 
 
 def ask_in_sql(
-    cursor: duckdb.DuckDBPyConnection, log: Log, text: str, read: Callable[[str], Read[Result]], leash: Leash
+    cursor: duckdb.DuckDBPyConnection,
+    events: Callable[[], str],
+    text: str,
+    read: Callable[[str], Read[Result]],
+    leash: Leash,
 ) -> Result:
     """What `read` makes of a statement that anybody may have sent, where it is found to be one query.
 
-    It sees the log too, as `events`. Raises `QueryRefused` or `QueryFailed`.
+    It sees the log too, as `events`, which the statement that `events` returns creates. Raises `QueryRefused` or
+    `QueryFailed`.
     """
     with leash.holding(cursor):
         query = refuse_all_but_reading(cursor, text)
         if not _NAMES_EVENTS.search(query):
             return _at_one_moment(cursor, read(query))
         try:
-            return _beside_events(cursor, log, read(query))
+            return _beside_events(cursor, events(), read(query))
         except duckdb.IOException:
             # A segment was sealed, and its file replaced, between our listing the files and reading them.
-            return _beside_events(cursor, log, read(query))
+            return _beside_events(cursor, events(), read(query))
 
 
-def _beside_events(cursor: duckdb.DuckDBPyConnection, log: Log, read: Read[Result]) -> Result:
-    cursor.execute(events_view(log.files()))
+def _beside_events(cursor: duckdb.DuckDBPyConnection, events: str, read: Read[Result]) -> Result:
+    cursor.execute(events)
     return _at_one_moment(cursor, read)
 
 

@@ -5,35 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 from uuid import uuid4
 
 import duckdb
 
 from ..eventstore import Log
-from .answers import Answer, Column, read_answer
+from .asking import ReadModels
 from .database import DamagedDatabase, Database, Resources, empty, is_damage, move_aside, remove, write_ahead_log
 from .definitions import Catalogue
-from .digests import digests
+from .digests import digests_at_one_moment
 from .engine import Engine, OutdatedTables, Progress, Vector
-from .errors import ProjectionError, QueryFailed, RebuildAbandoned, UnknownReadModel
-from .filters import Prepared, Question, prepare
-from .formats import BinaryFormat, Encoded, Selection, arrow, parquet
-from .leash import QUERY_SECONDS_MAX, Leash
-from .queries import Parameters, Read, ask, ask_in_sql
+from .errors import ProjectionError, QueryFailed, RebuildAbandoned
+from .queries import events_view
 from .readers import Readers
-from .relations import quoted
-from .sandbox import as_subquery, in_sight
 from .snapshots import Snapshot, write_snapshot
-
-ROWS_MAX = 1_000_000
-EVERYTHING = Question()
-
-Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -43,16 +32,6 @@ class Folded(NamedTuple):
 
     events: int
     seconds: float
-
-
-class ReadModel(NamedTuple):
-    """A table or view that can be asked by its name. `key`: the columns that tell its rows apart."""
-
-    name: str
-    version: int
-    description: str
-    key: tuple[str, ...]
-    columns: list[Column]
 
 
 class RebuildReport(NamedTuple):
@@ -72,7 +51,7 @@ class RebuildReport(NamedTuple):
         return sorted(name for name, after in self.digests_after.items() if self.digests_before.get(name) != after)
 
 
-class Projections:
+class Projections(ReadModels):
     """All SQL read models, in one DuckDB file.
 
     One thread folds at a time (`catch_up`, `rebuild`); any number may ask (`rows`, `sql`) meanwhile. Every method
@@ -90,9 +69,10 @@ class Projections:
         self._rebuilding = threading.Lock()
         self._engines: set[Engine] = set()
         self._suspicion: BaseException | None = None
-        self._columns: dict[str, list[Column]] = {}  # the catalogue's: the same in every database that is opened
         self._database, self._engine = self._open()
-        self._readers = Readers(self._database)
+        super().__init__(
+            catalogue, Readers(self._database), events=lambda: events_view(log.files()), scratch=self._scratch
+        )
         empty(self._scratch)
         remove(self._rebuilt)
 
@@ -140,93 +120,9 @@ class Projections:
         """How far the tables are: the last folded n of each origin."""
         return self._engine.vector()
 
-    def models(self) -> list[ReadModel]:
-        """Every read model, by name."""
-        with self._readers.cursor() as cursor:
-            return [self._model(cursor, name) for name in self._names]
-
-    def rows(
-        self, name: str, question: Question = EVERYTHING, *, limit: int = 1_000, leash: Leash | None = None
-    ) -> Answer:
-        """Rows of one read model, a page of them; the answer's `next` is the cursor for the one behind.
-
-        Raises `UnknownReadModel`, `InvalidQuestion`, `QueryNotAdmitted` or `QueryFailed`.
-        """
-        prepared = self._prepared(name, question)
-
-        def read(cursor: duckdb.DuckDBPyConnection) -> Answer:
-            found = cursor.execute(prepared.query, prepared.parameters)
-            return prepared.page(read_answer(found, _bounded(limit) + 1), _bounded(limit))
-
-        return self._ask(partial(ask, read=read, leash=leash or Leash()))
-
-    def rows_in(
-        self,
-        format: BinaryFormat,
-        name: str,
-        question: Question = EVERYTHING,
-        *,
-        limit: int = 1_000,
-        leash: Leash | None = None,
-    ) -> Encoded:
-        """The same rows as `rows` answers, in a format that DuckDB writes. Raises as it does."""
-        prepared = self._prepared(name, question)
-        selection = Selection(f"({prepared.bare})", prepared.parameters, _bounded(limit))
-
-        def read(cursor: duckdb.DuckDBPyConnection) -> Encoded:
-            encoded = self._encode(format, cursor, selection)
-            if not encoded.truncated:
-                return encoded
-            places = cursor.execute(f"{prepared.places} limit {selection.limit + 1}", prepared.parameters).fetchall()
-            return encoded._replace(next=prepared.next([place for (place,) in places], selection.limit))
-
-        return self._ask(partial(ask, read=read, leash=leash or Leash()))
-
-    def sql(
-        self,
-        text: str,
-        parameters: Parameters | None = None,
-        *,
-        limit: int = 10_000,
-        timeout_seconds: float = QUERY_SECONDS_MAX,
-        leash: Leash | None = None,
-    ) -> Answer:
-        """Answer one reading statement. It sees every read model, and the log as `events`.
-
-        Raises `QueryRefused` if it is anything but one query, `QueryNotAdmitted` if it was not begun, and
-        `QueryFailed` if it fails or takes too long.
-        """
-
-        def reading(query: str) -> Read[Answer]:
-            return lambda cursor: read_answer(cursor.execute(query, parameters or None), _bounded(limit))
-
-        return self._ask_in_sql(text, reading, leash or Leash(timeout_seconds))
-
-    def sql_in(
-        self,
-        format: BinaryFormat,
-        text: str,
-        parameters: Parameters | None = None,
-        *,
-        limit: int = 10_000,
-        leash: Leash | None = None,
-    ) -> Encoded:
-        """The answer that `sql` gives, in a format that DuckDB writes. Raises as it does."""
-
-        def reading(query: str) -> Read[Encoded]:
-            selection = Selection(as_subquery(query), parameters, _bounded(limit))
-            return lambda cursor: self._encode(format, cursor, selection)
-
-        return self._ask_in_sql(text, reading, leash or Leash())
-
     def stamp(self) -> str:
         """What tells whether an answer may have changed: the tables' edition, and how far they are."""
         return f"{self._edition} {sorted(self.vector().items())}"
-
-    def digests(self) -> dict[str, str]:
-        """A digest of every read model's rows, all of the same moment."""
-        with self._readers.cursor() as cursor:
-            return self._digests(cursor)
 
     def rebuild(self, progress: Progress | None = None) -> RebuildReport:
         """Make all read models anew from the log, beside the old ones, which answer until the new ones take over."""
@@ -273,50 +169,10 @@ class Projections:
     ) -> None:
         self.close()
 
-    def _ask(self, asking: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
-        with self._readers.cursor() as cursor:
-            try:
-                return asking(cursor)
-            except QueryFailed as error:
-                # Some queries make DuckDB stumble over itself; that alone says nothing of the file.
-                if is_damage(error, self.path) and not isinstance(error.__cause__, duckdb.InternalException):
-                    self._suspicion = error  # the next `catch_up` makes the database anew
-                raise
-
-    def _ask_in_sql(self, text: str, read: Callable[[str], Read[Result]], leash: Leash) -> Result:
-        seen = in_sight(text, sorted([*self._names, "events"]))
-        return self._ask(partial(ask_in_sql, log=self._log, text=seen, read=read, leash=leash))
-
-    def _encode(self, format: BinaryFormat, cursor: duckdb.DuckDBPyConnection, selection: Selection) -> Encoded:
-        return arrow(cursor, selection) if format == "arrow" else parquet(cursor, selection, folder=self._scratch)
-
-    def _prepared(self, name: str, question: Question) -> Prepared:
-        if name not in self._catalogue.by_name:
-            raise UnknownReadModel(name, self._names)
-        if name not in self._columns:
-            with self._readers.cursor() as cursor:
-                self._columns[name] = self._model(cursor, name).columns
-        return prepare(name, self._columns[name], self._catalogue.by_name[name].key, question)
-
-    @property
-    def _names(self) -> list[str]:
-        return sorted(self._catalogue.by_name)
-
-    def _model(self, cursor: duckdb.DuckDBPyConnection, name: str) -> ReadModel:
-        projection = self._catalogue.by_name[name]
-        notes = self._catalogue.notes(name)
-        described = cursor.execute(f"describe {quoted(name)}").fetchall()
-        columns = [Column(column, sql_type, notes.get(column, "")) for column, sql_type, *_ in described]
-        return ReadModel(name, projection.version, projection.description, projection.key, columns)
-
-    def _digests(self, con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-        try:
-            con.execute("begin transaction read only")
-            found = digests(con, self._names)
-            con.execute("rollback")
-        except duckdb.Error as error:
-            raise QueryFailed(str(error)) from error
-        return found
+    def _heard(self, error: QueryFailed) -> None:
+        # Some queries make DuckDB stumble over itself; that alone says nothing of the file.
+        if is_damage(error, self.path) and not isinstance(error.__cause__, duckdb.InternalException):
+            self._suspicion = error  # the next `catch_up` makes the database anew
 
     def _take_over(self, database: Database, engine: Engine, events: int, started: float) -> RebuildReport:
         target = self._log.vector()
@@ -325,7 +181,7 @@ class Projections:
             raise RebuildAbandoned
         folded = time.perf_counter()
         before = self._digests_at(target)
-        after = self._digests(database.con)
+        after = digests_at_one_moment(database.con, self._names)
         compared = time.perf_counter()
         database.close()
         self._readers.exchange(self._exchanged)
@@ -339,8 +195,7 @@ class Projections:
         """Of the old tables, for comparison; none if they are past telling."""
         try:
             self._engine.catch_up(target)
-            with self._readers.cursor() as cursor:
-                return self._digests(cursor)
+            return self.digests()
         except (ProjectionError, duckdb.Error) as error:
             logger.warning("the old read models can't be compared with the rebuilt ones: %s", error)
             return {}
@@ -398,7 +253,3 @@ class Projections:
         self._engines.add(engine)
         self._edition = uuid4()
         return database, engine
-
-
-def _bounded(limit: int) -> int:
-    return min(limit, ROWS_MAX)

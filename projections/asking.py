@@ -1,0 +1,192 @@
+"""What can be asked of read models, and by how many at once: the live ones, or those of a past moment."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import duckdb
+
+from .answers import Answer, Column, read_answer
+from .definitions import EVENTS, Catalogue
+from .digests import digests_at_one_moment
+from .engine import Vector
+from .errors import QueryFailed, UnknownReadModel
+from .filters import Prepared, Question, prepare
+from .formats import BinaryFormat, Encoded, Selection, arrow, parquet
+from .leash import QUERY_SECONDS_MAX, Leash
+from .queries import Parameters, Read, ask, ask_in_sql
+from .readers import Readers
+from .relations import quoted
+from .sandbox import as_subquery, in_sight
+
+ROWS_MAX = 1_000_000
+EVERYTHING = Question()
+
+Result = TypeVar("Result")
+
+
+class ReadModel(NamedTuple):
+    """A table or view that can be asked by its name. `key`: the columns that tell its rows apart."""
+
+    name: str
+    version: int
+    description: str
+    key: tuple[str, ...]
+    columns: list[Column]
+
+
+class ReadModels(ABC):
+    """Tables that any number of threads may ask. Every method blocks.
+
+    `events` says the statement that makes the log one relation, for SQL that names it; `names` are the read models that
+    there are, where not all of the catalogue's.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        readers: Readers,
+        *,
+        events: Callable[[], str],
+        scratch: Path,
+        names: Iterable[str] | None = None,
+    ) -> None:
+        self._catalogue = catalogue
+        self._readers = readers
+        self._events = events
+        self._scratch = scratch
+        self._names = sorted(catalogue.by_name if names is None else names)
+        self._columns: dict[str, list[Column]] = {}  # the catalogue's: the same in every database that is opened
+
+    @abstractmethod
+    def vector(self) -> Vector:
+        """How far the tables are: the last folded n of each origin."""
+
+    @abstractmethod
+    def stamp(self) -> str:
+        """What tells whether an answer may have changed."""
+
+    def models(self) -> list[ReadModel]:
+        """Every read model, by name."""
+        with self._readers.cursor() as cursor:
+            return [self._model(cursor, name) for name in self._names]
+
+    def rows(
+        self, name: str, question: Question = EVERYTHING, *, limit: int = 1_000, leash: Leash | None = None
+    ) -> Answer:
+        """Rows of one read model, a page of them; the answer's `next` is the cursor for the one behind.
+
+        Raises `UnknownReadModel`, `InvalidQuestion`, `QueryNotAdmitted` or `QueryFailed`.
+        """
+        prepared = self._prepared(name, question)
+
+        def read(cursor: duckdb.DuckDBPyConnection) -> Answer:
+            found = cursor.execute(prepared.query, prepared.parameters)
+            return prepared.page(read_answer(found, _bounded(limit) + 1), _bounded(limit))
+
+        return self._ask(partial(ask, read=read, leash=leash or Leash()))
+
+    def rows_in(
+        self,
+        format: BinaryFormat,
+        name: str,
+        question: Question = EVERYTHING,
+        *,
+        limit: int = 1_000,
+        leash: Leash | None = None,
+    ) -> Encoded:
+        """The same rows as `rows` answers, in a format that DuckDB writes. Raises as it does."""
+        prepared = self._prepared(name, question)
+        selection = Selection(f"({prepared.bare})", prepared.parameters, _bounded(limit))
+
+        def read(cursor: duckdb.DuckDBPyConnection) -> Encoded:
+            encoded = self._encode(format, cursor, selection)
+            if not encoded.truncated:
+                return encoded
+            places = cursor.execute(f"{prepared.places} limit {selection.limit + 1}", prepared.parameters).fetchall()
+            return encoded._replace(next=prepared.next([place for (place,) in places], selection.limit))
+
+        return self._ask(partial(ask, read=read, leash=leash or Leash()))
+
+    def sql(
+        self,
+        text: str,
+        parameters: Parameters | None = None,
+        *,
+        limit: int = 10_000,
+        timeout_seconds: float = QUERY_SECONDS_MAX,
+        leash: Leash | None = None,
+    ) -> Answer:
+        """Answer one reading statement. It sees every read model, and the log as `events`.
+
+        Raises `QueryRefused` if it is anything but one query, `QueryNotAdmitted` if it was not begun, and
+        `QueryFailed` if it fails or takes too long.
+        """
+
+        def reading(query: str) -> Read[Answer]:
+            return lambda cursor: read_answer(cursor.execute(query, parameters or None), _bounded(limit))
+
+        return self._ask_in_sql(text, reading, leash or Leash(timeout_seconds))
+
+    def sql_in(
+        self,
+        format: BinaryFormat,
+        text: str,
+        parameters: Parameters | None = None,
+        *,
+        limit: int = 10_000,
+        leash: Leash | None = None,
+    ) -> Encoded:
+        """The answer that `sql` gives, in a format that DuckDB writes. Raises as it does."""
+
+        def reading(query: str) -> Read[Encoded]:
+            selection = Selection(as_subquery(query), parameters, _bounded(limit))
+            return lambda cursor: self._encode(format, cursor, selection)
+
+        return self._ask_in_sql(text, reading, leash or Leash())
+
+    def digests(self) -> dict[str, str]:
+        """A digest of every read model's rows, all of the same moment."""
+        with self._readers.cursor() as cursor:
+            return digests_at_one_moment(cursor, self._names)
+
+    def _heard(self, error: QueryFailed) -> None:
+        """What to make of it that a query failed; the error is raised in any case."""
+
+    def _ask(self, asking: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
+        with self._readers.cursor() as cursor:
+            try:
+                return asking(cursor)
+            except QueryFailed as error:
+                self._heard(error)
+                raise
+
+    def _ask_in_sql(self, text: str, read: Callable[[str], Read[Result]], leash: Leash) -> Result:
+        seen = in_sight(text, sorted([*self._names, EVENTS]))
+        return self._ask(partial(ask_in_sql, events=self._events, text=seen, read=read, leash=leash))
+
+    def _encode(self, format: BinaryFormat, cursor: duckdb.DuckDBPyConnection, selection: Selection) -> Encoded:
+        return arrow(cursor, selection) if format == "arrow" else parquet(cursor, selection, folder=self._scratch)
+
+    def _prepared(self, name: str, question: Question) -> Prepared:
+        if name not in self._names:
+            raise UnknownReadModel(name, self._names)
+        if name not in self._columns:
+            with self._readers.cursor() as cursor:
+                self._columns[name] = self._model(cursor, name).columns
+        return prepare(name, self._columns[name], self._catalogue.by_name[name].key, question)
+
+    def _model(self, cursor: duckdb.DuckDBPyConnection, name: str) -> ReadModel:
+        projection = self._catalogue.by_name[name]
+        notes = self._catalogue.notes(name)
+        described = cursor.execute(f"describe {quoted(name)}").fetchall()
+        columns = [Column(column, sql_type, notes.get(column, "")) for column, sql_type, *_ in described]
+        return ReadModel(name, projection.version, projection.description, projection.key, columns)
+
+
+def _bounded(limit: int) -> int:
+    return min(limit, ROWS_MAX)
