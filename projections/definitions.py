@@ -2,6 +2,7 @@
 
     -- projection: cost_by_model   version: 1   key: provider, model   uses: cost_by_hour
     -- What each model cost.                                 (the description; any number of lines)
+    -- why: cost_by_hour   by: provider, model               (which events are behind a row; one line or several)
     create table …; create view …;                           (comments behind columns describe them)
 
     -- relation: priced_call   of: llm_call_completed, llm_call_failed
@@ -13,6 +14,10 @@
 A file creates the table or view that it is named for, and whatever lies behind it. `key` names the columns that tell
 its rows apart; what has none has one row. `uses` names the projections whose tables its views select from.
 `-- fold: events` runs for every batch.
+
+`why` says which events make a row what it is: those of these events' relations, of a derived one (which then has
+`origin` and `n`), or behind the rows of a projection that this one uses, of which the `by` give the row's key, as in
+`by: day = time::date, agent_id`. The row depends on no others. An optional `where: CONDITION` ends the line.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +43,7 @@ EVENTS = "events"
 _HEADER = re.compile(r"^-- projection: (\w+)\s+version: (\d+)(?:\s+key: (.+?))?(?:\s+uses: (.+))?$")
 _BLOCK = re.compile(r"^-- (relation|fold): (.+)$", re.MULTILINE)
 _RELATION = re.compile(r"^(\w+)\s+of: (.+)$")
+_CAUSE = re.compile(r"^-- why: (?P<of>.+?)(?:\s+by: (?P<by>.+?))?(?:\s+where: (?P<where>.+))?$")
 _COMMENT = re.compile(r"--[^\n]*")
 _DESCRIBED = re.compile(r"^\s*(?P<code>[^\s-].*?),?\s+-- (?P<note>.+)$")
 
@@ -61,6 +68,14 @@ class Fold(NamedTuple):
     statements: tuple[str, ...]
 
 
+class Cause(NamedTuple):
+    """Some of the events behind a row. `of`: relations, or projections that are used; `by`: each key column, in SQL."""
+
+    of: tuple[str, ...]
+    by: Mapping[str, str]
+    where: str | None
+
+
 class Projection(NamedTuple):
     """One .sql file, taken apart."""
 
@@ -69,6 +84,7 @@ class Projection(NamedTuple):
     key: tuple[str, ...]
     uses: tuple[str, ...]
     description: str
+    causes: tuple[Cause, ...]
     creates: tuple[str, ...]
     relations: tuple[Derived, ...]
     folds: tuple[Fold, ...]
@@ -91,6 +107,9 @@ class Catalogue:
             for fold in projection.folds:
                 if unknown := fold.relations - self._known:
                     raise InvalidProjection(projection.name, f"folds {min(unknown)}, which is not an event's relation")
+            for cause in projection.causes:
+                if unknown := {*cause.of} - self._known - {*projection.uses}:
+                    raise InvalidProjection(projection.name, f"has {min(unknown)} as a `why`, which it doesn't use")
 
     @classmethod
     def of_folder(cls, folder: Path = SQL_FOLDER) -> Catalogue:
@@ -149,16 +168,18 @@ def parse(text: str, file: str) -> Projection:
         raise InvalidProjection(file, "the first line is not `-- projection: NAME   version: N`")
     if f"{header[1]}.sql" != file:
         raise InvalidProjection(file, f"defines {header[1]}, which belongs into {header[1]}.sql")
-    description, body = _description(rest)
+    description, causes, body = _description(rest)
     creates, *blocks = re.split(r"(?m)^(?=-- (?:relation|fold): )", body)
     derived = tuple(_derived(block, file) for block in blocks if block.startswith("-- relation: "))
     folds = tuple(_fold(block, file) for block in blocks if block.startswith("-- fold: "))
+    key = _names(header[3] or "")
     return Projection(
         name=header[1],
         version=int(header[2]),
-        key=_names(header[3] or ""),
+        key=key,
         uses=_names(header[4] or ""),
         description=description,
+        causes=tuple(_cause(line, key, file) for line in causes),
         creates=_statements(creates, file),
         relations=derived,
         folds=folds,
@@ -167,11 +188,38 @@ def parse(text: str, file: str) -> Projection:
     )
 
 
-def _description(lines: list[str]) -> tuple[str, str]:
-    said = 0
-    while said < len(lines) and lines[said].startswith("--") and not _BLOCK.match(lines[said]):
-        said += 1
-    return "\n".join(line[2:].strip() for line in lines[:said]), "\n".join(lines[said:])
+def _description(lines: list[str]) -> tuple[str, list[str], str]:
+    """What the comment at the top says, its `why` lines, and what is below it."""
+    head = list(takewhile(lambda line: line.startswith("--") and not _BLOCK.match(line), lines))
+    causes = [line for line in head if line.startswith("-- why:")]
+    said = [line[2:].strip() for line in head if line not in causes]
+    return "\n".join(said), causes, "\n".join(lines[len(head) :])
+
+
+def _cause(line: str, key: tuple[str, ...], file: str) -> Cause:
+    found = _CAUSE.match(line)
+    if found is None:
+        raise InvalidProjection(file, f"expected `-- why: RELATION, …   by: COLUMN, COLUMN = SQL, …`, not `{line}`")
+    by: dict[str, str] = {}
+    for part in _parts(found["by"] or ""):
+        column, _, expression = part.partition(" = ")
+        by[column] = expression or column
+    if by.keys() != set(key):
+        raise InvalidProjection(file, f"`{line}` gives {', '.join(by) or 'nothing'}; its key is {', '.join(key)}")
+    return Cause(_names(found["of"]), {column: by[column] for column in key}, found["where"])
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between the commas that are in no brackets."""
+    parts = [""]
+    depth = 0
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _derived(block: str, file: str) -> Derived:

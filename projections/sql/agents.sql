@@ -1,5 +1,6 @@
 -- projection: agents   version: 1   key: agent_id
 -- Who is in the colony: each agent's latest registration, its state, and when it last gave a sign of life.
+-- why: agent_registered, agent_state_changed, agent_unregistered, agent_heartbeat_sent   by: agent_id = subject
 
 create table agent_registrations (
     agent_id varchar, name varchar, role varchar, tier varchar, parent_agent_id varchar, capabilities varchar[],

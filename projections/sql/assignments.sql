@@ -1,5 +1,7 @@
 -- projection: assignments   version: 1   key: assignment_id
 -- Every assignment: who has it, how it stands and how it ended.
+-- why: assignment_created, assignment_started   by: assignment_id = subject
+-- why: assignment_completed, assignment_failed, assignment_timed_out, assignment_cancelled   by: assignment_id = subject
 
 create table assignment_creations (
     assignment_id varchar, kind varchar, agent_id varchar, skill varchar, timeout_seconds decimal(18, 6),

@@ -1,5 +1,6 @@
 -- projection: commits   version: 1   key: repository, time, origin, n
 -- Every commit: one row each. Its message in full and the paths are in the log; `origin` and `n` say where.
+-- why: commit_recorded   by: repository, time, origin, n
 
 create table commits (
     repository varchar,    -- The repository.

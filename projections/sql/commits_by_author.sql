@@ -1,5 +1,6 @@
 -- projection: commits_by_author   version: 1   key: repository, author   uses: commits
 -- Who changed how much in which repository.
+-- why: commit_recorded   by: repository, author
 
 create view commits_by_author as
 select

@@ -1,5 +1,6 @@
 -- projection: cost_by_agent   version: 1   key: agent_id   uses: cost_by_hour
 -- Calls, tokens and dollars per agent.
+-- why: cost_by_hour   by: agent_id
 
 create view cost_by_agent as
 select

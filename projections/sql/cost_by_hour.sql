@@ -1,5 +1,6 @@
 -- projection: cost_by_hour   version: 1   key: hour, provider, model, agent_id   uses: llm_calls
 -- Calls, tokens and dollars per hour, provider, model and agent: what the other roll-ups of cost are summed from.
+-- why: llm_call   by: hour = date_trunc('hour', time), provider, model, agent_id
 
 -- An agent that nobody named is '' here, so that rows can be found again by their key.
 create table cost_hours (

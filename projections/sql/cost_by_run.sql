@@ -1,5 +1,6 @@
 -- projection: cost_by_run   version: 1   key: run_id   uses: llm_calls
 -- Calls, tokens and dollars per run.
+-- why: llm_call   by: run_id   where: run_id is not null
 
 create table run_costs (
     run_id varchar,

@@ -1,5 +1,6 @@
 -- projection: failure_attributions   version: 1   key: origin, n
 -- Whose mistake decided a failed run, as somebody found: one row per finding.
+-- why: run_failure_attributed   by: origin, n
 
 create table failure_attributions (
     run_id varchar,          -- The run that failed.

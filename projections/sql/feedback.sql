@@ -1,5 +1,6 @@
 -- projection: feedback   version: 1   key: origin, n
 -- What people, and judges in their stead, thought of the work: one row per judgement.
+-- why: feedback_given   by: origin, n
 
 create table feedback (
     feedback_id varchar,      -- The judgement.

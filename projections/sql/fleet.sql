@@ -1,5 +1,6 @@
 -- projection: fleet   version: 1   uses: fleet_hourly, agents, runs
 -- The colony as a whole, in one row.
+-- why: fleet_hourly
 
 create view fleet as
 select

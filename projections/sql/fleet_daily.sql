@@ -1,5 +1,6 @@
 -- projection: fleet_daily   version: 1   key: day   uses: fleet_hourly
 -- The colony day by day.
+-- why: fleet_hourly   by: day = hour::date
 
 create view fleet_daily as
 with days as (

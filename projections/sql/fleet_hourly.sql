@@ -1,5 +1,6 @@
 -- projection: fleet_hourly   version: 1   key: hour
 -- The colony hour by hour: what happened, what it cost, and how many agents were at it.
+-- why: events   by: hour = date_trunc('hour', time)
 
 create table fleet_hours (
     hour timestamp, events hugeint, runs_started hugeint, runs_completed hugeint, runs_failed hugeint,

@@ -1,5 +1,6 @@
 -- projection: insights   version: 1   key: origin, n
 -- What agents, or somebody looking on, learnt from the work: one row per insight.
+-- why: insight_recorded   by: origin, n
 
 create table insights (
     insight_id varchar,       -- The insight.

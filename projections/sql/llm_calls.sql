@@ -1,5 +1,6 @@
 -- projection: llm_calls   version: 1   key: origin, n
 -- The ledger: one row per model call. Its five buckets of tokens are disjoint; an unknown cost is NULL, not zero.
+-- why: llm_call   by: origin, n
 
 create table llm_calls (
     call_id varchar,                     -- The call.

@@ -1,5 +1,6 @@
 -- projection: messages   version: 1   key: run_id, step, origin, n
 -- What was said in each run: one row per message.
+-- why: message_recorded   by: run_id, step, origin, n
 
 create table messages (
     run_id varchar,         -- The run.

@@ -1,5 +1,6 @@
 -- projection: nodes   version: 1   key: node
 -- The Rookery processes themselves: when each last started and stopped.
+-- why: node_started, node_stopped   by: node = subject
 
 create table node_starts (
     node varchar, version varchar, host varchar, started_at timestamp,

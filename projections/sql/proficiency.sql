@@ -12,6 +12,7 @@
 -- T. T. Cai, A. DasGupta, "Interval estimation for a binomial proportion", Statistical Science 16, 2001). Fractional
 -- scores vary less than the successes and failures that it assumes, so for them it errs on the wide side.
 -- Only sums per day are kept, so that the order of the outcomes doesn't matter.
+-- why: outcome   by: agent_id, skill   where: score is not null
 
 create table proficiency_days (
     agent_id varchar, skill varchar, day date, attempts hugeint, judgements hugeint, successes hugeint,
@@ -60,7 +61,7 @@ from wilson;
 
 -- relation: outcome   of: assignment_completed, assignment_failed, assignment_timed_out, run_completed, run_failed, feedback_given
 select
-    agent_id, skill, time, duration_seconds,
+    origin, n, agent_id, skill, time, duration_seconds,
     (type <> 'feedback.given')::int as attempts,
     case type
         when 'assignment.completed' then coalesce(score, 1)

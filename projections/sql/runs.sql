@@ -1,5 +1,8 @@
 -- projection: runs   version: 1   key: run_id   uses: cost_by_run, failure_attributions
 -- Every run: how it stands, what it was worth, what happened in it and what it cost.
+-- why: run_started, run_completed, run_failed, run_cancelled, run_failure_attributed   by: run_id = subject
+-- why: message_recorded, tool_call_completed   by: run_id   where: run_id is not null
+-- why: cost_by_run   by: run_id
 
 create table run_starts (
     run_id varchar, agent_id varchar, task_id varchar, task varchar, skill varchar, parent_run_id varchar,

@@ -1,5 +1,6 @@
 -- projection: tool_calls   version: 1   key: run_id, step, origin, n
 -- Every tool call: one row each. Arguments and output are in the log; `origin` and `n` say where.
+-- why: tool_call_completed   by: run_id, step, origin, n
 
 create table tool_calls (
     run_id varchar,           -- The run that it was made in.

@@ -1,5 +1,6 @@
 -- projection: tool_use   version: 1   key: tool, agent_id
 -- How each agent gets on with each tool.
+-- why: tool_call_completed   by: tool, agent_id
 
 -- An agent that nobody named is '' here, so that rows can be found again by their key.
 create table tool_use_totals (
