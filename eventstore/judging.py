@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from ..schemas import Event, InvalidEvent, MalformedEvent, check, decode, publisher_in, subject_of
+from ..schemas import (
+    Event,
+    InvalidEvent,
+    MalformedEvent,
+    ReplayedEvent,
+    check,
+    decode,
+    publisher_in,
+    refuse_replayed,
+    subject_of,
+)
 from .line import Record
 
 
@@ -35,7 +45,11 @@ class DeadLetter(NamedTuple):
 
 
 def judge(payload: bytes, subject: str) -> Verdict:
-    """Hold a payload against its schema, and against the subject that it came by."""
+    """Hold a payload that came as a new fact against its schema, and against the subject that it came by."""
+    try:
+        refuse_replayed(payload)
+    except ReplayedEvent as error:
+        return Verdict(None, error.reason, error.field)
     verdict = judge_payload(payload)
     if verdict.event is None or subject == subject_of(verdict.event):
         return verdict

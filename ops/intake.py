@@ -10,7 +10,7 @@ import msgspec
 
 from ..bus import Bus, EventTooLarge, Receipt
 from ..eventstore import Log
-from ..schemas import Event, InvalidEvent, check
+from ..schemas import Event, InvalidEvent, check, refuse_replayed
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -67,6 +67,7 @@ class Intake:
         refusals: list[Refusal] = []
         for index, payload in enumerate(payloads):
             try:
+                refuse_replayed(payload)
                 valid.append(_Fresh(index, check(payload)[0], payload))
             except InvalidEvent as error:
                 refusals.append(Refusal(index, error.reason, error.field))

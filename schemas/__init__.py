@@ -18,6 +18,18 @@ from .llm_calls import LlmCallCompleted, LlmCallFailed
 from .memories import MemoryRecorded
 from .nodes import NodeStarted, NodeStopped
 from .registry import EventData, EventType, all_types, current_types, decode_data, is_superseded, type_of
+from .replayed import (
+    REPLAYS,
+    InvalidReplayName,
+    Mark,
+    ReplayedEvent,
+    mark_in,
+    marked,
+    refuse_replayed,
+    replay_name,
+    replay_subject,
+    replay_subjects,
+)
 from .runs import (
     MessageRecorded,
     RunCancelled,
@@ -34,6 +46,7 @@ from .wire import check, check_strictly, decode, encode
 
 __all__ = [
     "EVENTS",
+    "REPLAYS",
     "WORK",
     "AgentHeartbeatSent",
     "AgentRegistered",
@@ -55,13 +68,16 @@ __all__ = [
     "InvalidData",
     "InvalidEvent",
     "InvalidInput",
+    "InvalidReplayName",
     "LlmCallCompleted",
     "LlmCallFailed",
     "MalformedEvent",
+    "Mark",
     "MemoryRecorded",
     "MessageRecorded",
     "NodeStarted",
     "NodeStopped",
+    "ReplayedEvent",
     "RookeryError",
     "RunCancelled",
     "RunCompleted",
@@ -82,9 +98,15 @@ __all__ = [
     "entity_filter",
     "escape",
     "is_superseded",
+    "mark_in",
+    "marked",
     "new_id",
     "publisher_in",
     "publisher_of",
+    "refuse_replayed",
+    "replay_name",
+    "replay_subject",
+    "replay_subjects",
     "subject_of",
     "type_of",
     "unescape",

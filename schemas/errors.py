@@ -2,8 +2,10 @@
 
 RookeryError
 ├── InvalidInput                  the caller asked for what can't be; asking again won't help
+│   ├── InvalidReplayName         a replay can't be called so (name)
 │   └── InvalidEvent              an event breaks its contract (reason, field)
 │       ├── MalformedEvent        the bytes are not one CloudEvent on one line
+│       │   └── ReplayedEvent     it is marked as replayed, and so no new fact (address)
 │       ├── UnknownEventType      no schema is registered for the type (type)
 │       └── InvalidData           the data does not fit the type's schema
 ├── ContractBroken                a type breaks the promise of its published schema (breaches)
