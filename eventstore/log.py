@@ -155,6 +155,7 @@ class Log:
         self,
         *,
         after: Mapping[str, int] | None = None,
+        up_to: Mapping[str, int] | None = None,
         types: Collection[str] | None = None,
         entity: tuple[str, str] | None = None,
         source: str | None = None,
@@ -165,13 +166,15 @@ class Log:
         """The events that fit all that is given, origin by origin in the order of n.
 
         `entity` is kind and id, as in `("assignment", "as-42")`; `since` and `until` (excluded) are about the events'
-        own time. With nothing given, every line.
+        own time. With an `up_to`, only the origins that it names, as far as it says. With nothing given, every line.
         """
         wanted = Wanted(types, entity, source, since, until)
         found = (
             record
             for name, origin in sorted(self._fresh().items())
-            for record in origin.search(wanted, after=(after or {}).get(name, 0))
+            for record in origin.search(
+                wanted, after=(after or {}).get(name, 0), last=None if up_to is None else up_to.get(name, 0)
+            )
         )
         return islice(found, limit)
 

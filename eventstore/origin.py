@@ -130,11 +130,14 @@ class OriginLog:
                 if record is not None and (letter := dead_letter(record)) is not None:
                     yield letter
 
-    def search(self, wanted: Wanted, *, after: int = 0) -> Iterator[Record]:
+    def search(self, wanted: Wanted, *, after: int = 0, last: int | None = None) -> Iterator[Record]:
         """The records that are wanted, with a look only into the segments that may hold some."""
         for part in self._parts:
-            if part.last > after and (isinstance(part, PlainPart) or self.summary(part).may_hold(wanted)):
-                records = self.records(after=max(after, part.first - 1), last=part.last)
+            if part.last <= after or (last is not None and part.first > last):
+                continue
+            if isinstance(part, PlainPart) or self.summary(part).may_hold(wanted):
+                end = part.last if last is None else min(part.last, last)
+                records = self.records(after=max(after, part.first - 1), last=end)
                 yield from filter(wanted.admits, records)
 
     def verify(self) -> None:
