@@ -78,6 +78,11 @@ class Log:
         """How far each origin goes: its last n."""
         return {name: origin.last for name, origin in sorted(self._fresh().items())}
 
+    def vector_at(self, time: datetime) -> dict[str, int]:
+        """How far each origin went at `time`, by when the bus stored the events; what had none by then is left out."""
+        found = {name: origin.last_at(time) for name, origin in sorted(self._fresh().items())}
+        return {name: n for name, n in found.items() if n}
+
     def bus_sequence(self, origin: str) -> int:
         """The last bus sequence of which the log holds the event; 0 before the first."""
         known = self._fresh().get(origin)

@@ -6,6 +6,7 @@ import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -27,19 +28,23 @@ LOCK = "writer.lock"  # held by the writer, and says up to which n the lines are
 IDS = "ids.sqlite"
 SUMMARIES_KEPT_MAX = 64
 
+_NEVER = datetime.max.replace(tzinfo=UTC)  # of a line that is not durable yet
+
 
 class Segment(NamedTuple):
-    """A sealed file of the log.
-
-    `plain`: every line is valid under today's schemas and of a type that is not superseded, so that SQL may read the
-    file as it is.
-    """
+    """A sealed file of the log. `sha256` is of its bytes, as the manifest has it."""
 
     origin: str
     first: int
     last: int
     path: Path
-    plain: bool
+    sha256: str
+    summary: Callable[[], Summary]
+
+    @property
+    def plain(self) -> bool:
+        """Whether every line is valid today and of no superseded type, so that SQL may read the file as it is."""
+        return self.summary().plain
 
 
 class OriginLog:
@@ -106,6 +111,21 @@ class OriginLog:
             self._find_again(part, n)
             return self.get(n)
 
+    def last_at(self, time: datetime) -> int:
+        """The n of the last line that was recorded by `time`, or 0; a bisection over the files, then over the lines.
+
+        Should the bus's clock have been set back, it is the end of some stretch of lines that all were.
+        """
+        parts = self._parts
+        begun = bisect_right(parts, time, key=self._begun_at)
+        if not begun:
+            return 0
+        part = parts[begun - 1]
+        if isinstance(part, SealedPart) and part.entry.last_recordedtime <= time:
+            return min(part.last, self._last)
+        lines = range(part.first, min(part.last, self._last) + 1)
+        return part.first - 1 + bisect_right(lines, time, key=self._recorded_at)
+
     def find(self, ids: Iterable[str]) -> dict[str, int]:
         """The n's of the events with these ids, for those that are held."""
         wanted, held, covered = set(ids), dict[str, int](), 0
@@ -117,7 +137,7 @@ class OriginLog:
     def segments(self, *, after: int = 0) -> list[Segment]:
         """The sealed segments that hold anything after `after`."""
         return [
-            Segment(self.name, part.first, part.last, part.path, self.summary(part).plain)
+            Segment(self.name, part.first, part.last, part.path, part.entry.sha256, partial(self.summary, part))
             for part in self._parts
             if isinstance(part, SealedPart) and after < part.last <= self._last
         ]
@@ -195,6 +215,13 @@ class OriginLog:
         self.refresh()
         if self._part_with(n).path == part.path:
             raise LogDamaged(part.path, "it is gone", REMEDY)
+
+    def _begun_at(self, part: Part) -> datetime:
+        return part.entry.first_recordedtime if isinstance(part, SealedPart) else self._recorded_at(part.first)
+
+    def _recorded_at(self, n: int) -> datetime:
+        record = self.get(n)
+        return record.recorded_time if record else _NEVER
 
     def _covered_by(self, index: IdIndex) -> int:
         """Up to which line an index is complete: one that was put here from elsewhere may be another log's."""

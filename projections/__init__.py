@@ -11,6 +11,7 @@ from .errors import (
     DatabaseUnusable,
     FoldFailed,
     InvalidCursor,
+    InvalidMoment,
     InvalidProjection,
     InvalidQuestion,
     LoadFailed,
@@ -25,6 +26,7 @@ from .errors import (
 from .filters import Question, question_of
 from .formats import BinaryFormat, Encoded, csv_text, is_binary, ndjson
 from .leash import Leash
+from .moments import moment_of, moment_text
 from .snapshots import Snapshot, clear_snapshot
 from .store import Folded, Projections, RebuildReport
 
@@ -41,6 +43,7 @@ __all__ = [
     "FoldFailed",
     "Folded",
     "InvalidCursor",
+    "InvalidMoment",
     "InvalidProjection",
     "InvalidQuestion",
     "Leash",
@@ -63,6 +66,8 @@ __all__ = [
     "clear_snapshot",
     "csv_text",
     "is_binary",
+    "moment_of",
+    "moment_text",
     "ndjson",
     "question_of",
 ]

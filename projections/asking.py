@@ -154,8 +154,9 @@ class ReadModels(ABC):
         with self._readers.cursor() as cursor:
             return digests_at_one_moment(cursor, self._names)
 
+    @abstractmethod
     def _heard(self, error: QueryFailed) -> None:
-        """What to make of it that a query failed; the error is raised in any case."""
+        """Make something of it that a query failed; the error is raised in any case."""
 
     def _ask(self, asking: Callable[[duckdb.DuckDBPyConnection], Result]) -> Result:
         with self._readers.cursor() as cursor:

@@ -12,7 +12,10 @@ RookeryError
     ├── SnapshotFailed       no snapshot could be written; the one before it is as it was (path, reason)
     ├── UnknownReadModel     no read model has that name (name, known)
     ├── InvalidQuestion      a filter, a column or an order that the read model can't be asked for (where, reason)
-    │   └── InvalidCursor    the cursor is none, or belongs to another question
+    │   ├── InvalidCursor    the cursor is none, or belongs to another question
+    │   └── InvalidKey       a key of other parts than the read model's rows have (name, key, parts)
+    ├── NoSuchRow            no row of the read model has that key (name, parts, nearest)
+    ├── InvalidMoment        nobody can be told what was known then (text, reason)
     ├── QueryNotAdmitted     the query was not begun: there are too many, or the read models are closed (reason)
     ├── QueryRefused         the query may not run at all (reason)
     └── QueryFailed          the query ran, and failed or took too long (reason)
@@ -136,6 +139,41 @@ class InvalidCursor(InvalidQuestion):
 
     def __init__(self, reason: str) -> None:
         super().__init__("cursor", reason)
+
+
+class InvalidKey(InvalidQuestion):
+    """A row can't be asked for by these parts of a key: there must be one for each column that tells rows apart."""
+
+    def __init__(self, name: str, key: Sequence[str], parts: Sequence[str]) -> None:
+        self.name = name
+        self.key = tuple(key)
+        self.parts = tuple(parts)
+        columns = ", ".join(key)
+        wanted = (
+            f"a row of {name} is told by {columns}" if key else f"{name} is one row, without a key: ask for all of it"
+        )
+        super().__init__("key", f"{wanted}; {len(parts)} given" if key else wanted)
+
+
+class NoSuchRow(ProjectionError):
+    """No row has this key; `nearest` are the keys that are most like it."""
+
+    def __init__(self, name: str, parts: Sequence[str], nearest: Sequence[Sequence[str]]) -> None:
+        self.name = name
+        self.parts = tuple(parts)
+        self.nearest = tuple(map(tuple, nearest))
+        known = " or ".join(repr(",".join(key)) for key in nearest)
+        hint = f"did you mean {known}?" if known else f"`rookery query {name}` lists what there is"
+        super().__init__(f"no row of {name} has the key {','.join(parts)!r}; {hint}")
+
+
+class InvalidMoment(ProjectionError, InvalidInput):
+    """What should be a moment of the log's past isn't one."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        self.text = text
+        self.reason = reason
+        super().__init__(f"as of {text!r}: {reason}")
 
 
 class QueryNotAdmitted(ProjectionError):
