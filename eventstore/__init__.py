@@ -2,30 +2,46 @@
 
 from .disk import Disk
 from .errors import (
+    ArchiveDamaged,
+    ArchiveError,
+    ArchiveUnavailable,
     BusRegressed,
+    ColdLimit,
     EventStoreError,
+    ForeignArchive,
+    InvalidArchive,
     InvalidOrigin,
     LogClosed,
     LogDamaged,
     LogLocked,
     LogReadOnly,
     LogWriteFailed,
+    NoArchive,
+    RestoreRefused,
 )
 from .ingest import Ingest, IngestStatus
 from .judging import DeadLetter
 from .line import Record
 from .log import Log
 from .origin import Segment
+from .positions import position_text
+from .replay import Replay, Retold, Wish
 from .writer import Appended
 
 __all__ = [
     "Appended",
+    "ArchiveDamaged",
+    "ArchiveError",
+    "ArchiveUnavailable",
     "BusRegressed",
+    "ColdLimit",
     "DeadLetter",
     "Disk",
     "EventStoreError",
+    "ForeignArchive",
     "Ingest",
     "IngestStatus",
+    "InvalidArchive",
     "InvalidOrigin",
     "Log",
     "LogClosed",
@@ -33,6 +49,12 @@ __all__ = [
     "LogLocked",
     "LogReadOnly",
     "LogWriteFailed",
+    "NoArchive",
     "Record",
+    "Replay",
+    "RestoreRefused",
+    "Retold",
     "Segment",
+    "Wish",
+    "position_text",
 ]

@@ -8,14 +8,22 @@ RookeryError
     ├── LogClosed           this log was closed (path)
     ├── LogWriteFailed      the disk refused; nothing was acknowledged, and a later append works (path, reason)
     ├── LogDamaged          bytes are not what was written, beyond what a crash leaves behind (path, what, remedy)
-    └── BusRegressed        the bus no longer holds what the log took from it (origin, position, reason)
+    ├── BusRegressed        the bus no longer holds what the log took from it (origin, position, reason)
+    └── ArchiveError        what can go wrong with the copy in cold storage
+        ├── InvalidArchive      a place that cannot hold one (place, reason); an InvalidInput as well
+        ├── NoArchive           there is none at this place (place, reason)
+        ├── ArchiveUnavailable  cold storage refused, or did not answer (place, object, reason)
+        ├── ArchiveDamaged      an object is not what was archived (place, object, reason)
+        ├── ForeignArchive      it is another log's, or ahead of this one (place, origin, reason)
+        ├── ColdLimit           more was wanted at once than may be fetched (bytes_max)
+        └── RestoreRefused      there is a log already where one should be restored (folder)
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..schemas import RookeryError
+from ..schemas import InvalidInput, RookeryError
 
 REMEDY = "restore it from the archive, a peer or a backup"
 
@@ -94,3 +102,79 @@ class BusRegressed(EventStoreError):
             "again from its start (what the log has is recognised by its id and dropped): decisions that are made "
             "from the bus's history will then not see what only the log still has"
         )
+
+
+class ArchiveError(EventStoreError):
+    """The root of what can go wrong with an archive. Nothing is let go of where one is raised."""
+
+
+class InvalidArchive(ArchiveError, InvalidInput):
+    """A place that cannot hold an archive."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        self.place = place
+        self.reason = reason
+        super().__init__(f"{place!r} can't be an archive: {reason}; name a folder, or s3://bucket/prefix")
+
+
+class NoArchive(ArchiveError):
+    """There is no archive at this place."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        self.place = place
+        self.reason = reason
+        super().__init__(f"there is no archive at {place}: {reason}")
+
+
+class ArchiveUnavailable(ArchiveError):
+    """Cold storage refused, or did not answer. The same may work later."""
+
+    def __init__(self, place: str, object: str, reason: str) -> None:
+        self.place = place
+        self.object = object
+        self.reason = reason
+        super().__init__(f"the archive {place} can't be used ({object}): {reason}")
+
+
+class ArchiveDamaged(ArchiveError):
+    """An object in cold storage is not what was archived."""
+
+    def __init__(self, place: str, object: str, reason: str) -> None:
+        self.place = place
+        self.object = object
+        self.reason = reason
+        super().__init__(
+            f"{object} in the archive {place} is damaged: {reason}; `rookery archive --verify` copies anew what this "
+            "node still has"
+        )
+
+
+class ForeignArchive(ArchiveError):
+    """The archive is another log's, or has events that this log lacks: to write there would lose them."""
+
+    def __init__(self, place: str, origin: str, reason: str) -> None:
+        self.place = place
+        self.origin = origin
+        self.reason = reason
+        super().__init__(
+            f"the archive {place} is not of this log: {reason}; choose another place, or restore that archive first"
+        )
+
+
+class ColdLimit(ArchiveError):
+    """More segments that only the archive has are wanted at once than may be kept here."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        super().__init__(
+            f"this needs more of the archive at once than the {bytes_max / 2**20:,.0f} MiB that may be fetched; ask "
+            "for a shorter range, or `rookery restore` the archive where there is room"
+        )
+
+
+class RestoreRefused(ArchiveError):
+    """There is a log already where one should be restored."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(f"{folder} holds a log already; restore into a new folder, with --data")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -53,11 +53,15 @@ def compress(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class FramedFile:
-    """A sealed file, read by frames. Raises `LogDamaged` where its bytes are not what was written."""
+    """A sealed file, read by frames. Raises `LogDamaged` where its bytes are not what was written.
 
-    def __init__(self, path: Path, disk: Disk) -> None:
+    Where the file is not there, `fetch` is to bring it.
+    """
+
+    def __init__(self, path: Path, disk: Disk, fetch: Callable[[], object] | None = None) -> None:
         self.path = path
         self._disk = disk
+        self._fetch = fetch
         self.frames = self._read_table()
 
     def lines(self, *, first: int) -> Iterator[list[bytes]]:
@@ -91,15 +95,25 @@ class FramedFile:
             raise LogDamaged(self.path, f"its frame at byte {frame.offset} does not decode ({error})", REMEDY) from None
 
     def _read(self, frame: Frame) -> bytes:
-        return self._disk.read(self.path, frame.offset, frame.compressed_bytes)
+        return self._at(frame.offset, frame.compressed_bytes)
+
+    def _at(self, offset: int, size_bytes: int) -> bytes:
+        try:
+            return self._disk.read(self.path, offset, size_bytes)
+        except FileNotFoundError:
+            if self._fetch is None:
+                raise
+            self._fetch()
+            return self._disk.read(self.path, offset, size_bytes)
 
     def _read_table(self) -> tuple[Frame, ...]:
+        self._at(0, 0)  # now it is here
         file_bytes = self._disk.size_bytes(self.path)
-        foot = self._disk.read(self.path, max(file_bytes - _FOOT.size, 0), _FOOT.size)
+        foot = self._at(max(file_bytes - _FOOT.size, 0), _FOOT.size)
         if len(foot) < _FOOT.size or not foot.endswith(struct.pack("<I", _SEEKABLE_MAGIC)):
             raise LogDamaged(self.path, "its seek table is missing", REMEDY)
         table_bytes = _FOOT.unpack(foot)[0] * _ENTRY.size
-        table = self._disk.read(self.path, max(file_bytes - _FOOT.size - table_bytes, 0), table_bytes)
+        table = self._at(max(file_bytes - _FOOT.size - table_bytes, 0), table_bytes)
         if len(table) < table_bytes:
             raise LogDamaged(self.path, "its seek table is cut short", REMEDY)
         frames, offset = [], 0

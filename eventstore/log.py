@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Self
 
 from ..bus import Delivery
+from .cold import Tiering
 from .disk import Disk
 from .errors import InvalidOrigin, LogClosed, LogReadOnly
 from .judging import DeadLetter
 from .line import Record
-from .origin import OriginLog, Segment
+from .origin import Contents, OriginLog, Segment
 from .sealing import Pace
 from .summary import Wanted
 from .writer import Appended, Limits, OriginWriter
@@ -141,6 +142,22 @@ class Log:
     def files(self) -> list[Path]:
         """Every segment file, in the order of n within each origin, the plain ones last."""
         return [path for _, origin in sorted(self._fresh().items()) for path in origin.files]
+
+    def contents(self) -> dict[str, Contents]:
+        """What each origin holds, to be archived: all of one moment."""
+        return {name: origin.contents() for name, origin in sorted(self._fresh().items())}
+
+    def tiering(self, origin: str) -> Tiering | None:
+        """What the archive holds of an origin; None if it was never archived."""
+        known = self._fresh().get(origin)
+        return known.tiering if known else None
+
+    def note_archived(self, origin: str, tiering: Tiering) -> int:
+        """Write down what the archive holds, and let go of the files that it alone keeps from now on.
+
+        To be called once those were read back from there. Returns how many bytes are gone. Raises `LogWriteFailed`.
+        """
+        return self._writer(origin).note_archived(tiering)
 
     def dead_letters(self, origin: str | None = None) -> Iterator[DeadLetter]:
         """What is in the log and is not an event by today's schemas."""

@@ -51,6 +51,10 @@ class Manifest:
         self.entries.append(entry)
         return entry
 
+    def beginning(self, segments: int) -> bytes:
+        """The file's bytes as far as they tell of the first `segments` segments."""
+        return b"".join(line + b"\n" for line in self._lines[:segments])
+
     def _cut_torn_line(self) -> None:
         """Remove what a write that was interrupted left behind the last whole line."""
         if self._disk.exists(self.path) and self._disk.size_bytes(self.path) > self._size_bytes():

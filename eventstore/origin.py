@@ -14,12 +14,14 @@ from typing import NamedTuple
 import msgspec
 
 from ..schemas import decode
+from .cold import ColdTier, Tiering
 from .disk import Disk
 from .errors import REMEDY, LogDamaged
 from .ids import IdIndex, event_key, is_event, record_key
 from .judging import DeadLetter, dead_letter
 from .line import Record, parse
 from .manifest import NAME as MANIFEST
+from .manifest import Manifest
 from .parts import Part, PlainPart, SealedPart
 from .recovery import Recovered, look
 from .summary import Summary, Wanted
@@ -37,14 +39,34 @@ class Segment(NamedTuple):
     origin: str
     first: int
     last: int
-    path: Path
+    lend: Callable[[], Path]
     sha256: str
     summary: Callable[[], Summary]
+
+    @property
+    def path(self) -> Path:
+        """The file, for who opens it within a minute; if only the archive has it, it is fetched: ask when it is wanted.
+
+        Raises `ArchiveError` where that fails.
+        """
+        return self.lend()
 
     @property
     def plain(self) -> bool:
         """Whether every line is valid today and of no superseded type, so that SQL may read the file as it is."""
         return self.summary().plain
+
+
+class Contents(NamedTuple):
+    """What an origin holds at one moment: the sealed segments, the plain ones' ranges, and the last line's n.
+
+    `manifest` has the bytes of the file, as far as it tells of these segments.
+    """
+
+    manifest: bytes
+    sealed: tuple[SealedPart, ...]
+    plain: tuple[tuple[int, int], ...]
+    last: int
 
 
 class OriginLog:
@@ -58,6 +80,8 @@ class OriginLog:
         self._last = 0
         self._position: int | None = None
         self._stale = True
+        self._tier = ColdTier(name, folder, disk)
+        self._manifest: Manifest | None = None
         self._kept = lru_cache(maxsize=SUMMARIES_KEPT_MAX)(self._load)
 
     @property
@@ -73,8 +97,24 @@ class OriginLog:
 
     @property
     def files(self) -> list[Path]:
-        """Every segment file in the order of n, plain ones last."""
-        return [part.path for part in self._parts]
+        """Every segment file in the order of n, plain ones last; fetched where only the archive has them."""
+        return [part.lend() if isinstance(part, SealedPart) else part.path for part in self._parts]
+
+    @property
+    def tiering(self) -> Tiering | None:
+        """What the archive holds of it; None if it was never archived."""
+        return self._tier.tiering()
+
+    def contents(self) -> Contents:
+        """What is to be archived now."""
+        last, parts = self._last, self._parts
+        sealed = tuple(part for part in parts if isinstance(part, SealedPart) and part.last <= last)
+        plain = tuple(
+            (part.first, min(part.last, last))
+            for part in parts
+            if isinstance(part, PlainPart) and part.first <= min(part.last, last)
+        )
+        return Contents(self._manifest.beginning(len(sealed)) if self._manifest else b"", sealed, plain, last)
 
     def refresh(self) -> None:
         """Look at what the writer did since."""
@@ -137,7 +177,7 @@ class OriginLog:
     def segments(self, *, after: int = 0) -> list[Segment]:
         """The sealed segments that hold anything after `after`."""
         return [
-            Segment(self.name, part.first, part.last, part.path, part.entry.sha256, partial(self.summary, part))
+            Segment(self.name, part.first, part.last, part.lend, part.entry.sha256, partial(self.summary, part))
             for part in self._parts
             if isinstance(part, SealedPart) and after < part.last <= self._last
         ]
@@ -247,6 +287,7 @@ class OriginLog:
         return None
 
     def _show(self, found: Recovered) -> None:
+        self._manifest = found.manifest
         self._parts = (*found.sealed, *found.plain)
 
     def _look(self) -> Recovered:
@@ -255,7 +296,7 @@ class OriginLog:
         while True:
             before = self._disk.size_bytes(manifest) if self._disk.exists(manifest) else 0
             try:
-                return look(self.folder, self._disk)
+                return look(self.folder, self._disk, self._tier)
             except (LogDamaged, FileNotFoundError):
                 if not self._disk.exists(manifest) or self._disk.size_bytes(manifest) == before:
                     raise

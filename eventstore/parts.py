@@ -5,11 +5,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
+from .cold import ColdTier
 from .disk import Disk
 from .errors import REMEDY, LogDamaged
 from .frames import FramedFile
@@ -51,14 +52,15 @@ class Part(Protocol):
 
 
 class SealedPart:
-    """A sealed segment."""
+    """A sealed segment. Where only the archive has its file, reading it fetches that first."""
 
-    def __init__(self, folder: Path, entry: Entry, disk: Disk) -> None:
+    def __init__(self, folder: Path, entry: Entry, disk: Disk, tier: ColdTier) -> None:
         self.path = folder / entry.segment
         self.entry = entry
         self.first = entry.first
         self.last = entry.last
         self._disk = disk
+        self._tier = tier
         self._decoded = lru_cache(maxsize=FRAMES_KEPT_MAX)(lambda frame: self._file.decode(frame))
 
     @property
@@ -68,8 +70,27 @@ class SealedPart:
 
     def verify(self) -> None:
         """Hold the file's every byte against the manifest. Raises `LogDamaged`."""
-        if sha256(self._disk.read(self.path)).hexdigest() != self.entry.sha256:
+        self.data()
+
+    def data(self) -> bytes:
+        """The whole file, which is what was sealed. Raises `LogDamaged`."""
+        try:
+            data = self._disk.read(self.path)
+        except FileNotFoundError:
+            self._tier.fetch(self.entry)
+            data = self._disk.read(self.path)
+        if sha256(data).hexdigest() != self.entry.sha256:
             raise LogDamaged(self.path, "its hash is not the manifest's", REMEDY)
+        return data
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the file lies here, and not only in the archive."""
+        return self._disk.exists(self.path)
+
+    def lend(self) -> Path:
+        """The file, for somebody who opens it by its path within the next minute."""
+        return self._tier.lend(self.entry)
 
     def lines(self, first: int, last: int) -> Iterator[list[bytes]]:
         """The lines from `first` to `last`, by frames."""
@@ -86,7 +107,7 @@ class SealedPart:
 
     @cached_property
     def _file(self) -> FramedFile:
-        return FramedFile(self.path, self._disk)
+        return FramedFile(self.path, self._disk, partial(self._tier.fetch, self.entry))
 
 
 class PlainPart:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import manifest
+from .cold import ColdTier
 from .disk import Disk
 from .errors import REMEDY, LogDamaged
 from .line import number_in
@@ -31,27 +32,30 @@ class Recovered(NamedTuple):
         return max([0, *(part.last for part in self.sealed[-1:]), *(part.last for part in self.plain[-1:])])
 
 
-def recover(folder: Path, disk: Disk) -> Recovered:
+def recover(folder: Path, disk: Disk, tier: ColdTier) -> Recovered:
     """Check the folder, finish or undo what was interrupted, and say what is there."""
     record = Manifest(folder / manifest.NAME, disk)
     for name in disk.names(folder):
         if name.endswith(".tmp"):
             disk.unlink(folder / name)
-    sealed = _sealed(folder, record, disk)
+    sealed = _sealed(folder, record, disk, tier)
     _finish_seals(folder, sealed, disk)
     return Recovered(record, sealed, [_heal(part, disk) for part in _plain(folder, record, disk)])
 
 
-def look(folder: Path, disk: Disk) -> Recovered:
+def look(folder: Path, disk: Disk, tier: ColdTier) -> Recovered:
     """The same, with nothing changed: for those who only read, beside a writer or without one."""
     record = Manifest(folder / manifest.NAME, disk)
-    return Recovered(record, _sealed(folder, record, disk), _plain(folder, record, disk))
+    return Recovered(record, _sealed(folder, record, disk, tier), _plain(folder, record, disk))
 
 
-def _sealed(folder: Path, record: Manifest, disk: Disk) -> list[SealedPart]:
-    parts = [SealedPart(folder, entry, disk) for entry in record.entries]
+def _sealed(folder: Path, record: Manifest, disk: Disk, tier: ColdTier) -> list[SealedPart]:
+    parts = [SealedPart(folder, entry, disk, tier) for entry in record.entries]
+    tiering = tier.tiering()
     for part in parts:
-        if not disk.exists(part.path):
+        if not part.is_here:
+            if tiering and part.last <= tiering.cold:
+                continue
             raise LogDamaged(part.path, "it is in the manifest, but it is gone", REMEDY)
         if (size := disk.size_bytes(part.path)) != part.entry.compressed_bytes:
             raise LogDamaged(part.path, f"it has {size} bytes and should have {part.entry.compressed_bytes}", REMEDY)

@@ -15,6 +15,7 @@ import msgspec
 
 from ..bus import Delivery
 from .admission import Admission, Admitted
+from .cold import Tiering
 from .disk import Disk
 from .errors import LogClosed, LogLocked, LogWriteFailed
 from .ids import IdIndex, record_key, remove
@@ -55,6 +56,7 @@ class OriginWriter(OriginLog):
 
     def __init__(self, name: str, folder: Path, disk: Disk, limits: Limits) -> None:
         super().__init__(name, folder, disk)
+        self._tier.owned = True
         self._limits = limits
         self._appending = RLock()
         self._sealing = RLock()
@@ -112,6 +114,16 @@ class OriginWriter(OriginLog):
     def has_full_segments(self) -> bool:
         """Whether there is anything to seal."""
         return any(isinstance(part, PlainPart) and self._is_full(part) for part in self._parts)
+
+    def note_archived(self, tiering: Tiering) -> int:
+        """Write down what the archive holds, and remove what is only kept there from now on: how many bytes were.
+
+        A file whose path was handed out just now goes the next time. Raises `LogWriteFailed`.
+        """
+        with self._sealing, _failing_as_log_write(self.folder):
+            self._refuse_if_closed()
+            self._tier.note(tiering)
+            return self._tier.let_go(0, tiering)
 
     def find(self, ids: Iterable[str]) -> dict[str, int]:
         """The n's of the events with these ids, for those that are held."""
@@ -225,7 +237,10 @@ class OriginWriter(OriginLog):
         with _failing_as_log_write(part.path):
             summary = self._summary_of_plain(part)
             sealed = SealedPart(
-                self.folder, self._manifest.append(write_sealed(part, self.name, self._disk, pace)), self._disk
+                self.folder,
+                self._manifest.append(write_sealed(part, self.name, self._disk, pace)),
+                self._disk,
+                self._tier,
             )
             self._keep(sealed, summary)
             with self._appending:
@@ -247,7 +262,7 @@ class OriginWriter(OriginLog):
 
     def _recover(self) -> None:
         with _failing_as_log_write(self.folder):
-            found = recover(self.folder, self._disk)
+            found = recover(self.folder, self._disk, self._tier)
             self._manifest = found.manifest
             self._show(found)
             self._last = found.last
