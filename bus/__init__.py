@@ -41,6 +41,7 @@ from .errors import (
 )
 from .memory import MemoryBus
 from .nats_bus import NatsBus
+from .replaying import ReplayBus, Told
 from .streams import EVENT_STREAM, StreamConfig
 from .work import work_subject_of
 
@@ -72,6 +73,7 @@ __all__ = [
     "ObjectNotFound",
     "ObjectStore",
     "Receipt",
+    "ReplayBus",
     "RequestTimedOut",
     "RequestTooLarge",
     "RevisionConflict",
@@ -80,6 +82,7 @@ __all__ = [
     "StreamDrifted",
     "StreamRewound",
     "StreamState",
+    "Told",
     "TooLarge",
     "UncheckableAppend",
     "Work",

@@ -121,6 +121,14 @@ class Connection:
         except (NatsError, OSError) as error:
             raise self.unavailable(str(error)) from None
 
+    async def flush(self) -> None:
+        """Return when the server has taken what was sent. Raises `BusUnavailable`: then nobody knows."""
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+                await self.client.flush()
+        except (TimeoutError, NatsError, OSError) as error:
+            raise self.unavailable(str(error) or "no answer") from None
+
     async def ask(
         self,
         subject: str,
@@ -186,9 +194,8 @@ class Connection:
         """Send what is still to be sent, and disconnect."""
         if self.connected:
             try:
-                async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-                    await self.client.flush()
-            except (TimeoutError, NatsError, OSError):
+                await self.flush()
+            except BusUnavailable:
                 logger.warning("the last messages to %s may not have been sent", self.shown_url)
         with contextlib.suppress(OSError):  # nats-py sends what is pending even where the server is gone
             await self.client.close()

@@ -17,6 +17,7 @@ PAGE_EVENTS_MAX = 1_000
 
 NOT_FOUND = 404
 STREAM_NOT_FOUND = 10059
+NO_MESSAGE = 10037
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 DUPLICATE_IN_BATCH = 10201
 
@@ -78,6 +79,7 @@ class _GetLast(msgspec.Struct, frozen=True):
 
 class _Message(msgspec.Struct, frozen=True):
     seq: int
+    data: bytes = b""
 
 
 class _MessageResponse(msgspec.Struct, frozen=True):
@@ -100,13 +102,14 @@ async def call(connection: Connection, subject: str, question: object, response:
 
 async def last_sequence(connection: Connection, stream: str, subject: str) -> int:
     """The sequence of the last event on a subject, as the stream's leader knows it; 0 if there is none."""
-    try:
-        found = await call(connection, f"STREAM.MSG.GET.{stream}", _GetLast(subject), _MessageResponse)
-    except BusRefused as refused:
-        if refused.code == 10037:
-            return 0
-        raise
-    return found.message.seq
+    found = await _last(connection, stream, subject)
+    return found.seq if found else 0
+
+
+async def last_message(connection: Connection, stream: str, subject: str) -> bytes | None:
+    """The last event's bytes on a subject, as the stream's leader knows it."""
+    found = await _last(connection, stream, subject)
+    return found.data if found else None
 
 
 async def stored(connection: Connection, stream: str, subject: str, *, after: int) -> AsyncIterator[list[Stored]]:
@@ -123,6 +126,16 @@ async def stored(connection: Connection, stream: str, subject: str, *, after: in
         if int(headers.get("Nats-Num-Pending", 0)) == 0 or not answers:
             return
         after = int((answers[-1].headers or {})["Nats-Sequence"])
+
+
+async def _last(connection: Connection, stream: str, subject: str) -> _Message | None:
+    try:
+        found = await call(connection, f"STREAM.MSG.GET.{stream}", _GetLast(subject), _MessageResponse)
+    except BusRefused as refused:
+        if refused.code == NO_MESSAGE:
+            return None
+        raise
+    return found.message
 
 
 def ack_in(message: Msg) -> Ack:
