@@ -8,6 +8,7 @@ fact that the log holds already.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 import msgspec
 
@@ -54,7 +55,7 @@ class Mark(msgspec.Struct, frozen=True):
 
     replayname: str
     replayaddress: str
-    replayrecorded: str
+    replayrecorded: datetime
     replayposition: str
 
 
