@@ -1,0 +1,181 @@
+"""Which events are behind a row: as the projections' files declare it, held against what the folds do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rookery.projections import Catalogue, InvalidProjection, InvalidQuestion, Leash, UnknownReadModel
+from rookery.projections.definitions import parse
+from rookery.projections.engine import Engine
+from rookery.projections.lineage import Address, Behind, Lineage
+from rookery.schemas import Event, LlmCallCompleted, RunStarted
+
+from .colony import Colony, fact
+from .test_convergence import CATALOGUE, events, folders, relaxed
+
+__all__ = ["folders"]
+
+LIMIT = 1_000
+BY_NAME = CATALOGUE.by_name
+histories = st.fixed_dictionaries(
+    {"east": st.lists(events, min_size=5, max_size=20), "west": st.lists(events, max_size=20)}
+)
+
+Row = dict[str, Any]
+
+
+def with_all_it_uses(name: str) -> Catalogue:
+    """One projection, and those that it can't do without: what takes no time to fold."""
+    needed = {name}
+    while more := {used for one in needed for used in BY_NAME[one].uses} - needed:
+        needed |= more
+    return Catalogue(one for one in CATALOGUE.projections if one.name in needed)
+
+
+def rows(name: str, colony: Colony) -> dict[tuple[Any, ...], Row]:
+    """A read model's rows by their keys, folded from a log as it is."""
+    with duckdb.connect(config={"threads": 1}) as con:
+        engine = Engine((con, con.cursor()), with_all_it_uses(name), colony.log, colony.folder)
+        engine.open()
+        engine.catch_up()
+        found = con.execute(f"from {name}")
+        columns = [column for column, *_ in found.description]
+        listed = [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+    return {tuple(row[column] for column in BY_NAME[name].key): row for row in listed}
+
+
+def log_of(folder: Path, history: dict[str, list[Event]], chosen: set[Address] | None = None) -> Colony:
+    """The history; where some are chosen, with dead letters in the others' places, so that none moves."""
+    colony = Colony(folder)
+    for origin, happened in history.items():
+        addressed = [(Address(origin, index + 1), event) for index, event in enumerate(happened)]
+        colony.append(
+            [event if chosen is None or address in chosen else b"lost %d" % address.n for address, event in addressed],
+            origin,
+        )
+    return colony
+
+
+def behind(lineage: Lineage, name: str, key: Row, until: dict[str, int]) -> set[Address]:
+    found = lineage.behind(name, key, until, limit=LIMIT, leash=Leash())
+    assert found.total == len(found.addresses) == len(set(found.addresses))
+    return set(found.addresses)
+
+
+def test_every_projection_says_which_events_are_behind_its_rows() -> None:
+    assert [one.name for one in CATALOGUE.projections if not one.causes] == []
+
+
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+@settings(relaxed, max_examples=4)
+@given(history=histories, data=st.data())
+def test_the_events_behind_a_row_alone_give_that_row_and_the_others_none_of_its_key(
+    folders: Iterator[Path], name: str, history: dict[str, list[Event]], data: st.DataObject
+) -> None:
+    with log_of(next(folders), history) as colony, closing(Lineage(CATALOGUE, colony.log, colony.folder)) as lineage:
+        vector = colony.log.vector()
+        known = rows(name, colony)
+        touched = lineage.touched(name, {}, vector, limit=LIMIT, events_max=LIMIT, leash=Leash())
+        assert {tuple(one.key.values()) for one in touched} == known.keys()
+        if not touched:
+            return
+        one = data.draw(st.sampled_from(touched))
+        found = behind(lineage, name, one.key, vector)
+        assert found == set(one.events.addresses)
+    everything = {Address(origin, n + 1) for origin, happened in history.items() for n in range(len(happened))}
+    key = tuple(one.key.values())
+    with log_of(next(folders), history, found) as alone, log_of(next(folders), history, everything - found) as others:
+        assert rows(name, alone) == {key: known[key]}
+        if BY_NAME[name].key:
+            assert rows(name, others) == {place: row for place, row in known.items() if place != key}
+
+
+@relaxed
+@given(history=histories, data=st.data())
+def test_rows_change_only_by_events_that_are_behind_them(
+    folders: Iterator[Path], history: dict[str, list[Event]], data: st.DataObject
+) -> None:
+    name = data.draw(st.sampled_from(sorted(BY_NAME)))
+    middle = {origin: data.draw(st.integers(0, len(happened))) for origin, happened in history.items()}
+    early = {origin: happened[: middle[origin]] for origin, happened in history.items()}
+    with log_of(next(folders), history) as colony, log_of(next(folders), early) as before:
+        old, new = rows(name, before), rows(name, colony)
+        changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+        with closing(Lineage(CATALOGUE, colony.log, colony.folder)) as lineage:
+            touched = lineage.touched(name, middle, colony.log.vector(), limit=LIMIT, events_max=LIMIT, leash=Leash())
+        assert changed <= {tuple(one.key.values()) for one in touched}
+
+
+@pytest.fixture
+def spend(colony: Colony) -> Iterator[tuple[Colony, Lineage]]:
+    """Five calls of two models, from two nodes."""
+    call = [LlmCallCompleted(provider="p", request_model=model, input_tokens=7) for model in ("m", "n")]
+    colony.append([fact(call[index % 2], f"c-{index}", index) for index in range(4)])
+    colony.append([fact(call[0], "c-9"), fact(RunStarted(), "run-1")], "away")
+    with closing(Lineage(CATALOGUE, colony.log, colony.folder)) as lineage:
+        yield colony, lineage
+
+
+def test_events_are_counted_and_listed_in_pages_by_their_addresses(spend: tuple[Colony, Lineage]) -> None:
+    colony, lineage = spend
+    key, vector = {"provider": "p", "model": "m"}, colony.log.vector()
+    first = lineage.behind("cost_by_model", key, vector, limit=2, leash=Leash())
+    assert first == Behind(3, [Address("away", 1), Address("here", 1)])
+    second = lineage.behind("cost_by_model", key, vector, after=first.addresses[-1], limit=2, leash=Leash())
+    assert second == Behind(3, [Address("here", 3)])
+    assert lineage.behind("cost_by_model", key, vector, limit=0, leash=Leash()) == Behind(3, [])
+
+
+def test_events_beyond_the_moment_are_behind_nothing(spend: tuple[Colony, Lineage]) -> None:
+    _, lineage = spend
+    key = {"provider": "p", "model": "m"}
+    assert lineage.behind("cost_by_model", key, {"here": 2}, limit=9, leash=Leash()) == Behind(1, [Address("here", 1)])
+    assert lineage.behind("cost_by_model", key, {}, limit=9, leash=Leash()) == Behind(0, [])
+
+
+def test_a_key_that_is_null_has_events_of_its_own(spend: tuple[Colony, Lineage]) -> None:
+    colony, lineage = spend
+    assert behind(lineage, "cost_by_agent", {"agent_id": None}, colony.log.vector()) == {
+        Address("away", 1),
+        *(Address("here", n) for n in range(1, 5)),
+    }
+
+
+def test_what_no_file_declares_can_not_be_asked(spend: tuple[Colony, Lineage]) -> None:
+    colony, lineage = spend
+    with pytest.raises(UnknownReadModel, match="cost_by_model"):
+        lineage.behind("cost_by_modle", {}, {}, limit=9, leash=Leash())
+    silent = Catalogue([parse("-- projection: x   version: 1\ncreate table x (a int);", "x.sql")])
+    with pytest.raises(InvalidQuestion, match="does not declare"):
+        Lineage(silent, colony.log, colony.folder).behind("x", {}, {}, limit=9, leash=Leash())
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("-- why: run_started   by: b", "its key is a"),
+        ("-- why: run_started", "gives nothing"),
+        ("-- why: run_begun   by: a", "run_begun"),
+        ("-- why:", "expected"),
+    ],
+)
+def test_a_declaration_that_can_not_hold_is_refused_by_name(line: str, reason: str) -> None:
+    text = f"-- projection: x   version: 1   key: a\n-- Something.\n{line}\ncreate table x (a int);"
+    with pytest.raises(InvalidProjection, match=reason):
+        Catalogue([parse(text, "x.sql")])
+
+
+def test_a_declaration_may_hold_commas_in_brackets_and_is_not_part_of_the_description() -> None:
+    line = "-- why: events   by: a = list_max([n, coalesce(step, 0)]), b   where: type <> 'run.started'"
+    text = f"-- projection: x   version: 1   key: a, b\n-- Something.\n{line}\ncreate table x (a int, b int);"
+    projection = parse(text, "x.sql")
+    assert projection.description == "Something."
+    (cause,) = projection.causes
+    assert cause == (("events",), {"a": "list_max([n, coalesce(step, 0)])", "b": "b"}, "type <> 'run.started'")
