@@ -16,10 +16,10 @@ from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from ..eventstore import Log, Record
+from ..eventstore import Log, Record, position_text
 from ..schemas import RookeryError
 from .lanes import Lane
-from .seen import ANYTHING, Filters, Seen, position_text
+from .seen import ANYTHING, Filters, Seen
 
 READERS_MAX = 256
 RING_EVENTS_MAX = 4_096

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import msgspec
 
 from ..bus import Entity
-from ..eventstore import Record
+from ..eventstore import Record, position_text
 from ..schemas import InvalidInput, UnknownEventType, all_types
 
 UNDECODABLE = "undecodable"
@@ -110,11 +110,6 @@ ANYTHING = Filters()
 def line_of(record: Record) -> bytes:
     """A line of the log with its origin in front."""
     return b'{"origin":"%b",%b' % (record.origin.encode(), record.line[1:])
-
-
-def position_text(vector: Mapping[str, int]) -> str:
-    """A version vector as readers carry it, as in `east:10,west:7`."""
-    return ",".join(f"{origin}:{n}" for origin, n in sorted(vector.items()) if n)
 
 
 def position_in(text: str, vector: Mapping[str, int], *, within: bool = True) -> dict[str, int]:
