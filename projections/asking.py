@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
 from .answers import Answer, Column, read_answer
-from .definitions import EVENTS, Catalogue
+from .definitions import EVENTS, Catalogue, Projection
 from .digests import digests_at_one_moment
 from .engine import Vector
-from .errors import QueryFailed, UnknownReadModel
+from .errors import NoSuchRow, QueryFailed, UnknownReadModel
 from .filters import Prepared, Question, prepare
 from .formats import BinaryFormat, Encoded, Selection, arrow, parquet
+from .keys import nearest, question_for, rows_with
 from .leash import QUERY_SECONDS_MAX, Leash
 from .queries import Parameters, Read, ask, ask_in_sql
 from .readers import Readers
@@ -37,6 +38,19 @@ class ReadModel(NamedTuple):
     description: str
     key: tuple[str, ...]
     columns: list[Column]
+
+
+class Row(NamedTuple):
+    """One row of a read model, as it was when the tables were as far as `vector`. `key`: its key's columns."""
+
+    key: tuple[str, ...]
+    columns: list[Column]
+    values: list[Any]
+    vector: Vector
+
+    def record(self) -> dict[str, Any]:
+        """The row as an object."""
+        return dict(zip((column.name for column in self.columns), self.values, strict=True))
 
 
 class ReadModels(ABC):
@@ -112,6 +126,32 @@ class ReadModels(ABC):
 
         return self._ask(partial(ask, read=read, leash=leash or Leash()))
 
+    def row(self, name: str, key: Sequence[str], *, leash: Leash | None = None) -> Row:
+        """The row of a read model whose key has these parts; an empty part is NULL.
+
+        Raises `UnknownReadModel`, `InvalidKey`, `InvalidQuestion`, `NoSuchRow`, `QueryNotAdmitted` or `QueryFailed`.
+        """
+        columns = self._known(name).key
+        prepared = self._prepared(name, question_for(name, columns, key))
+
+        def read(cursor: duckdb.DuckDBPyConnection) -> Row:
+            vector = _vector_in(cursor)
+            found = read_answer(cursor.execute(prepared.bare, prepared.parameters), 1)
+            if not found.rows:
+                raise NoSuchRow(name, key, nearest(cursor, name, columns, key))
+            return Row(columns, found.columns, found.rows[0], vector)
+
+        return self._ask(partial(ask, read=read, leash=leash or Leash()))
+
+    def rows_of(self, name: str, keys: Sequence[Mapping[str, Any]], *, leash: Leash | None = None) -> Answer:
+        """The rows of a read model that have one of these keys, whose values are of the columns' types."""
+        query, parameters = rows_with(name, self._columns_of(name), self._known(name).key, keys)
+
+        def read(cursor: duckdb.DuckDBPyConnection) -> Answer:
+            return read_answer(cursor.execute(query, parameters), max(len(keys), 1))
+
+        return self._ask(partial(ask, read=read, leash=leash or Leash()))
+
     def sql(
         self,
         text: str,
@@ -174,12 +214,19 @@ class ReadModels(ABC):
         return arrow(cursor, selection) if format == "arrow" else parquet(cursor, selection, folder=self._scratch)
 
     def _prepared(self, name: str, question: Question) -> Prepared:
+        return prepare(name, self._columns_of(name), self._known(name).key, question)
+
+    def _known(self, name: str) -> Projection:
         if name not in self._names:
             raise UnknownReadModel(name, self._names)
+        return self._catalogue.by_name[name]
+
+    def _columns_of(self, name: str) -> list[Column]:
+        self._known(name)
         if name not in self._columns:
             with self._readers.cursor() as cursor:
                 self._columns[name] = self._model(cursor, name).columns
-        return prepare(name, self._columns[name], self._catalogue.by_name[name].key, question)
+        return self._columns[name]
 
     def _model(self, cursor: duckdb.DuckDBPyConnection, name: str) -> ReadModel:
         projection = self._catalogue.by_name[name]
@@ -187,6 +234,10 @@ class ReadModels(ABC):
         described = cursor.execute(f"describe {quoted(name)}").fetchall()
         columns = [Column(column, sql_type, notes.get(column, "")) for column, sql_type, *_ in described]
         return ReadModel(name, projection.version, projection.description, projection.key, columns)
+
+
+def _vector_in(cursor: duckdb.DuckDBPyConnection) -> Vector:
+    return dict(cursor.execute("select origin, n from rookery.checkpoints").fetchall())
 
 
 def _bounded(limit: int) -> int:
