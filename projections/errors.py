@@ -4,11 +4,16 @@ RookeryError
 └── ProjectionError
     ├── InvalidProjection    a .sql file breaks the rules that its neighbours keep (file, reason)
     ├── LoadFailed           a batch of events did not arrive whole in DuckDB (origin, first, last, reason)
+    ├── SideCarFailed        a segment's side-car could not be made (origin, first, last, reason)
     ├── FoldFailed           a statement of a fold failed, and its batch was rolled back (projection, statement, …)
     ├── DatabaseLocked       another process holds the database file (path)
     ├── DatabaseUnusable     the database file can't be opened, for a reason that is not damage (path, reason)
     ├── CheckpointConflict   the batch does not begin where the tables end (origin, first, checkpoint)
-    ├── RebuildAbandoned     the projections were closed, so the old tables stay
+    ├── TablesOutdated       the tables are of other projections or event schemas than today's (differing)
+    ├── RebuildUnderWay      there is one already; one at a time
+    ├── RebuildAbandoned     stopped before it was done, so the tables stay as they were
+    ├── RebuildFailed        the database or the disk did not go along, so the tables stay as they were (reason)
+    ├── NoWayBack            there are no previous tables that could be had back (reason)
     ├── SnapshotFailed       no snapshot could be written; the one before it is as it was (path, reason)
     ├── UnknownReadModel     no read model has that name (name, known)
     ├── InvalidQuestion      a filter, a column or an order that the read model can't be asked for (where, reason)
@@ -16,6 +21,7 @@ RookeryError
     │   └── InvalidKey       a key of other parts than the read model's rows have (name, key, parts)
     ├── NoSuchRow            no row of the read model has that key (name, parts, nearest)
     ├── InvalidMoment        nobody can be told what was known then (text, reason)
+    ├── PastNotMade          the tables of a moment can't be made; asking again may help (moment, reason)
     ├── QueryNotAdmitted     the query was not begun: there are too many, or the read models are closed (reason)
     ├── QueryRefused         the query may not run at all (reason)
     └── QueryFailed          the query ran, and failed or took too long (reason)
@@ -29,6 +35,9 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ..schemas import InvalidInput, RookeryError
+
+STATEMENT_CHARACTERS_SHOWN_MAX = 120
+NAMES_SHOWN_MAX = 5
 
 
 class ProjectionError(RookeryError):
@@ -55,6 +64,17 @@ class LoadFailed(ProjectionError):
         super().__init__(f"events {origin}:{first} to {last} can't be loaded: {reason}")
 
 
+class SideCarFailed(ProjectionError):
+    """A segment's side-car could not be made; its events can be had from the segment all the same, only slower."""
+
+    def __init__(self, origin: str, first: int, last: int, reason: str) -> None:
+        self.origin = origin
+        self.first = first
+        self.last = last
+        self.reason = reason
+        super().__init__(f"no side-car of events {origin}:{first} to {last}: {reason}")
+
+
 class FoldFailed(ProjectionError):
     """A fold's statement failed. Its batch was rolled back, so the tables stand where they stood before it."""
 
@@ -65,7 +85,15 @@ class FoldFailed(ProjectionError):
         self.first = first
         self.last = last
         self.reason = reason
-        super().__init__(f"projection {projection} can't fold events {origin}:{first} to {last}: {reason}")
+        super().__init__(
+            f"projection {projection} can't fold events {origin}:{first} to {last}: {reason}; "
+            f"in {self.file}, the statement {_shortened(statement)!r}"
+        )
+
+    @property
+    def file(self) -> str:
+        """The .sql file that the statement is written in."""
+        return f"{self.projection}.sql"
 
 
 class CheckpointConflict(ProjectionError):
@@ -98,11 +126,44 @@ class DatabaseUnusable(ProjectionError):
         super().__init__(f"{path} can't be opened: {reason}")
 
 
-class RebuildAbandoned(ProjectionError):
-    """The projections were closed before a rebuild was done."""
+class TablesOutdated(ProjectionError):
+    """Today's projections and event schemas would make other tables. `differing` names what made the difference."""
+
+    def __init__(self, differing: Sequence[str]) -> None:
+        self.differing = tuple(differing)
+        more = len(differing) - NAMES_SHOWN_MAX
+        named = ", ".join(differing[:NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
+        super().__init__(f"the read models were made from another version of {named}, and have to be made anew")
+
+
+class RebuildUnderWay(ProjectionError):
+    """The read models are being made anew already."""
 
     def __init__(self) -> None:
-        super().__init__("closed before the rebuild was done; the read models stay as they were")
+        super().__init__("the read models are being rebuilt already; wait for that, or end it with DELETE /rebuild")
+
+
+class RebuildAbandoned(ProjectionError):
+    """Somebody ended a rebuild, or closed the projections, before it was done."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped before the rebuild was done; the read models stay as they were")
+
+
+class RebuildFailed(ProjectionError):
+    """A rebuild could not be done, for a reason that lies neither in the log nor in the projections."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the rebuild failed, and the read models stay as they were: {reason}")
+
+
+class NoWayBack(ProjectionError):
+    """The read models can't be rolled back."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"there is nothing to roll back to: {reason}")
 
 
 class SnapshotFailed(ProjectionError):
@@ -176,6 +237,15 @@ class InvalidMoment(ProjectionError, InvalidInput):
         super().__init__(f"as of {text!r}: {reason}")
 
 
+class PastNotMade(ProjectionError):
+    """The tables as of a moment could not be made from the log."""
+
+    def __init__(self, moment: str, reason: str) -> None:
+        self.moment = moment
+        self.reason = reason
+        super().__init__(f"no read models as of {moment}: {reason}")
+
+
 class QueryNotAdmitted(ProjectionError):
     """The query was not begun; nothing is wrong with it."""
 
@@ -206,3 +276,8 @@ class AnswerTooLarge(QueryFailed):
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
         super().__init__(f"the answer has more than {bytes_max:,} bytes; ask for fewer columns or rows, page by page")
+
+
+def _shortened(statement: str) -> str:
+    text = " ".join(statement.split())
+    return text if len(text) <= STATEMENT_CHARACTERS_SHOWN_MAX else f"{text[: STATEMENT_CHARACTERS_SHOWN_MAX - 1]}…"

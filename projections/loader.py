@@ -1,67 +1,43 @@
-"""Brings a batch of events from the log into DuckDB, where folds select from it.
+"""Brings events from the log to where folds select from them: the relation `events`, and a view of it per event type.
 
-Sealed segments whose every line is valid today are read by DuckDB itself, several files at once. Everything else takes
-the way through Python: checked, upcast, dead letters left out, written out in canonical form, and then read by the
-same statement. Live folding, catching up and rebuilding all come through here.
+Where sealed segments have side-cars, `events` is a view over those, and every fold reads the columns that it names of
+the types that it folds, and nothing else. Other events become a table. Live folding, catching up, rebuilding and
+looking into the past all come through here.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
-import msgspec
 
-from ..eventstore import Log, Record, Segment
-from ..schemas import InvalidEvent, check, type_of
+from ..eventstore import Log, Segment
 from .errors import LoadFailed
+from .lines import NOTHING, Batch, Lines
 from .relations import literal, quoted, relations
 from .selection import Selection
+from .sidecars import SideCars
 
 SEGMENTS_PER_BATCH_MAX = 8
+SIDE_CARS_PER_BATCH_MAX = 16
 EVENTS_THROUGH_PYTHON_MAX = 65_536
 # Opening a segment costs as much as sending this many of its events through Python.
 EVENTS_WORTH_A_SEGMENT = 4_096
 
-# Of digits beyond the microsecond, Python rounds and DuckDB cuts off.
-_TIME_CHARS_MAX = len("2026-11-20T13:53:04.530453Z")
-_LINE = {
-    "n": "UBIGINT",
-    "recordedtime": "TIMESTAMP",
-    "id": "VARCHAR",
-    "source": "VARCHAR",
-    "type": "VARCHAR",
-    "subject": "VARCHAR",
-    "time": "VARCHAR",
-    "correlationid": "VARCHAR",
-}
+__all__ = ["Batch", "Loader", "batches"]
 
 
-class Batch(NamedTuple):
-    """The events first to last of one origin. `paths`: the sealed segments that hold them, where DuckDB may read."""
-
-    origin: str
-    first: int
-    last: int
-    paths: tuple[Path, ...] = ()
-
-    @property
-    def events(self) -> int:
-        """How many places in the log the batch covers."""
-        return self.last - self.first + 1
-
-
-def batches(log: Log, vector: dict[str, int], until: dict[str, int]) -> Iterator[Batch]:
+def batches(
+    log: Log, vector: dict[str, int], until: dict[str, int], side_cars: SideCars | None = None
+) -> Iterator[Batch]:
     """What `log` holds beyond `vector`, as far as `until`, in batches of a bounded size, each origin in its order."""
     for origin, last in sorted(until.items()):
         after = vector.get(origin, 0)
         while after < last:
-            batch = _next_batch(log, origin, after, last)
+            batch = _next_batch(log, origin, after, last, side_cars)
             yield batch
             after = batch.last
 
@@ -69,10 +45,11 @@ def batches(log: Log, vector: dict[str, int], until: dict[str, int]) -> Iterator
 class Loader:
     """Loads batches of a log into connections, one batch into each at a time; `selection` says which columns."""
 
-    def __init__(self, log: Log, selection: Selection, scratch: Path) -> None:
+    def __init__(self, log: Log, selection: Selection, scratch: Path, side_cars: SideCars | None = None) -> None:
         self._log = log
         self._selection = selection
-        self._scratch = scratch
+        self._side_cars = side_cars
+        self._lines = Lines(log, selection, scratch)
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """Create the relations over a batch: once per connection."""
@@ -85,107 +62,90 @@ class Loader:
 
         Raises `LoadFailed`.
         """
-        types = self._load_segments(con, batch) or self._load_through_python(con, batch)
-        return frozenset(relation.name for relation in relations().values() if relation.type in types)
+        load = self._load_side_cars if batch.columnar else self._load_lines
+        return _relations_of(load(con, batch))
+
+    def spread(self, con: duckdb.DuckDBPyConnection, after: dict[str, int], until: dict[str, int]) -> frozenset[str]:
+        """Make everything between two vectors one relation, in place of a batch; returns what has events in it.
+
+        Side-cars that are missing are made first. What is not sealed yet, at most a few segments, becomes a table.
+        Raises `SideCarFailed` or `LoadFailed`.
+        """
+        spans = ((origin, after.get(origin, 0), last) for origin, last in sorted(until.items()))
+        parts = [part for span in spans for part in self._parts(con, *span)]
+        if not parts:
+            self.unload(con)
+            return frozenset()
+        _view(con, " union all ".join(parts))
+        return _relations_of(_types(con))
 
     def unload(self, con: duckdb.DuckDBPyConnection) -> None:
         """Let go of the batch's memory."""
-        self._create_events(con, Batch("", 1, 0), (), ())
+        self._load_lines(con, NOTHING)
 
-    def _load_segments(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str] | None:
-        """The types of what DuckDB could read by itself. Where it finds a line odd, None: Python has the last word."""
-        if not batch.paths:
-            return None
+    def _load_lines(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str]:
+        with suppress(duckdb.CatalogException):  # it is a table already
+            con.execute("drop view temp.events")
+        return self._lines.load(con, batch)
+
+    def _load_side_cars(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str]:
         try:
-            arrived = self._create_events(con, batch, batch.paths, self._selection.data.keys())
-            types = con.execute("select distinct type from events").fetchall()
-        except duckdb.Error:
-            return None
-        return frozenset(name for (name,) in types) if arrived == batch.events else None
+            _view(con, self._kept(batch.paths, batch.first, batch.last))
+            return _types(con)
+        except duckdb.Error as error:
+            raise LoadFailed(batch.origin, batch.first, batch.last, str(error)) from error
 
-    def _load_through_python(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str]:
-        records = self._log.read(batch.origin, after=batch.first - 1, limit=batch.events)
-        with tempfile.NamedTemporaryFile(dir=self._scratch, suffix=".ndjson") as file:
-            written: Counter[str] = Counter()
-            for wire_type, line in _canonical(records):
-                file.write(line)
-                written[wire_type] += 1
-            file.flush()
-            try:
-                arrived = self._create_events(con, batch, [Path(file.name)], self._selection.fields_of(written))
-            except duckdb.Error as error:
-                raise LoadFailed(batch.origin, batch.first, batch.last, str(error)) from error
-        if arrived != written.total():
-            reason = f"{written.total()} events went in, {arrived} arrived"
-            raise LoadFailed(batch.origin, batch.first, batch.last, reason)
-        return frozenset(relation.type for relation in relations().values() if relation.wire_type in written)
+    def _parts(self, con: duckdb.DuckDBPyConnection, origin: str, after: int, last: int) -> Iterator[str]:
+        """The selections that together are an origin's events after `after`, up to `last`."""
+        sealed = [segment for segment in self._log.segments(origin, after=after) if segment.first <= last]
+        if sealed and self._side_cars:
+            end = min(last, sealed[-1].last)
+            yield self._kept([self._side_cars.make(segment) for segment in sealed], after + 1, end)
+            after = end
+        if after < last:
+            table = quoted(f"unsealed {origin}")
+            self._lines.load(con, Batch(origin, after + 1, last), table)
+            yield f"from {table}"
 
-    def _create_events(
-        self, con: duckdb.DuckDBPyConnection, batch: Batch, paths: Sequence[Path], fields: Collection[str]
-    ) -> int:
-        """Make the table `events` of what these files hold of the batch; returns how many events those are.
-
-        `fields` are those that the events may have: for few events, to read any others takes more time than the rest.
-        """
-        columns = self._selection.columns(fields)
-        selected = ", ".join(f"{expression} as {quoted(name)}" for name, expression in columns.items())
-        ((arrived,),) = con.execute(
-            f"create or replace temp table events as select {selected} from ("  # noqa: S608
-            f'select * replace ("time"::timestamp as "time"), {literal(batch.origin)} as origin '
-            f"from {self._lines(paths, fields)} "
-            f"where n between {batch.first} and {batch.last} and length(time) <= {_TIME_CHARS_MAX})"
-        ).fetchall()
-        return int(arrived)
-
-    def _lines(self, paths: Sequence[Path], fields: Collection[str]) -> str:
-        columns = {name: _LINE[name] for name in {"n", "time", *self._selection.drawn_on(_LINE)}}
-        if fields:
-            data = (f"{quoted(name)} {sql_type}" for name, sql_type in self._selection.data.items() if name in fields)
-            columns["data"] = f"struct({', '.join(data)})"
-        if not paths:
-            nulls = (f"null::{sql_type} as {quoted(name)}" for name, sql_type in columns.items())
-            return f"(select {', '.join(nulls)})"
+    def _kept(self, paths: Sequence[Path], first: int, last: int) -> str:
+        """The selection of the events from `first` to `last` from side-cars."""
+        columns = ", ".join(f"{sql} as {quoted(name)}" for name, sql in self._selection.kept_columns().items())
         files = ", ".join(literal(str(path)) for path in paths)
-        typed = ", ".join(f"{quoted(name)}: {literal(sql_type)}" for name, sql_type in columns.items())
-        return f"read_ndjson([{files}], columns = {{{typed}}}, auto_detect = false)"
+        return f"select {columns} from read_parquet([{files}]) where n between {first} and {last}"  # noqa: S608
 
 
-def _next_batch(log: Log, origin: str, after: int, last: int) -> Batch:
+def _next_batch(log: Log, origin: str, after: int, last: int, side_cars: SideCars | None) -> Batch:
     segments = log.segments(origin, after=after)
-    paths = _readable(segments, after)
-    if paths:
-        return Batch(origin, after + 1, min(segments[len(paths) - 1].last, last), paths)
-    boundary = segments[0].last if segments else last
-    return Batch(origin, after + 1, min(boundary, last, after + EVENTS_THROUGH_PYTHON_MAX))
-
-
-def _readable(segments: Sequence[Segment], after: int) -> tuple[Path, ...]:
     if not segments or segments[0].last - after < EVENTS_WORTH_A_SEGMENT:
-        return ()
-    plain = takewhile(lambda segment: segment.plain, segments[:SEGMENTS_PER_BATCH_MAX])
-    return tuple(segment.path for segment in plain)
+        boundary = segments[0].last if segments else last
+        return Batch(origin, after + 1, min(boundary, last, after + EVENTS_THROUGH_PYTHON_MAX))
+    kept = [] if side_cars is None else _leading(side_cars.current, segments[:SIDE_CARS_PER_BATCH_MAX], last)
+    plain = [] if kept else _leading(_plain, segments[:SEGMENTS_PER_BATCH_MAX], last)
+    if paths := kept or plain:
+        end = min(segments[len(paths) - 1].last, last)
+        return Batch(origin, after + 1, end, tuple(paths), columnar=bool(kept))
+    return Batch(origin, after + 1, min(segments[0].last, last, after + EVENTS_THROUGH_PYTHON_MAX))
 
 
-def _canonical(records: Iterable[Record]) -> Iterator[tuple[str, bytes]]:
-    """The events in the newest version of their shape, with its name; those that are none are left out."""
-    encode = msgspec.json.Encoder().encode
-    for record in records:
-        if record.letter is not None:
-            continue
-        try:
-            event, data = check(record.payload)
-        except InvalidEvent:
-            continue
-        wire_type = type_of(data)
-        line = {
-            "n": record.n,
-            "recordedtime": record.recorded_time,
-            "id": event.id,
-            "source": event.source,
-            "type": wire_type,
-            "subject": event.subject,
-            "time": event.time,
-            "correlationid": event.correlationid,
-            "data": data,
-        }
-        yield wire_type, encode(line) + b"\n"
+def _leading(file_of: Callable[[Segment], Path | None], segments: Sequence[Segment], last: int) -> list[Path]:
+    """The files of the first segments that reach no further than `last`, as far as they all have one."""
+    found = map(file_of, takewhile(lambda segment: segment.first <= last, segments))
+    return [path for path in takewhile(lambda path: path is not None, found) if path is not None]
+
+
+def _plain(segment: Segment) -> Path | None:
+    return segment.path if segment.plain else None
+
+
+def _view(con: duckdb.DuckDBPyConnection, query: str) -> None:
+    with suppress(duckdb.CatalogException):  # it is a view already
+        con.execute("drop table temp.events")
+    con.execute(f"create or replace temp view events as {query}")
+
+
+def _types(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    return frozenset(name for (name,) in con.execute("select distinct type from events").fetchall())
+
+
+def _relations_of(types: frozenset[str]) -> frozenset[str]:
+    return frozenset(relation.name for relation in relations().values() if relation.type in types)

@@ -29,6 +29,8 @@ ENVELOPE = {
     "correlationid": "correlationid",
     "happened": "struct_pack(time := time, origin := origin, n := n)",
 }
+# What of the envelope is made from the rest of it, and never kept.
+MADE = {name: ENVELOPE[name] for name in ("publisher", "happened")}
 _SQL_TYPES: dict[type[msgspec.inspect.Type], str] = {
     msgspec.inspect.StrType: "VARCHAR",
     msgspec.inspect.IntType: "BIGINT",

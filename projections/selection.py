@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from .relations import ENVELOPE, data_columns, literal, quoted, relations
+from .relations import ENVELOPE, MADE, data_columns, literal, quoted, relations
 
 _WORDS = re.compile(r"\w+")
 
@@ -31,6 +31,15 @@ class Selection:
     def of_everything(cls) -> Selection:
         """All that there are."""
         return cls([*ENVELOPE, *data_columns(), *relations()])
+
+    @classmethod
+    def to_keep(cls) -> Selection:
+        """All from which everything there is can be had again by `kept_columns`."""
+        return cls([*(column for column in ENVELOPE if column not in MADE), *data_columns()])
+
+    def kept_columns(self) -> dict[str, str]:
+        """The columns of `events`, in SQL, from what was selected `to_keep`."""
+        return {name: MADE.get(name, quoted(name)) for name in [*self._envelope, *self.data]}
 
     def columns(self, fields: Collection[str]) -> dict[str, str]:
         """The columns of `events`, in SQL, from an event as it is on the wire. It may have these fields, no others."""

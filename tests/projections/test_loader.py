@@ -188,6 +188,6 @@ def test_an_event_that_did_not_arrive_is_noticed(
         colony.append([fact(RunStarted(), "run-1")])
         loader = Loader(colony.log, Selection.of_everything(), tmp_path)
         loader.prepare(con)
-        monkeypatch.setattr("rookery.projections.loader._TIME_CHARS_MAX", 3)
+        monkeypatch.setattr("rookery.projections.lines._TIME_CHARS_MAX", 3)
         with pytest.raises(LoadFailed, match="1 events went in, 0 arrived"):
             loader.load(con, Batch("here", 1, 1))

@@ -1,0 +1,161 @@
+"""Brings a batch of the log's lines into a table in DuckDB: every event typed, and in the newest version of its shape.
+
+Sealed segments whose every line is valid today are read by DuckDB itself, several files at once. Everything else takes
+the way through Python: checked, upcast, dead letters left out, written out in canonical form, and then read by the
+same statement.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import msgspec
+
+from ..eventstore import Log, Record
+from ..schemas import InvalidEvent, check, type_of
+from .errors import LoadFailed
+from .relations import literal, quoted, relations
+from .selection import Selection
+
+# Of digits beyond the microsecond, Python rounds and DuckDB cuts off.
+_TIME_CHARS_MAX = len("2026-11-20T13:53:04.530453Z")
+_LINE = {
+    "n": "UBIGINT",
+    "recordedtime": "TIMESTAMP",
+    "id": "VARCHAR",
+    "source": "VARCHAR",
+    "type": "VARCHAR",
+    "subject": "VARCHAR",
+    "time": "VARCHAR",
+    "correlationid": "VARCHAR",
+}
+
+
+class Batch(NamedTuple):
+    """The events first to last of one origin.
+
+    `paths`: the sealed segments that hold them, where DuckDB may read those; or else, of a batch that is `columnar`,
+    those segments' side-cars.
+    """
+
+    origin: str
+    first: int
+    last: int
+    paths: tuple[Path, ...] = ()
+    columnar: bool = False
+
+    @property
+    def events(self) -> int:
+        """How many places in the log the batch covers."""
+        return self.last - self.first + 1
+
+
+NOTHING = Batch("", 1, 0)
+
+
+class Lines:
+    """Makes tables of lines; `selection` says of which columns."""
+
+    def __init__(self, log: Log, selection: Selection, scratch: Path) -> None:
+        self._log = log
+        self._selection = selection
+        self._scratch = scratch
+
+    def load(self, con: duckdb.DuckDBPyConnection, batch: Batch, table: str = "events") -> frozenset[str]:
+        """Make the temporary table of `batch`; returns the types of the events in it. Raises `LoadFailed`."""
+        if batch == NOTHING:
+            self._create(con, table, batch, (), ())
+            return frozenset()
+        return self._load_segments(con, batch, table) or self._load_through_python(con, batch, table)
+
+    def _load_segments(self, con: duckdb.DuckDBPyConnection, batch: Batch, table: str) -> frozenset[str] | None:
+        """The types of what DuckDB could read by itself. Where it finds a line odd, None: Python has the last word."""
+        if not batch.paths:
+            return None
+        try:
+            arrived = self._create(con, table, batch, batch.paths, self._selection.data.keys())
+            types = con.execute(f"select distinct type from {table}").fetchall()  # noqa: S608
+        except duckdb.Error:
+            return None
+        return frozenset(name for (name,) in types) if arrived == batch.events else None
+
+    def _load_through_python(self, con: duckdb.DuckDBPyConnection, batch: Batch, table: str) -> frozenset[str]:
+        records = self._log.read(batch.origin, after=batch.first - 1, limit=batch.events)
+        with tempfile.NamedTemporaryFile(dir=self._scratch, suffix=".ndjson") as file:
+            written: Counter[str] = Counter()
+            for wire_type, line in _canonical(records):
+                file.write(line)
+                written[wire_type] += 1
+            file.flush()
+            try:
+                arrived = self._create(con, table, batch, [Path(file.name)], self._selection.fields_of(written))
+            except duckdb.Error as error:
+                raise LoadFailed(batch.origin, batch.first, batch.last, str(error)) from error
+        if arrived != written.total():
+            reason = f"{written.total()} events went in, {arrived} arrived"
+            raise LoadFailed(batch.origin, batch.first, batch.last, reason)
+        return frozenset(relation.type for relation in relations().values() if relation.wire_type in written)
+
+    def _create(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        table: str,
+        batch: Batch,
+        paths: Sequence[Path],
+        fields: Collection[str],
+    ) -> int:
+        """Make the table of what these files hold of the batch; returns how many events those are.
+
+        `fields` are those that the events may have: for few events, to read any others takes more time than the rest.
+        """
+        columns = self._selection.columns(fields)
+        selected = ", ".join(f"{expression} as {quoted(name)}" for name, expression in columns.items())
+        ((arrived,),) = con.execute(
+            f"create or replace temp table {table} as select {selected} from ("  # noqa: S608
+            f'select * replace ("time"::timestamp as "time"), {literal(batch.origin)} as origin '
+            f"from {self._lines(paths, fields)} "
+            f"where n between {batch.first} and {batch.last} and length(time) <= {_TIME_CHARS_MAX})"
+        ).fetchall()
+        return int(arrived)
+
+    def _lines(self, paths: Sequence[Path], fields: Collection[str]) -> str:
+        columns = {name: _LINE[name] for name in {"n", "time", *self._selection.drawn_on(_LINE)}}
+        if fields:
+            data = (f"{quoted(name)} {sql_type}" for name, sql_type in self._selection.data.items() if name in fields)
+            columns["data"] = f"struct({', '.join(data)})"
+        if not paths:
+            nulls = (f"null::{sql_type} as {quoted(name)}" for name, sql_type in columns.items())
+            return f"(select {', '.join(nulls)})"
+        files = ", ".join(literal(str(path)) for path in paths)
+        typed = ", ".join(f"{quoted(name)}: {literal(sql_type)}" for name, sql_type in columns.items())
+        return f"read_ndjson([{files}], columns = {{{typed}}}, auto_detect = false)"
+
+
+def _canonical(records: Iterable[Record]) -> Iterator[tuple[str, bytes]]:
+    """The events in the newest version of their shape, with its name; those that are none are left out."""
+    encode = msgspec.json.Encoder().encode
+    for record in records:
+        if record.letter is not None:
+            continue
+        try:
+            event, data = check(record.payload)
+        except InvalidEvent:
+            continue
+        wire_type = type_of(data)
+        line = {
+            "n": record.n,
+            "recordedtime": record.recorded_time,
+            "id": event.id,
+            "source": event.source,
+            "type": wire_type,
+            "subject": event.subject,
+            "time": event.time,
+            "correlationid": event.correlationid,
+            "data": data,
+        }
+        yield wire_type, encode(line) + b"\n"
