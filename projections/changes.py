@@ -1,0 +1,84 @@
+"""What became of a read model between two moments: the rows that came, went or changed, and by which events.
+
+A row depends on no events but those behind it, so only rows with events between the moments are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal, NamedTuple
+
+from .answers import plain
+from .asking import ReadModels
+from .engine import Vector
+from .leash import Leash
+from .lineage import Behind, Lineage, Touched
+
+EVENTS_PER_CHANGE_MAX = 10
+
+Record = dict[str, Any]
+# Opens the read models of a moment, those of these names at least.
+At = Callable[[Vector, Sequence[str], Leash], AbstractContextManager[ReadModels]]
+
+
+class Change(NamedTuple):
+    """What became of one row. `columns`: each that differs, with what it was before and after.
+
+    `events`: those between the two moments that are behind the row.
+    """
+
+    kind: Literal["added", "removed", "changed"]
+    key: Record
+    before: Record | None
+    after: Record | None
+    columns: dict[str, tuple[Any, Any]]
+    events: Behind
+
+
+class Changes(NamedTuple):
+    """What became of a read model. `truncated`: more rows than these were touched, and were not looked at."""
+
+    changes: list[Change]
+    truncated: bool
+
+
+def changes(at: At, lineage: Lineage, name: str, start: Vector, end: Vector, *, limit: int, leash: Leash) -> Changes:
+    """What became of the read model `name` from `start` to `end`, in the order of its key.
+
+    Where `end` is the earlier moment, what came since is `removed`. At most `limit` rows are looked at. Raises
+    `UnknownReadModel`, `InvalidQuestion`, `LoadFailed`, `QueryFailed`, and what `at` raises.
+    """
+    origins = start.keys() | end.keys()
+    low = {origin: min(start.get(origin, 0), end.get(origin, 0)) for origin in origins}
+    high = {origin: max(start.get(origin, 0), end.get(origin, 0)) for origin in origins}
+    found = lineage.touched(name, low, high, limit=limit + 1, events_max=EVENTS_PER_CHANGE_MAX, leash=leash)
+    touched = found[:limit]
+    old = _rows(at, name, start, touched, leash)
+    new = _rows(at, name, end, touched, leash)
+    compared = (_change(one, old.get(_place(one.key)), new.get(_place(one.key))) for one in touched)
+    return Changes([change for change in compared if change], truncated=len(found) > limit)
+
+
+def _rows(at: At, name: str, vector: Vector, touched: Sequence[Touched], leash: Leash) -> dict[tuple[Any, ...], Record]:
+    if not touched:
+        return {}
+    keys = [one.key for one in touched]
+    with at(vector, [name], leash) as models:
+        records = models.rows_of(name, keys, leash=leash).records()
+    return {_place({column: record[column] for column in keys[0]}): record for record in records}
+
+
+def _place(key: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(map(plain, key.values()))
+
+
+def _change(touched: Touched, before: Record | None, after: Record | None) -> Change | None:
+    if before == after:
+        return None
+    columns: dict[str, tuple[Any, Any]] = {}
+    if before and after:
+        columns = {name: (value, after[name]) for name, value in before.items() if value != after[name]}
+    kind: Literal["added", "removed", "changed"] = "changed" if columns else "added" if after else "removed"
+    key = {column: plain(value) for column, value in touched.key.items()}
+    return Change(kind, key, before, after, columns, touched.events)
