@@ -15,20 +15,26 @@ from .errors import (
     InvalidProjection,
     InvalidQuestion,
     LoadFailed,
+    NoWayBack,
+    PastNotMade,
     ProjectionError,
     QueryFailed,
     QueryNotAdmitted,
     QueryRefused,
     RebuildAbandoned,
+    RebuildFailed,
+    RebuildUnderWay,
     SnapshotFailed,
+    TablesOutdated,
     UnknownReadModel,
 )
 from .filters import Question, question_of
 from .formats import BinaryFormat, Encoded, csv_text, is_binary, ndjson
 from .leash import Leash
 from .moments import moment_of, moment_text
+from .rebuilding import RebuildReport
 from .snapshots import Snapshot, clear_snapshot
-from .store import Folded, Projections, RebuildReport
+from .store import Folded, Projections
 
 __all__ = [
     "Answer",
@@ -48,6 +54,8 @@ __all__ = [
     "InvalidQuestion",
     "Leash",
     "LoadFailed",
+    "NoWayBack",
+    "PastNotMade",
     "Projection",
     "ProjectionError",
     "Projections",
@@ -58,10 +66,13 @@ __all__ = [
     "ReadModel",
     "ReadModels",
     "RebuildAbandoned",
+    "RebuildFailed",
     "RebuildReport",
+    "RebuildUnderWay",
     "Resources",
     "Snapshot",
     "SnapshotFailed",
+    "TablesOutdated",
     "UnknownReadModel",
     "clear_snapshot",
     "csv_text",

@@ -14,9 +14,10 @@ import duckdb
 from ..eventstore import Log
 from .database import STORAGE_VERSION
 from .definitions import Catalogue
-from .errors import CheckpointConflict, FoldFailed
+from .errors import CheckpointConflict, FoldFailed, TablesOutdated
 from .loader import Batch, Loader, batches
 from .relations import relations
+from .sidecars import SideCars
 
 Progress = Callable[[int, int], None]
 Vector = dict[str, int]
@@ -33,10 +34,6 @@ _BOOKKEEPING = """
 """
 
 
-class OutdatedTables(Exception):
-    """The tables were made from other projections or other event schemas than today's."""
-
-
 class _Loaded(NamedTuple):
     """A batch, the connection that holds it, and all that is foldable in it."""
 
@@ -51,24 +48,32 @@ class Engine:
     It has two connections to the database: while a batch is folded on one, the next is loaded on the other.
     """
 
-    def __init__(self, connections: Connections, catalogue: Catalogue, log: Log, scratch: Path) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        catalogue: Catalogue,
+        log: Log,
+        scratch: Path,
+        side_cars: SideCars | None = None,
+    ) -> None:
         self._connections = connections
         self._con = connections[0]
         self._catalogue = catalogue
         self._log = log
+        self._side_cars = side_cars
         # Parsed once: they run many times a second.
         self._parsed = {text: duckdb.extract_statements(text)[0] for text in catalogue.statements}
-        self._loader = Loader(log, catalogue.selection, scratch)
+        self._loader = Loader(log, catalogue.selection, scratch, side_cars)
         self._vector: Vector = {}
         self._stopped = False
 
     def open(self) -> None:
-        """Create what is missing. Raises `OutdatedTables` where the tables aren't what today's code would make."""
+        """Create what is missing. Raises `TablesOutdated` where the tables aren't what today's code would make."""
         if not self._con.execute("select 1 from duckdb_schemas() where schema_name = 'rookery'").fetchall():
             self._create()
         made_from = self._con.execute("select what, version, fingerprint from rookery.made_from").fetchall()
-        if sorted(made_from) != self._ingredients():
-            raise OutdatedTables
+        if differing := {what for what, *_ in set(made_from) ^ set(ingredients(self._catalogue))}:
+            raise TablesOutdated(sorted(differing))
         self._vector = dict(self._con.execute("select origin, n from rookery.checkpoints").fetchall())
         for con in self._connections:
             self._loader.prepare(con)
@@ -84,10 +89,10 @@ class Engine:
 
         Raises `LoadFailed`, `FoldFailed` or `CheckpointConflict`; the batches before the failed one stay folded.
         """
-        target = until or self._log.vector()
+        target = self._log.vector() if until is None else until
         total = sum(max(last - self._vector.get(origin, 0), 0) for origin, last in target.items())
         done = 0
-        for batch in self.fold(batches(self._log, self.vector(), target)):
+        for batch in self.fold(batches(self._log, self.vector(), target, self._side_cars)):
             done += batch.events
             if progress:
                 progress(done, total)
@@ -153,15 +158,17 @@ class Engine:
         for projection in self._catalogue.projections:
             for statement in projection.creates:
                 self._con.execute(statement)
-        for ingredient in self._ingredients():
+        for ingredient in ingredients(self._catalogue):
             self._con.execute("insert into rookery.made_from values (?, ?, ?)", list(ingredient))
         self._con.execute("commit")
 
-    def _ingredients(self) -> list[tuple[str, int, str]]:
-        schemas = "\n".join(map(str, relations().values()))
-        made_from = [(name, *recipe) for name, recipe in self._catalogue.fingerprints.items()]
-        fingerprint = hashlib.sha256(schemas.encode()).hexdigest()
-        return sorted([*made_from, ("event schemas", 0, fingerprint), ("storage", 0, STORAGE_VERSION)])
+
+def ingredients(catalogue: Catalogue) -> list[tuple[str, int, str]]:
+    """What tables of these projections are made from today: name, version and fingerprint of each part."""
+    schemas = "\n".join(map(str, relations().values()))
+    made_from = [(name, *recipe) for name, recipe in catalogue.fingerprints.items()]
+    fingerprint = hashlib.sha256(schemas.encode()).hexdigest()
+    return sorted([*made_from, ("event schemas", 0, fingerprint), ("storage", 0, STORAGE_VERSION)])
 
 
 def _advance(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:

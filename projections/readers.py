@@ -18,10 +18,10 @@ PATIENCE_SECONDS = 5.0
 
 
 class Readers:
-    """Cursors on the present database, for any thread."""
+    """Cursors on the present `database`, for any thread."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._active: set[duckdb.DuckDBPyConnection] = set()
         self._exchanging = False
         self._closed = False
@@ -35,7 +35,7 @@ class Readers:
                 raise QueryNotAdmitted("too many queries at once; try again later")
             if self._closed:
                 raise QueryNotAdmitted("the read models are closed")
-            cursor = self._database.cursor()
+            cursor = self.database.cursor()
             self._active.add(cursor)
         try:
             yield cursor
@@ -45,11 +45,11 @@ class Readers:
                 self._active.discard(cursor)
                 self._changed.notify_all()
 
-    def exchange(self, replace: Callable[[], Database]) -> None:
-        """Put what `replace` returns in the database's place, with nobody reading meanwhile; new readers wait."""
+    def exchange(self, replace: Callable[[], None]) -> None:
+        """Let `replace` put another database in the present one's place, with nobody reading; new readers wait."""
         self._send_away()
         try:
-            self._database = replace()
+            replace()
         finally:
             with self._changed:
                 self._exchanging = False

@@ -143,6 +143,7 @@ def test_a_rebuild_gives_the_same_tables_and_reports_its_progress(tmp_path: Path
         assert sorted(path.name for path in colony.folder.iterdir()) == [
             "log",
             "read-models.duckdb",
+            "read-models.duckdb.previous",
             "read-models.duckdb.scratch",
         ]
         colony.given(*history(1, first=120))
