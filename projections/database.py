@@ -61,7 +61,14 @@ class Database:
 
     @classmethod
     def open(
-        cls, path: Path, *, scratch: Path, readable: list[Path], resources: Resources, disposable: bool = False
+        cls,
+        path: Path,
+        *,
+        scratch: Path,
+        readable: list[Path],
+        resources: Resources,
+        disposable: bool = False,
+        read_only: bool = False,
     ) -> Database:
         """Open or create the file. Queries can read files in `readable` and `scratch`, and none besides.
 
@@ -69,7 +76,7 @@ class Database:
         Raises `DamagedDatabase`, `DatabaseLocked` or `DatabaseUnusable`.
         """
         try:
-            con = _connect(path, scratch, resources, disposable=disposable)
+            con = _connect(path, scratch, resources, disposable=disposable, read_only=read_only)
         except duckdb.Error as error:
             reason = str(error)
             if any(sign in reason.lower() for sign in _LOCKED):
@@ -145,7 +152,9 @@ def write_ahead_log(path: Path) -> Path:
     return path.with_name(path.name + ".wal")
 
 
-def _connect(path: Path, scratch: Path, resources: Resources, *, disposable: bool) -> duckdb.DuckDBPyConnection:
+def _connect(
+    path: Path, scratch: Path, resources: Resources, *, disposable: bool, read_only: bool
+) -> duckdb.DuckDBPyConnection:
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": resources.threads,
         "memory_limit": f"{resources.memory_size_mib_max}MiB",
@@ -158,7 +167,7 @@ def _connect(path: Path, scratch: Path, resources: Resources, *, disposable: boo
         "autoload_known_extensions": False,
     }
     if not disposable:
-        return duckdb.connect(str(path), config=config)
+        return duckdb.connect(str(path), read_only=read_only, config=config)
     # Nobody else looks at the file, so one checkpoint, in the end, is enough.
     config["threads"] = resources.rebuild_threads
     config["memory_limit"] = f"{resources.rebuild_memory_size_mib_max}MiB"

@@ -44,6 +44,8 @@ _HEADER = re.compile(r"^-- projection: (\w+)\s+version: (\d+)(?:\s+key: (.+?))?(
 _BLOCK = re.compile(r"^-- (relation|fold): (.+)$", re.MULTILINE)
 _RELATION = re.compile(r"^(\w+)\s+of: (.+)$")
 _CAUSE = re.compile(r"^-- why: (?P<of>.+?)(?:\s+by: (?P<by>.+?))?(?:\s+where: (?P<where>.+))?$")
+_CREATED = re.compile(r"^create (?:table|view) (\w+)", re.MULTILINE)
+_WORD = re.compile(r"\w+")
 _COMMENT = re.compile(r"--[^\n]*")
 _DESCRIBED = re.compile(r"^\s*(?P<code>[^\s-].*?),?\s+-- (?P<note>.+)$")
 
@@ -90,6 +92,11 @@ class Projection(NamedTuple):
     folds: tuple[Fold, ...]
     notes: Mapping[str, str]
     fingerprint: str
+
+    @property
+    def created(self) -> frozenset[str]:
+        """The tables and views that it creates."""
+        return frozenset(name for statement in self.creates for name in _CREATED.findall(statement))
 
     def statements(self, occurring: frozenset[str]) -> Iterator[str]:
         """What to run, in this order, for a batch in which these relations have events."""
@@ -149,6 +156,39 @@ class Catalogue:
     def fingerprints(self) -> dict[str, tuple[int, str]]:
         """Version and fingerprint of every projection: tables made by others are out of date."""
         return {projection.name: (projection.version, projection.fingerprint) for projection in self.projections}
+
+    def narrowed(self, names: Iterable[str]) -> Catalogue:
+        """The catalogue that makes and folds only what these read models show. All others are known, but empty."""
+        needed = self._behind(names)
+        statements = [text for name in needed for fold in self.by_name[name].folds for text in fold.statements]
+        drawn_on = self._drawn_on(statements)
+        return Catalogue(
+            one._replace(
+                causes=(),
+                creates=one.creates if one.name in needed else (),
+                folds=one.folds if one.name in needed else (),
+                relations=tuple(derived for derived in one.relations if derived.name in drawn_on),
+            )
+            for one in self.projections
+        )
+
+    def _behind(self, names: Iterable[str]) -> set[str]:
+        """The projections of these names, and those whose tables or views they select from."""
+        pending, needed = list(names), set[str]()
+        while pending:
+            name = pending.pop()
+            needed.add(name)
+            words = _words(self.by_name[name].creates)
+            pending += [used for used in self.by_name[name].uses if not words.isdisjoint(self.by_name[used].created)]
+        return needed
+
+    def _drawn_on(self, statements: Iterable[str]) -> set[str]:
+        """The derived relations that these statements select from, themselves or by way of others."""
+        found = _words(statements) & self.derived.keys()
+        further = _words(self.derived[name].query for name in found) & self.derived.keys()
+        return (
+            found if further <= found else self._drawn_on([*statements, *(self.derived[name].query for name in found)])
+        )
 
     def occurring(self, relations: frozenset[str]) -> frozenset[str]:
         """Everything foldable in a batch that holds events of `relations`."""
@@ -254,6 +294,10 @@ def _notes(creates: str) -> dict[str, str]:
         for line in filter(None, map(_DESCRIBED.match, statement.split("\n"))):
             notes[line["code"].split()[place].rpartition(".")[2].strip('"(),')] = line["note"]
     return notes
+
+
+def _words(texts: Iterable[str]) -> set[str]:
+    return {word for text in texts for word in _WORD.findall(text)}
 
 
 def _fingerprint(body: str) -> str:

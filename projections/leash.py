@@ -27,6 +27,11 @@ class Leash:
         self._reason: str | None = None
 
     @property
+    def reason(self) -> str | None:
+        """Why it was cut, if it was."""
+        return self._reason
+
+    @property
     def due_at(self) -> float:
         """When to interrupt the query next."""
         return self._again_at if self._reason else self._ends_at

@@ -79,15 +79,21 @@ def _at_one_moment(cursor: duckdb.DuckDBPyConnection, read: Read[Result]) -> Res
             cursor.execute("rollback")
 
 
-def events_view(files: Sequence[Path]) -> str:
-    """The statement that makes the log's files one relation. Lines that are no events have nothing but their address.
+def events_view(files: Sequence[Path], *, until: Mapping[str, int] | None = None) -> str:
+    """The statement that makes the log's files one relation, as far as `until`.
 
-    The last line of the open file may be half written; it is left out until it is whole.
+    Lines that are no events have nothing but their address. The last line of the open file may be half written; it is
+    left out until it is whole.
     """
+    within = "" if until is None else f" and ({_within(until)})"
     return (
         "create or replace temp view events as select origin, n, id, type, source, subject, time, data, "  # noqa: S608
-        f"recordedtime as recorded_time, correlationid from ({_lines(files)}) where n is not null"
+        f"recordedtime as recorded_time, correlationid from ({_lines(files)}) where n is not null{within}"
     )
+
+
+def _within(until: Mapping[str, int]) -> str:
+    return " or ".join(f"(origin = {literal(origin)} and n <= {n})" for origin, n in until.items()) or "false"
 
 
 def _lines(files: Sequence[Path]) -> str:
