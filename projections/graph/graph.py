@@ -6,7 +6,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -18,13 +18,15 @@ from ...eventstore import Log, Record
 from ..store import Folded
 from .errors import GraphLocked, GraphUnusable
 from .mapping import facts, sighting
-from .names import BOOKKEEPING, ONTOLOGY, URN, rk
+from .names import BOOKKEEPING, ONTOLOGY, URN, event_iri, rk
 from .ontology import fingerprint, ontology
 from .patterns import find, merged, withdraw
 from .rules import infer
 from .sightings import Sightings
+from .undoing import undo
 
 BATCH_EVENTS_MAX = 50
+UNDONE_AT_ONCE_EVENTS = 1_000
 
 # Called after every batch with the seconds that it took; returns those to wait, to leave the processor to others.
 Pace = Callable[[float], float]
@@ -88,14 +90,24 @@ class Graph:
             try:
                 if self._stale:
                     self._open_again()
-                return Folded(self._catch_up(progress), time.perf_counter() - started)
+                return Folded(self._catch_up(progress, self._log.vector()), time.perf_counter() - started)
             except (RuntimeError, OSError) as error:
                 if not _is_damage(error):
                     self._stale = True
                     raise GraphUnusable(self.folder, str(error)) from error
                 logger.warning("the graph was damaged (%s); making it anew from the log", error)
             self._renew()
-            return Folded(self._catch_up(progress), time.perf_counter() - started)
+            return Folded(self._catch_up(progress, self._log.vector()), time.perf_counter() - started)
+
+    def go_to(self, vector: Mapping[str, int], progress: Progress | None = None) -> int:
+        """Be the graph of a node that stopped at `vector`; returns how many events it took to get there.
+
+        What lies beyond it is undone, and what is short of it is folded. A graph that is interrupted on the way is
+        of no moment at all: throw it away.
+        """
+        with self._folding:
+            undone = sum(self._undo(origin, vector.get(origin, 0)) for origin in sorted(self._vector))
+            return undone + self._catch_up(progress, vector)
 
     def stop(self) -> None:
         """Let a fold end after its present batch, for good."""
@@ -115,8 +127,23 @@ class Graph:
     ) -> None:
         self.close()
 
-    def _catch_up(self, progress: Progress | None) -> int:
-        until, done = self._log.vector(), 0
+    def _undo(self, origin: str, until: int) -> int:
+        """Take back what the origin said after `until`, the last first."""
+        last = self._vector[origin]
+        if last <= until:
+            return 0
+        for end in range(last, until, -UNDONE_AT_ONCE_EVENTS):
+            begin = max(until, end - UNDONE_AT_ONCE_EVENTS)
+            undo(self.store, [event_iri(origin, n) for n in range(begin + 1, end + 1)])
+        for found in find(self.store, NamedNode(_LOG + origin), _FOLDED_UP_TO, None, BOOKKEEPING):
+            self.store.remove(Quad(*found))
+        self.store.extend([_checkpoint(origin, until)] if until else [])
+        self._vector = _folded(self.store)
+        self._sightings.forget()
+        return last - until
+
+    def _catch_up(self, progress: Progress | None, until: Mapping[str, int]) -> int:
+        done = 0
         total = sum(last - self._vector.get(origin, 0) for origin, last in until.items())
         for batch in self._batches(until):
             if self._stopping.is_set():
@@ -130,7 +157,7 @@ class Graph:
                 self._stopping.wait(self.pace(time.perf_counter() - started))
         return done
 
-    def _batches(self, until: dict[str, int]) -> Iterator[tuple[Record, ...]]:
+    def _batches(self, until: Mapping[str, int]) -> Iterator[tuple[Record, ...]]:
         for origin, last in sorted(until.items()):
             after = self._vector.get(origin, 0)
             if after < last:

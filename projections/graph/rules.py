@@ -36,20 +36,20 @@ class Followed(NamedTuple):
 
 def infer(store: Store, said: list[Quad]) -> Followed:
     """What follows from `said` and what is in the store."""
-    batch = _Batch(store, said)
+    batch = Batch(store, said)
     batch.close()
     blocks, outdated = resemblances(store, batch.lessons())
     return Followed([*batch.derived, *blocks], outdated)
 
 
-class _Batch:
+class Batch:
     """The triples of a batch, those that they lead to, and the store beneath them.
 
     Each triple is looked at once, when it is new: with every rule, and joined with what is there already.
     """
 
     def __init__(self, store: Store, said: list[Quad]) -> None:
-        self._store = store
+        self.store = store
         self._terms = terminology()
         self._said = dict.fromkeys(cast(Triple, tuple(quad)[:3]) for quad in said)
         self.derived: dict[Quad, None] = {}
@@ -58,43 +58,46 @@ class _Batch:
         self._steps = {step for steps in self._terms.steps.values() for step in steps}
         self._forward: dict[Key, set[NamedNode]] = defaultdict(set)
         self._backward: dict[Key, set[NamedNode]] = defaultdict(set)
-        self._stored_objects: dict[Key, set[NamedNode]] = {}
-        self._stored_subjects: dict[Key, set[NamedNode]] = {}
+        self.stored_objects: dict[Key, set[NamedNode]] = {}
+        self.stored_subjects: dict[Key, set[NamedNode]] = {}
         self._typed: set[tuple[NamedNode, frozenset[NamedNode]]] = set()
         for triple in self._said:
-            self._index(triple)
+            self.index(triple)
 
     def close(self) -> None:
         """Derive until nothing new follows."""
         for node in {node for subject, _, value in self._said for node in (subject, value)}:
-            self._add(_id_of(node))
+            self.add(_id_of(node))
         for triple in self._said:
             if triple[1] in self._steps:
-                self._add(self._above(triple))
+                self.add(self._above(triple))
         while self._waiting:
             triple = self._waiting.popleft()
             self._follow(triple)
             if triple[1] in self._joined:
-                self._add(self._of_chains(triple))
+                self.add(self._of_chains(triple))
 
     def lessons(self) -> dict[NamedNode, str]:
         """The lessons that the batch says, with their words."""
         return {subject: value.value for subject, predicate, value in self._said if predicate == rk("words")}
 
-    def _add(self, triples: Iterable[Triple]) -> None:
+    def add(self, triples: Iterable[Triple]) -> None:
+        """These follow; so may more, from them."""
         for triple in triples:
-            if self._is_new(triple):
+            if self.takes(triple):
                 self._waiting.append(triple)
 
-    def _is_new(self, triple: Triple) -> bool:
+    def takes(self, triple: Triple) -> bool:
+        """Whether a triple that follows is new, and so has to be looked at."""
         quad = Quad(*triple, INFERRED)
-        if quad in self.derived or quad in self._store:
+        if quad in self.derived or quad in self.store:
             return False
         self.derived[quad] = None
-        self._index(triple)
+        self.index(triple)
         return True
 
-    def _index(self, triple: Triple) -> None:
+    def index(self, triple: Triple) -> None:
+        """Let later triples of the batch be joined with this one."""
         subject, predicate, value = triple
         if (predicate in self._joined or predicate in self._steps) and isinstance(value, NamedNode):
             self._forward[subject, predicate].add(value)
@@ -117,14 +120,14 @@ class _Batch:
 
     def _join(self, triple: Triple) -> None:
         """Add a triple of which all that follows from it alone is known: what is left are its chains."""
-        if self._is_new(triple) and triple[1] in self._joined:
-            self._add(self._of_chains(triple))
+        if self.takes(triple) and triple[1] in self._joined:
+            self.add(self._of_chains(triple))
 
     def _type(self, node: NamedNode, classes: frozenset[NamedNode]) -> None:
         if classes and (node, classes) not in self._typed:
             self._typed.add((node, classes))
             for each in classes:
-                self._is_new((node, TYPE, each))
+                self.takes((node, TYPE, each))
 
     def _of_chains(self, triple: Triple) -> Iterator[Triple]:
         subject, predicate, value = triple
@@ -142,24 +145,23 @@ class _Batch:
         subject, predicate, value = triple
         for name, steps in self._terms.steps.items():
             if predicate in steps and isinstance(value, NamedNode):
-                above = self._reached(value, steps, upwards=True)
-                for below, down in self._reached(subject, steps, upwards=False).items():
+                above = self.reached(value, steps, upwards=True)
+                for below, down in self.reached(subject, steps, upwards=False).items():
                     yield from ((below, name, end) for end, up in above.items() if down + 1 + up <= STEPS_MAX)
 
-    def _reached(self, start: NamedNode, steps: frozenset[NamedNode], *, upwards: bool) -> dict[NamedNode, int]:
+    def reached(self, start: NamedNode, steps: frozenset[NamedNode], *, upwards: bool) -> dict[NamedNode, int]:
         """What can be reached in steps that events have said, and in how many."""
         reached, edge = {start: 0}, [start]
         for distance in range(1, STEPS_MAX):
-            following = (
-                end for node in edge for step in steps for end in self._neighbours(node, step, upwards=upwards)
-            )
+            following = (end for node in edge for step in steps for end in self.neighbours(node, step, upwards=upwards))
             edge = [node for node in set(following) if node not in reached]
             reached.update(dict.fromkeys(edge, distance))
         return reached
 
-    def _neighbours(self, node: NamedNode, step: NamedNode, *, upwards: bool) -> Iterator[NamedNode]:
+    def neighbours(self, node: NamedNode, step: NamedNode, *, upwards: bool) -> Iterator[NamedNode]:
+        """What is one step away, as events have said."""
         subject, value = (node, None) if upwards else (None, node)
-        for below, above, graph in nodes(self._store, subject, step, value):
+        for below, above, graph in nodes(self.store, subject, step, value):
             if graph != INFERRED:
                 yield above if upwards else below
         for end in (self._forward if upwards else self._backward).get((node, step), ()):
@@ -168,15 +170,15 @@ class _Batch:
 
     def _objects(self, subject: NamedNode, predicate: NamedNode) -> set[NamedNode]:
         key = (subject, predicate)
-        if key not in self._stored_objects:
-            self._stored_objects[key] = {value for _, value, _ in nodes(self._store, subject, predicate, None)}
-        return self._stored_objects[key] | self._forward.get(key, set())
+        if key not in self.stored_objects:
+            self.stored_objects[key] = {value for _, value, _ in nodes(self.store, subject, predicate, None)}
+        return self.stored_objects[key] | self._forward.get(key, set())
 
     def _subjects(self, value: NamedNode, predicate: NamedNode) -> set[NamedNode]:
         key = (value, predicate)
-        if key not in self._stored_subjects:
-            self._stored_subjects[key] = {subject for subject, _, _ in nodes(self._store, None, predicate, value)}
-        return self._stored_subjects[key] | self._backward.get(key, set())
+        if key not in self.stored_subjects:
+            self.stored_subjects[key] = {subject for subject, _, _ in nodes(self.store, None, predicate, value)}
+        return self.stored_subjects[key] | self._backward.get(key, set())
 
 
 def _id_of(node: NamedNode | Literal) -> Iterator[Triple]:

@@ -1,0 +1,60 @@
+"""A graph that goes to a moment is, quad for quad, the graph of a node that stopped there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyoxigraph import Quad
+from rookery.projections.graph import Graph, graph, resemblance, rules, sightings
+from rookery.schemas import Event
+
+from ..colony import Colony
+from .histories import histories
+
+relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(autouse=True)
+def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that the histories reach."""
+    monkeypatch.setattr(graph, "BATCH_EVENTS_MAX", 7)
+    monkeypatch.setattr(graph, "UNDONE_AT_ONCE_EVENTS", 4)
+    monkeypatch.setattr(resemblance, "BLOCK_LESSONS_MAX", 3)
+    monkeypatch.setattr(rules, "STEPS_MAX", 2)
+    monkeypatch.setattr(sightings, "EDGES_KEPT_MAX", 2)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Iterator[Path]:
+    """A fresh folder for every example."""
+    return (tmp_path / str(number) for number in count())
+
+
+def stopped_at(vector: dict[str, int], colony: Colony, folder: Path) -> set[Quad]:
+    """What the graph of a node has that never got any further."""
+    with Graph.open(folder, colony.log) as one:
+        one.go_to(vector)
+        return set(one.store)
+
+
+@relaxed
+@given(history=histories, data=st.data())
+def test_going_to_any_moment_from_any_other_gives_the_graph_of_a_node_that_stopped_there(
+    folders: Iterator[Path], history: dict[str, list[Event]], data: st.DataObject
+) -> None:
+    with Colony(next(folders)) as colony, Graph.open(next(folders), colony.log) as one:
+        for origin, happened in history.items():
+            colony.append(happened, origin)
+        one.catch_up()
+        for _ in range(3):
+            moment = {
+                origin: n for origin, happened in history.items() if (n := data.draw(st.integers(0, len(happened))))
+            }
+            one.go_to(moment)
+            assert one.vector() == moment
+            assert set(one.store) == stopped_at(moment, colony, next(folders))
