@@ -139,6 +139,14 @@ class Log:
         known = self._fresh().get(origin)
         return known.segments(after=after) if known else []
 
+    def unsealed(self, origin: str, *, after: int = 0) -> list[Path]:
+        """The files of what is not sealed yet after `after`, if SQL may read them as they are; otherwise none.
+
+        The last line may be half written, and a file may be sealed, and gone, before it is read.
+        """
+        known = self._fresh().get(origin)
+        return known.unsealed(after=after) if known else []
+
     def files(self) -> list[Path]:
         """Every segment file, in the order of n within each origin, the plain ones last."""
         return [path for _, origin in sorted(self._fresh().items()) for path in origin.files]

@@ -182,6 +182,11 @@ class OriginLog:
             if isinstance(part, SealedPart) and after < part.last <= self._last
         ]
 
+    def unsealed(self, *, after: int = 0) -> list[Path]:
+        """The plain files that hold anything after `after`, if every line in them is plain; otherwise none."""
+        parts = [part for part in self._parts if isinstance(part, PlainPart) and after < part.last]
+        return [part.path for part in parts] if all(self.summary(part).plain for part in parts) else []
+
     def dead_letters(self) -> Iterator[DeadLetter]:
         """What today's schemas, or the log itself, do not accept as events."""
         for part in self._parts:

@@ -96,7 +96,8 @@ class Summary(msgspec.Struct, kw_only=True):
     @property
     def plain(self) -> bool:
         """Whether every line is a valid event of a type that is not superseded."""
-        return not self.dead and not any(map(is_superseded, self.types))
+        # A copy, because the writer may be counting one more type meanwhile.
+        return not self.dead and not any(map(is_superseded, tuple(self.types)))
 
     def may_hold(self, wanted: Wanted) -> bool:
         """Whether a search has to look at the lines."""

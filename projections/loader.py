@@ -65,19 +65,18 @@ class Loader:
         load = self._load_side_cars if batch.columnar else self._load_lines
         return _relations_of(load(con, batch))
 
-    def spread(self, con: duckdb.DuckDBPyConnection, after: dict[str, int], until: dict[str, int]) -> frozenset[str]:
-        """Make everything between two vectors one relation, in place of a batch; returns what has events in it.
+    def spread(self, con: duckdb.DuckDBPyConnection, after: dict[str, int], until: dict[str, int]) -> None:
+        """Make everything between two vectors one relation, in place of a batch.
 
         Side-cars that are missing are made first. What is not sealed yet, at most a few segments, becomes a table.
         Raises `SideCarFailed` or `LoadFailed`.
         """
         spans = ((origin, after.get(origin, 0), last) for origin, last in sorted(until.items()))
         parts = [part for span in spans for part in self._parts(con, *span)]
-        if not parts:
+        if parts:
+            _view(con, " union all ".join(parts))
+        else:
             self.unload(con)
-            return frozenset()
-        _view(con, " union all ".join(parts))
-        return _relations_of(_types(con))
 
     def unload(self, con: duckdb.DuckDBPyConnection) -> None:
         """Let go of the batch's memory."""
@@ -104,7 +103,9 @@ class Loader:
             after = end
         if after < last:
             table = quoted(f"unsealed {origin}")
-            self._lines.load(con, Batch(origin, after + 1, last), table)
+            worth_it = last - after >= EVENTS_WORTH_A_SEGMENT
+            paths = self._log.unsealed(origin, after=after) if worth_it else []
+            self._lines.load(con, Batch(origin, after + 1, last, tuple(paths)), table)
             yield f"from {table}"
 
     def _kept(self, paths: Sequence[Path], first: int, last: int) -> str:
