@@ -1,0 +1,229 @@
+"""Archiving: what the log holds at one moment is copied to cold storage, each object read back once it is there.
+
+Sealed segments are copied once and never again. Nothing that the catalogue names is overwritten with anything else, so
+that an archiving that breaks off anywhere leaves the archive as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from ..cold import segment_object
+from ..errors import ArchiveDamaged, ArchiveUnavailable, ForeignArchive, LogClosed, NoArchive
+from ..frames import compress
+from ..log import Log
+from ..origin import Contents
+from ..stores import Store
+from .catalogue import (
+    FORMAT,
+    NAME,
+    ArchivedOrigin,
+    Catalogue,
+    Kept,
+    OpenPart,
+    file_object,
+    got,
+    kept_of,
+    manifest_object,
+    put_verified,
+    read_catalogue,
+    write_catalogue,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Progress(NamedTuple):
+    """How far some work with an archive is: `done` of `total` objects."""
+
+    doing: str
+    done: int
+    total: int
+
+
+# Called before each object. It may take its time, to leave the processor to others, and raise, to stop the work there.
+Watch = Callable[[Progress], object]
+
+
+class Archived(NamedTuple):
+    """What an archive holds now, and what of it was copied this time."""
+
+    catalogue: Catalogue
+    objects: int
+    bytes: int
+
+
+def unwatched(progress: Progress) -> None:
+    """Nobody looks."""
+
+
+def archive(
+    log: Log,
+    store: Store,
+    files: Mapping[str, Path] | None = None,
+    *,
+    verify: bool = False,
+    watch: Watch = unwatched,
+) -> Archived:
+    """Copy to the store what it does not hold yet of the log, its open end too, and `files` beside it.
+
+    With `verify`, what was copied before is read as well, and copied anew where it is damaged. Raises `ArchiveError`,
+    or `LogDamaged` where what should be copied is not what was written; then the archive is as it was.
+    """
+    contents = {name: held for name, held in log.contents().items() if held.last}
+    before = _before(log, store)
+    for name, known in before.origins.items() if before else ():
+        _refuse_foreign(log, store, name, contents.get(name), known)
+    copying = _Copying(log, store, before, verify, watch)
+    return copying.run(contents, files or {})
+
+
+class _Copying:
+    """One archiving."""
+
+    def __init__(self, log: Log, store: Store, before: Catalogue | None, verify: bool, watch: Watch) -> None:
+        self._log = log
+        self._store = store
+        self._before = before
+        self._verify = verify
+        self._watch = watch
+        self._done = self._total = self._objects = self._bytes = 0
+
+    def run(self, contents: Mapping[str, Contents], files: Mapping[str, Path]) -> Archived:
+        held = contents.values()
+        self._total = sum(len(one.sealed) + len(one.plain) + 1 for one in held) + len(files) + 1
+        catalogue = Catalogue(
+            format=FORMAT,
+            origins={name: self._origin(name, one) for name, one in contents.items()},
+            files={name: self._file(name, path) for name, path in files.items()},
+            written_at=datetime.now(UTC),
+        )
+        self._tell(NAME)
+        write_catalogue(self._store, catalogue)
+        self._clear(catalogue)
+        return Archived(catalogue, self._objects, self._bytes)
+
+    def _origin(self, name: str, held: Contents) -> ArchivedOrigin:
+        known = self._before.origins.get(name) if self._before else None
+        for index, part in enumerate(held.sealed):
+            kept = Kept(part.entry.compressed_bytes, part.entry.sha256)
+            is_there = known is not None and index < known.segments
+            self._ensure(segment_object(name, part.entry.segment), kept if is_there else None, part.data)
+        manifest = kept_of(held.manifest)
+        known_manifest = known.manifest if known else None
+        same = manifest if manifest == known_manifest else None
+        self._ensure(manifest_object(name), same, lambda: held.manifest)
+        entries = [part.entry for part in held.sealed]
+        open_parts = tuple(self._open(name, first, last, known) for first, last in held.plain)
+        return ArchivedOrigin(
+            segments=len(entries),
+            sealed_last=entries[-1].last if entries else 0,
+            manifest=manifest,
+            open=open_parts,
+            last=held.last,
+            head=_line_hash(self._log, name, held.last),
+            bytes=sum(entry.bytes for entry in entries) + sum(part.lines_bytes for part in open_parts),
+            compressed_bytes=sum(entry.compressed_bytes for entry in entries)
+            + sum(part.kept.size_bytes for part in open_parts),
+        )
+
+    def _open(self, name: str, first: int, last: int, known: ArchivedOrigin | None) -> OpenPart:
+        found = next((part for part in known.open if (part.first, part.last) == (first, last)), None) if known else None
+        lines = _Lines(self._log, name, first, last)
+        wanted = OpenPart(first, last, 0, Kept(0, ""))
+        kept = self._ensure(wanted.object(name), found.kept if found else None, lines.compressed)
+        return found if found and kept == found.kept else OpenPart(first, last, lines.size_bytes, kept)
+
+    def _file(self, name: str, path: Path) -> Kept:
+        data = path.read_bytes()
+        kept = kept_of(data)
+        is_there = self._before is not None and self._before.files.get(name) == kept
+        return self._ensure(file_object(name, kept), kept if is_there else None, lambda: data)
+
+    def _ensure(self, name: str, there: Kept | None, data: Callable[[], bytes]) -> Kept:
+        """Copy an object, unless it is there; `there` says what it should be."""
+        self._tell(name)
+        if there is not None:
+            if not self._verify:
+                return there
+            try:
+                got(self._store, name, there)
+            except ArchiveDamaged as damage:
+                logger.warning("%s; copying it anew", damage)
+            else:
+                return there
+        kept = put_verified(self._store, name, data())
+        self._objects += 1
+        self._bytes += kept.size_bytes
+        return kept
+
+    def _tell(self, name: str) -> None:
+        self._watch(Progress(name, self._done, self._total))
+        self._done += 1
+
+    def _clear(self, catalogue: Catalogue) -> None:
+        """Remove what only the catalogue before named. What stays costs room and harms nobody."""
+        for name in sorted(self._before.replaceable() - catalogue.replaceable() if self._before else ()):
+            try:
+                self._store.delete(name)
+            except ArchiveUnavailable as error:
+                logger.warning("%s stays in the archive: %s", name, error)
+
+
+class _Lines:
+    """A run of lines, and their size once they were compressed."""
+
+    def __init__(self, log: Log, name: str, first: int, last: int) -> None:
+        self.size_bytes = 0
+        self._log = log
+        self._place = (name, first, last)
+
+    def compressed(self) -> bytes:
+        """A file as a sealed segment's. Raises `LogClosed` where the log was closed meanwhile."""
+        return b"".join(compress(self._counted()))
+
+    def _counted(self) -> Iterator[bytes]:
+        name, n, last = self._place
+        for record in self._log.read(name, after=n - 1, limit=last - n + 1):
+            self.size_bytes += len(record.line) + 1
+            n = record.n + 1
+            yield record.line
+        if n != last + 1:
+            raise LogClosed(self._log.folder)
+
+
+def _before(log: Log, store: Store) -> Catalogue | None:
+    """What is archived there already. An archive that has become empty is one whose disk is not mounted, say."""
+    try:
+        return read_catalogue(store)
+    except NoArchive:
+        for name in log.origins():
+            tiering = log.tiering(name)
+            if tiering and tiering.place == store.place:
+                reason = f"it held {name} up to {tiering.archived}, and is empty now: is its disk mounted?"
+                raise ArchiveUnavailable(store.place, NAME, reason) from None
+        return None
+
+
+def _refuse_foreign(log: Log, store: Store, name: str, held: Contents | None, known: ArchivedOrigin) -> None:
+    """Raises `ForeignArchive` unless the log goes on where the archive ends."""
+    if held is None:
+        raise ForeignArchive(store.place, name, f"it holds events of {name!r}, of which this log has none")
+    if held.last < known.last:
+        raise ForeignArchive(store.place, name, f"it holds {name} up to {known.last}, and this log ends at {held.last}")
+    if kept_of(held.manifest[: known.manifest.size_bytes]) != known.manifest:
+        raise ForeignArchive(store.place, name, f"its segments of {name} are others")
+    if _line_hash(log, name, known.last) != known.head:
+        raise ForeignArchive(store.place, name, f"it has another event at {name}:{known.last}")
+
+
+def _line_hash(log: Log, name: str, n: int) -> str:
+    record = log.get(name, n)
+    if record is None:
+        raise LogClosed(log.folder)
+    return sha256(record.line).hexdigest()

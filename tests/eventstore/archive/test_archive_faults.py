@@ -1,0 +1,96 @@
+"""Every touch of a disk may fail, and every one may be the last, while a log is archived, trimmed, read and restored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rookery.eventstore import ArchiveError, Disk, Log, LogWriteFailed
+from rookery.eventstore.archive import archive, restore, trim
+from rookery.eventstore.stores import FolderStore, open_store
+from rookery.tests.eventstore.archive.logs import LATER, filled, lines_of, opened
+from rookery.tests.eventstore.deliveries import many
+from rookery.tests.eventstore.faults import CountingDisk, Crash, DyingDisk, FullDisk
+
+EVENTS = 20
+
+
+def work(folder: Path, disk: Disk) -> None:
+    """What a node does with a log that was archived before and has grown since: all of it on one disk."""
+    with opened(folder / "log", disk=disk) as log:
+        store = FolderStore(folder / "cold", disk)
+        catalogue = archive(log, store).catalogue
+        trim(log, store, catalogue, before=LATER)
+        lines_of(log)
+    restore(store, folder / "new", disk=disk)
+
+
+def begun(folder: Path) -> list[bytes]:
+    """Archive a log, and let it grow; what is in it then."""
+    with filled(folder / "log", EVENTS) as log:
+        archive(log, open_store(str(folder / "cold")))
+        log.append("here", many(12, first=100))
+        log.seal_full_segments()
+        return lines_of(log)["here"]
+
+
+def touches_of_the_work(folder: Path) -> int:
+    begun(folder)
+    disk = CountingDisk()
+    work(folder, disk)
+    return disk.touches
+
+
+def assert_nothing_is_lost(folder: Path, expected: list[bytes]) -> None:
+    """The log is whole, its archive can be restored, and all of the work can be done again."""
+    with opened(folder / "log") as log:
+        assert lines_of(log)["here"] == expected
+    restored = restore(open_store(str(folder / "cold")), folder / "restored")
+    with opened(folder / "restored") as log:
+        assert lines_of(log)["here"] == expected[: restored.vector["here"]]
+    new = folder / "new"
+    if new.exists():
+        with opened(new) as log:
+            assert lines_of(log)["here"] == expected
+        new.rename(folder / "found")
+    work(folder, CountingDisk())
+    with opened(folder / "new") as log:
+        assert lines_of(log)["here"] == expected
+
+
+@pytest.mark.parametrize("loses_unsynced", [False, True], ids=["process", "machine"])
+def test_a_crash_at_any_touch_loses_nothing(tmp_path: Path, loses_unsynced: bool) -> None:
+    touches = touches_of_the_work(tmp_path / "counted")
+    assert touches > 60
+    for first in range(1, touches + 1):
+        folder = tmp_path / str(first)
+        expected = begun(folder)
+        with pytest.raises(Crash):
+            work(folder, DyingDisk(first, loses_unsynced=loses_unsynced))
+        assert_nothing_is_lost(folder, expected)
+
+
+@pytest.mark.parametrize("refusals", [1, 5])
+def test_a_refusal_at_any_touch_loses_nothing(tmp_path: Path, refusals: int) -> None:
+    failures = 0
+    for first in range(1, touches_of_the_work(tmp_path / "counted") + 1):
+        folder = tmp_path / str(first)
+        expected = begun(folder)
+        try:
+            work(folder, FullDisk(first, first + refusals - 1))
+        except (ArchiveError, LogWriteFailed):
+            failures += 1
+        assert_nothing_is_lost(folder, expected)
+    assert failures > 30
+
+
+def test_a_full_archive_is_named_and_nothing_is_trimmed(tmp_path: Path) -> None:
+    with filled(tmp_path / "log") as log:
+        before = files_of(log)
+        with pytest.raises(ArchiveError, match=r"log/here/0+1\.ndjson\.zst.*No space left on device; make room there"):
+            archive(log, FolderStore(tmp_path / "cold", FullDisk(3, 2**62)))
+        assert files_of(log) == before
+
+
+def files_of(log: Log) -> list[Path]:
+    return sorted(log.folder.glob("here/*ndjson*"))
