@@ -37,7 +37,6 @@ class ReplayBus:
         self._connection = connection
         self._stream = stream_of(name)
         self._publisher: Publisher | None = None
-        self._held = held
         if held is not None:
             self._publisher = Publisher(connection, self._stream.name, held.last_sequence)
 
@@ -79,8 +78,8 @@ class ReplayBus:
         return self._connection.max_payload_bytes - HEADER_BYTES_MAX
 
     async def last(self) -> bytes | None:
-        """The event that was told last, as the stream has it, since before this connection; None if there is none."""
-        if self._held is None or self._held.messages == 0:
+        """The event that was told last, as the stream has it; None if there is none, or no stream."""
+        if self._publisher is None:
             return None
         return await last_message(self._connection, self._stream.name, self.subjects)
 

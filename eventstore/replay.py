@@ -12,7 +12,7 @@ from .line import Record
 from .log import Log
 from .positions import position_text
 
-WINDOW_EVENTS = 16_384  # looked at between two looks at whether anybody still wants the rest
+WINDOW_EVENTS_MAX = 16_384  # looked at between two looks at whether anybody still wants the rest
 
 
 class Wish(NamedTuple):
@@ -47,7 +47,14 @@ class Replay:
     """
 
     def __init__(
-        self, log: Log, name: str, *, after: Mapping[str, int], up_to: Mapping[str, int], wish: Wish | None = None
+        self,
+        log: Log,
+        name: str,
+        *,
+        after: Mapping[str, int],
+        up_to: Mapping[str, int],
+        wish: Wish | None = None,
+        window_events: int = WINDOW_EVENTS_MAX,
     ) -> None:
         self.name = replay_name(name)
         self.left_out = 0
@@ -56,6 +63,7 @@ class Replay:
         self._up_to = {origin: n for origin, n in up_to.items() if n > after.get(origin, 0)}
         self._wish = wish or Wish()
         self._looked_at = {origin: after.get(origin, 0) for origin in self._up_to}
+        self._window_events = window_events
         self._stopped = False
 
     @property
@@ -87,7 +95,7 @@ class Replay:
         """What one origin has of it, searched a window at a time: a long search for little can be stopped."""
         begin, last = self._after.get(origin, 0), self._up_to[origin]
         while begin < last and not self._stopped:
-            end = min(begin + WINDOW_EVENTS, last)
+            end = min(begin + self._window_events, last)
             types, entity, source, _ = self._wish
             yield from self._log.search(
                 after={origin: begin}, up_to={origin: end}, types=types, entity=entity, source=source

@@ -43,11 +43,12 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "sparql": Row("sparql:sparql", "Ask the knowledge graph in SPARQL."),
         "graph": Row("graph:graph", "Look around in the knowledge graph."),
         "tail": Row("tail:tail", "Follow the log."),
+        "replay": Row("replay:replay", "Tell the log's events once more: to a file, a bus, a screen."),
         "dead-letters": Row("maintenance:dead_letters", "List the events that no read model holds."),
     },
     "Care for it": {
         "snapshot": Row("snapshot:snapshot", "Write the read models into a file for other programs."),
-        "rebuild": Row("maintenance:rebuild", "Build the read models anew from the log."),
+        "rebuild": Row("rebuild:rebuild", "Build the read models anew from the log, or check them."),
         "bench": Row("bench:bench", "Measure this machine."),
         "completion": Row("completion:completion", "Let your shell complete what you type."),
     },
