@@ -89,6 +89,10 @@ class Client:
             timeout=httpx.Timeout(CONNECT_SECONDS_MAX, read=None),  # the node bounds how long it works
         )
 
+    def delete(self, path: str) -> Any:
+        """Have what is at `path` end, or go; the JSON that tells of it."""
+        return self._request("DELETE", path)
+
     def fetch(
         self,
         method: str,

@@ -18,8 +18,9 @@ UNWELL_SECONDS_MAX = 10.0
 BUS_ANSWER_SECONDS_MAX = 3.0
 LOOK_SECONDS = 0.25
 
-# What these can't do for a while is told, and keeps nobody from using the node.
-AUXILIARY = frozenset({"snapshot"})
+# What these can't do for a while is told, and keeps nobody from using the node: a degraded projector leaves read models
+# that answer as of a while ago.
+AUXILIARY = frozenset({"projector", "snapshot"})
 
 
 class HeldUp(RookeryError):

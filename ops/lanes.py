@@ -55,5 +55,4 @@ class Lanes:
     def __init__(self) -> None:
         self.queries = Lane("queries", QUERIES_AT_ONCE_MAX, QUERIES_WAITING_MAX)
         self.reads = Lane("reads", READS_AT_ONCE_MAX, READS_WAITING_MAX)
-        self.rebuilds = Lane("rebuilds", 1, 0)
         self.imports = Lane("imports", 1, 4)

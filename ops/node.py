@@ -29,6 +29,7 @@ from .intake import Intake, Taken
 from .live import Live
 from .nats_server import NatsServer, NatsServerError
 from .projector import Projector
+from .rebuilds import Rebuilds
 from .settings import Settings
 from .snapshot import SnapshotFile
 from .timings import Timings
@@ -84,6 +85,7 @@ class Node:
         self.graph_workers = graph_workers
         self.started_at = datetime.now(UTC)
         self.projector = Projector(projections, health)
+        self.rebuilds = Rebuilds(projections, health, self.projector.wake)
         self.graph_projector = Projector(graph, health, "graph", on_thread=step_back)
         self.append_seconds = Timings()
         self.ingest = Ingest(
@@ -115,7 +117,7 @@ class Node:
             await self.health.while_well(self.projector.wait_for(self.log.vector()), "projector")
 
     def look(self) -> Health:
-        """Note what bus and ingest say of themselves right now; the other parts note it themselves."""
+        """Note what bus, ingest and rebuilds say of themselves right now; the other parts note it themselves."""
         connected = self.bus.connected and self.bus_answers
         self.health.set(
             "bus", "ready" if connected else "failed", "" if connected else f"no answer from {self.nats_url}"
@@ -123,6 +125,7 @@ class Node:
         ingest = self.ingest.status
         self.health.set("ingest", INGEST_STATES[ingest.state], ingest.reason)
         self.disk.has_room()
+        self.rebuilds.look()
         return self.health
 
     def end_following(self) -> None:
@@ -158,7 +161,7 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         log = await asyncio.to_thread(Log.open, folder.log, segment_events_max=settings.segment_events_max)
         stack.callback(log.close)
         opening_graph = asyncio.create_task(asyncio.to_thread(Graph.open, folder.graph, log))
-        projections = await asyncio.to_thread(Projections.open, folder.database, log)
+        projections = await asyncio.to_thread(Projections.open, folder.database, log, serve_outdated=True)
         stack.callback(projections.close)
         graph = await opening_graph
         stack.callback(graph.close)
@@ -189,11 +192,13 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         )
         stack.callback(node.graph_projector.close)
         stack.callback(node.projector.close)
+        stack.callback(node.rebuilds.close)
         health.set("projector", "starting")
         health.set("graph", "ready")  # nobody waits for it: one that is made anew is behind for a while, and answers
         for work in (
             node.ingest.run(),
             node.projector.run(),
+            node.rebuilds.run(),
             node.graph_projector.run(),
             node.live.run(),
             snapshot.run(settings.snapshot_seconds),

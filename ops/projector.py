@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from ..projections import Folded
+from ..projections import Folded, TablesOutdated
 from .health import Health
 from .timings import Timings
 
@@ -22,7 +22,7 @@ class Foldable(Protocol):
     """What is kept level with the log: the SQL read models, the knowledge graph."""
 
     def catch_up(self) -> Folded:
-        """Fold everything that the log has beyond it. Blocks."""
+        """Fold everything that the log has beyond it. Blocks. Raises `TablesOutdated` where that has to wait."""
 
     def vector(self) -> dict[str, int]:
         """How far it is: the last folded n of each origin."""
@@ -67,6 +67,8 @@ class Projector:
             self._grown.clear()
             try:
                 await self._catch_up()
+            except TablesOutdated:
+                continue  # whoever replaces them tells health how far that is, and wakes this in the end
             except Exception as error:
                 logger.warning("the %s can't take on events; trying again", self._name, exc_info=error)
                 self._health.set(self._name, "failed", str(error))

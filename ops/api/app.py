@@ -10,7 +10,7 @@ from ... import __version__
 from ..lanes import Lanes
 from ..metrics import Metrics
 from ..node import Node
-from . import assignments, events, graph, hobby, metrics, openapi, otlp, problems, queries, snapshot, state
+from . import assignments, events, graph, hobby, metrics, openapi, otlp, problems, queries, rebuilds, snapshot, state
 from .bodies import Room
 from .traffic import Traffic, TrafficMiddleware
 
@@ -31,6 +31,7 @@ def create_app(node: Node) -> FastAPI:
         events.router,
         assignments.router,
         queries.router,
+        rebuilds.router,
         metrics.router,
         hobby.router,
         graph.router,

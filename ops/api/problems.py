@@ -14,11 +14,17 @@ from starlette.exceptions import HTTPException
 from ...bus import BusError, BusUnavailable, WorkQueueFull
 from ...eventstore import EventStoreError
 from ...projections import (
+    FoldFailed,
+    NoWayBack,
+    PastNotMade,
     QueryFailed,
     QueryNotAdmitted,
     QueryRefused,
     RebuildAbandoned,
+    RebuildFailed,
+    RebuildUnderWay,
     SnapshotFailed,
+    TablesOutdated,
     UnknownReadModel,
 )
 from ...schemas import InvalidInput, RookeryError
@@ -27,6 +33,7 @@ from ..disk import DiskFull
 from ..health import HeldUp
 from ..lanes import TooBusy
 from ..live import TooManyReaders
+from ..rebuilds import failure_of
 from .bodies import BodyTooLarge, BodyTooSlow
 from .live import ForeignPage
 from .negotiation import NotAcceptable
@@ -46,12 +53,17 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     QueryRefused: HTTPStatus.BAD_REQUEST,
     QueryFailed: HTTPStatus.BAD_REQUEST,
+    PastNotMade: HTTPStatus.SERVICE_UNAVAILABLE,
     DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     TooBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyReaders: HTTPStatus.SERVICE_UNAVAILABLE,
     ForeignPage: HTTPStatus.FORBIDDEN,
     HeldUp: HTTPStatus.SERVICE_UNAVAILABLE,
+    RebuildUnderWay: HTTPStatus.CONFLICT,
+    NoWayBack: HTTPStatus.CONFLICT,
+    TablesOutdated: HTTPStatus.CONFLICT,
     RebuildAbandoned: HTTPStatus.SERVICE_UNAVAILABLE,
+    RebuildFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     SnapshotFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     BusUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     WorkQueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -83,7 +95,8 @@ def install(app: FastAPI) -> None:
 
 async def _rookery_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RookeryError)
-    return problem(status_of(error), str(error), error=type(error).__name__)
+    where = msgspec.to_builtins(failure_of(error)) if isinstance(error, FoldFailed) else {}
+    return problem(status_of(error), **{"detail": str(error), "error": type(error).__name__, **where})
 
 
 async def _invalid_request(request: Request, error: Exception) -> Response:

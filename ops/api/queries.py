@@ -11,12 +11,24 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from ...projections import Answer, Column, Encoded, InvalidQuestion, Leash, csv_text, is_binary, ndjson, question_of
+from ...projections import (
+    Answer,
+    Column,
+    Encoded,
+    InvalidQuestion,
+    Leash,
+    csv_text,
+    is_binary,
+    moment_text,
+    ndjson,
+    question_of,
+)
 from ...schemas import MalformedEvent
 from ..node import Node
 from .bodies import read_body
 from .dependencies import OpenLanes, ServingNode, in_time, json
 from .negotiation import MEDIA_TYPES, format_of
+from .past import AsOf, Vector, dated
 from .waiting import until_visible
 
 STATEMENT_BYTES_MAX = 1024 * 1024
@@ -61,6 +73,7 @@ async def rows(
     cursor: Cursor = None,
     format: Format = None,
     wait_for: WaitFor = None,
+    moment: AsOf = None,
 ) -> Response:
     """A page of a read model's rows.
 
@@ -69,30 +82,37 @@ async def rows(
     operator: `limit.eq=3`. All filters must hold.
 
     Text is sorted by its first 200 characters, and rows that are level by the columns that come first. `next`, and a
-    Link header in every format, lead to the next page; rows that are added meanwhile move nothing.
+    Link header in every format, lead to the next page; rows that are added meanwhile move nothing. An answer about the
+    past says in a Rookery-As-Of header of which moment it is, and its next page is of the same.
     """
     format_name = format_of(request)
     question = question_of(_parameters(request))
     await until_visible(node, wait_for)
-    tag = _tag(request, format_name, node.projections.stamp())
+    tag = _tag(request, format_name, node.projections.stamp(moment))
     if tag in _known_tags(request):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"etag": tag, "vary": "accept"})
+        return dated(Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"etag": tag, "vary": "accept"}), moment)
     leash = Leash(node.settings.query_seconds_max)
     bounds: Any = {"limit": _limit(node, limit), "leash": leash}
 
     def answer() -> Response:
-        if is_binary(format_name):
-            return _binary(node.projections.rows_in(format_name, name, question, **bounds), format_name, request)
-        return _text(node.projections.rows(name, question, **bounds), format_name, request)
+        with node.projections.at(moment, [name], leash) as models:
+            if is_binary(format_name):
+                return _binary(models.rows_in(format_name, name, question, **bounds), format_name, request, moment)
+            return _text(models.rows(name, question, **bounds), format_name, request, moment)
 
     response = await in_time(request, lanes, leash, answer)
     response.headers.update({"etag": tag, "cache-control": "no-cache"})
-    return response
+    return dated(response, moment)
 
 
 @router.post("/sql")
 async def sql(
-    request: Request, node: ServingNode, lanes: OpenLanes, format: Format = None, wait_for: WaitFor = None
+    request: Request,
+    node: ServingNode,
+    lanes: OpenLanes,
+    format: Format = None,
+    wait_for: WaitFor = None,
+    moment: AsOf = None,
 ) -> Response:
     """What one read-only statement answers. It sees every read model, and the log as `events`.
 
@@ -107,17 +127,12 @@ async def sql(
     bounds: Any = {"limit": _limit(node, statement.limit), "leash": leash}
 
     def answer() -> Response:
-        if is_binary(format_name):
-            return _binary(node.projections.sql_in(format_name, *asked, **bounds), format_name)
-        return _text(node.projections.sql(*asked, **bounds), format_name)
+        with node.projections.at(moment, node.projections.named_in(statement.sql), leash) as models:
+            if is_binary(format_name):
+                return _binary(models.sql_in(format_name, *asked, **bounds), format_name)
+            return _text(models.sql(*asked, **bounds), format_name)
 
-    return await in_time(request, lanes, leash, answer)
-
-
-@router.post("/rebuild")
-async def rebuild(node: ServingNode, lanes: OpenLanes) -> Response:
-    """Build all read models anew from the log, beside the old ones, and put them in their place. One at a time."""
-    return json((await lanes.rebuilds.run(node.projections.rebuild))._asdict())
+    return dated(await in_time(request, lanes, leash, answer), moment)
 
 
 def _statement(body: bytes) -> Statement:
@@ -142,7 +157,7 @@ def _parameters(request: Request) -> list[tuple[str, str]]:
 
 def _tag(request: Request, *parts: str) -> str:
     """What identifies the answer: the question, its format, and the tables' state."""
-    asked = [(name, text) for name, text in request.query_params.multi_items() if name != "wait_for"]
+    asked = [(name, text) for name, text in request.query_params.multi_items() if name not in ("wait_for", "as_of")]
     return f'"{hashlib.sha256(repr((request.url.path, asked, parts)).encode()).hexdigest()[:32]}"'
 
 
@@ -150,21 +165,25 @@ def _known_tags(request: Request) -> list[str]:
     return [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
 
 
-def _text(answer: Answer, format_name: str, request: Request | None = None) -> Response:
+def _text(answer: Answer, format_name: str, request: Request | None = None, moment: Vector | None = None) -> Response:
     """The answer, encoded: for a thread, because it may be long. `request`: the one whose next page to link to."""
     if format_name == "json":
         shown = {"columns": _columns(answer.columns), "rows": answer.records(), "truncated": answer.truncated}
         content = msgspec.json.encode(shown | {"next": answer.next} if request else shown)
     else:
         content = ndjson(answer) if format_name == "ndjson" else csv_text(answer)
-    return _binary(Encoded(content, answer.truncated, answer.next), format_name, request)
+    return _binary(Encoded(content, answer.truncated, answer.next), format_name, request, moment)
 
 
-def _binary(encoded: Encoded, format_name: str, request: Request | None = None) -> Response:
+def _binary(
+    encoded: Encoded, format_name: str, request: Request | None = None, moment: Vector | None = None
+) -> Response:
     headers = {"vary": "accept", "rookery-truncated": "true" if encoded.truncated else "false"}
     if request and encoded.next:
-        kept = [(name, text) for name, text in request.query_params.multi_items() if name not in ("cursor", "wait_for")]
-        headers["link"] = f'<{request.url.path}?{urlencode([*kept, ("cursor", encoded.next)])}>; rel="next"'
+        kept = [pair for pair in request.query_params.multi_items() if pair[0] not in ("cursor", "wait_for", "as_of")]
+        of_then = [("as_of", moment_text(moment))] if moment is not None else []
+        following = urlencode([*kept, *of_then, ("cursor", encoded.next)])
+        headers["link"] = f'<{request.url.path}?{following}>; rel="next"'
     return Response(encoded.content, media_type=MEDIA_TYPES[format_name], headers=headers)
 
 

@@ -25,6 +25,7 @@ PROBLEMS: dict[int, tuple[str, str]] = {
     400: ("Bad Request", "not done after 30 seconds; ask for less, or allow more time"),
     404: ("Not Found", "no read model is named 'run'; did you mean 'runs'?"),
     406: ("Not Acceptable", "'image/png' is not offered; there are application/json (format=json), …"),
+    409: ("Conflict", "the read models are being rebuilt already; wait for that, or end it with DELETE /rebuild"),
     413: ("Request Entity Too Large", "a request may bring 10,000 events, and this one brings more; send several"),
     415: ("Unsupported Media Type", "send application/sparql-query, or a form as application/x-www-form-urlencoded"),
     422: ("Unprocessable Entity", "query.limit: Input should be greater than or equal to 0"),
@@ -100,6 +101,7 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
     "after": ("Start behind this position.", "local:41"),
     "agent": ("Only what this agent did, or what is about it.", "coder-7"),
     "agents": ("How many agents.", 5),
+    "as_of": ("Answer as a node that had stopped then.", "2026-11-17T09:00Z"),
     "assignment_id": ("The assignment's id.", "as-42"),
     "cursor": ("Go on behind a page.", "WyJydW4tOSJd"),
     "days": ("How many days.", 30),
@@ -184,18 +186,10 @@ ROUTES: dict[tuple[str, str], Told] = {
         },
         problems=(400, 406, 413, 422, 503),
     ),
-    ("POST", "/rebuild"): Told(
-        "Build the read models anew",
-        answers={
-            "application/json": {
-                "events": 4_711,
-                "seconds": 0.9,
-                "digests_before": {"runs": "12-1f0e4e6d2a118c3b"},
-                "digests_after": {"runs": "12-1f0e4e6d2a118c3b"},
-            }
-        },
-        problems=(503,),
-    ),
+    ("POST", "/rebuild"): Told(problems=(409, 422, 503)),
+    ("DELETE", "/rebuild"): Told(problems=(404,)),
+    ("POST", "/rebuild/verify"): Told(problems=(409, 422, 503)),
+    ("POST", "/rebuild/rollback"): Told(problems=(409, 422, 503)),
     ("GET", "/hobby/metrics/prometheus"): Told(answers={"text/plain": "rookery_events_total 4711.0\n"}),
     ("GET", "/metrics"): Told("Metrics for Prometheus"),
     ("GET", "/hobby/metrics/summary"): Told("The colony in numbers", problems=(422, 503)),
