@@ -22,9 +22,10 @@ from .definitions import EVENTS, Catalogue, Cause, Derived
 from .engine import Vector
 from .errors import InvalidQuestion, UnknownReadModel
 from .leash import Leash
-from .loader import Loader, batches
+from .loader import Loader
 from .relations import literal, quoted, relations
 from .selection import Selection
+from .sidecars import SideCars
 
 MEMORY_SIZE_MIB_MAX = 512
 ORIGIN, N = "event_origin", "event_n"
@@ -58,11 +59,11 @@ class Touched(NamedTuple):
 class Lineage:
     """Asks which events are behind rows. Every method blocks: call them in threads, in as many as you like."""
 
-    def __init__(self, catalogue: Catalogue, log: Log, scratch: Path, resources: Resources | None = None) -> None:
+    def __init__(self, catalogue: Catalogue, log: Log, scratch: Path, side_cars: SideCars | None = None) -> None:
         self._catalogue = catalogue
         self._log = log
         self._scratch = scratch
-        self._resources = resources or Resources()
+        self._side_cars = side_cars
         self._opening = threading.Lock()
         self._database: duckdb.DuckDBPyConnection | None = None
 
@@ -146,15 +147,13 @@ class Lineage:
         """A connection that has a projection's lineage over these events, as `lineage`."""
         query = self.query(name)
         derived = self._derived(query)
-        loader = Loader(self._log, Selection([query, *(one.query for one in derived)]), self._scratch)
+        loader = Loader(self._log, Selection([query, *(one.query for one in derived)]), self._scratch, self._side_cars)
         with self._connection() as con, leash.holding(con):
             loader.prepare(con)
             for one in derived:
                 con.execute(one.statement)
-            con.execute(f"create temp table lineage as {query}")
-            for batch in batches(self._log, after, until):
-                loader.load(con, batch)
-                con.execute(f"insert into lineage {query}")
+            loader.spread(con, after, until)
+            con.execute(f"create temp view lineage as {query}")
             yield con
 
     def _derived(self, query: str) -> list[Derived]:
@@ -166,9 +165,9 @@ class Lineage:
         return needed[::-1]
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        return duckdb.connect(
+        con = duckdb.connect(
             config={
-                "threads": self._resources.rebuild_threads,
+                "threads": Resources().rebuild_threads,
                 "memory_limit": f"{MEMORY_SIZE_MIB_MAX}MiB",
                 "temp_directory": str(self._scratch / "spilled-lineage"),
                 "preserve_insertion_order": False,
@@ -176,6 +175,8 @@ class Lineage:
                 "autoload_known_extensions": False,
             }
         )
+        con.execute("set global parquet_metadata_cache = true")
+        return con
 
     @contextmanager
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
