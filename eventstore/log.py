@@ -84,6 +84,11 @@ class Log:
         found = {name: origin.last_at(time) for name, origin in sorted(self._fresh().items())}
         return {name: n for name, n in found.items() if n}
 
+    def time_of(self, vector: Mapping[str, int]) -> datetime | None:
+        """When the bus stored the last of the events up to `vector`; None if there is none."""
+        found = (self.get(origin, n) for origin, n in vector.items())
+        return max((record.recorded_time for record in found if record), default=None)
+
     def bus_sequence(self, origin: str) -> int:
         """The last bus sequence of which the log holds the event; 0 before the first."""
         known = self._fresh().get(origin)

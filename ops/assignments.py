@@ -7,13 +7,14 @@ waits listens to the live events, which all share.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
 from ..bus import Bus, Delivery, Entity, work_subject_of
+from ..eventstore import Log, Record
 from ..handlers.agent.assigning import created
 from ..schemas import (
     AssignmentCancelled,
@@ -112,6 +113,16 @@ async def standing(bus: Bus, assignment_id: str) -> Standing:
     return found
 
 
+def stood(log: Log, assignment_id: str, moment: Mapping[str, int]) -> Standing:
+    """How the assignment stood at a moment of the past, by what was in the log. Blocks. Raises `UnknownAssignment`."""
+    records = list(log.search(entity=("assignment", assignment_id), up_to=moment))
+    records.sort(key=lambda record: record.recorded_time)
+    found = _told(assignment_id, records)
+    if found is None:
+        raise UnknownAssignment(assignment_id)
+    return found
+
+
 async def until_over(node: Node, assignment_id: str, wait_seconds: float, reads: Lane) -> Standing:
     """How the assignment stands when it is over, or after so long. Raises `UnknownAssignment`, `TooManyReaders`."""
     loop = asyncio.get_running_loop()
@@ -145,7 +156,7 @@ async def _recorded(bus: Bus, event: Event) -> Event:
     return next((one for one in _readable(history.deliveries) if one.id == event.id), event)
 
 
-def _told(assignment_id: str, deliveries: Iterable[Delivery]) -> Standing | None:
+def _told(assignment_id: str, deliveries: Iterable[Delivery | Record]) -> Standing | None:
     """What an assignment's events, in their order, make of it. Its first end counts."""
     found: Standing | None = None
     for event in _readable(deliveries):
@@ -153,7 +164,7 @@ def _told(assignment_id: str, deliveries: Iterable[Delivery]) -> Standing | None
     return found
 
 
-def _readable(deliveries: Iterable[Delivery]) -> Iterator[Event]:
+def _readable(deliveries: Iterable[Delivery | Record]) -> Iterator[Event]:
     for delivery in deliveries:
         try:
             event = decode(delivery.payload)

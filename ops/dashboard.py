@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from ..projections import Leash, Projections
+from ..projections import Leash, ReadModels
 
 AGENTS_MAX = 20
 SKILLS_MAX = 12
@@ -54,13 +54,13 @@ class Dashboard(msgspec.Struct, frozen=True):
 
 
 def dashboard(
-    projections: Projections, *, now: datetime, hours: int = 24, agents: int = 5, leash: Leash | None = None
+    models: ReadModels, *, now: datetime, hours: int = 24, agents: int = 5, leash: Leash | None = None
 ) -> Dashboard:
     """The charts as of `now`, which is in UTC. Blocks. Raises `QueryFailed`."""
     hour = now.replace(minute=0, second=0, microsecond=0, tzinfo=None)
     bounds = {"agents": agents, "skills": SKILLS_MAX, "bars": BARS_MAX, "slices": SLICES_MAX}
     parameters = {"hour": hour, "hours": hours, **bounds}
-    (found,) = projections.sql(STATEMENT, parameters, limit=1, leash=leash).records()
+    (found,) = models.sql(STATEMENT, parameters, limit=1, leash=leash).records()
     timeline = found["hours"]
     return Dashboard(
         now,

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from ..projections import Leash, Projections
+from ..projections import Leash, ReadModels
 from ..projections.answers import digits
 
 HOURS_MAX = 31 * 24
@@ -177,7 +177,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summary(
-    projections: Projections,
+    models: ReadModels,
     *,
     now: datetime,
     hours: int = 24,
@@ -189,7 +189,7 @@ def summary(
     hour = now.replace(minute=0, second=0, microsecond=0)
     day = hour.replace(hour=0)
     parameters = {"hour": hour.replace(tzinfo=None), "day": day.date(), "hours": hours, "days": days, "top": top}
-    (found,) = projections.sql(STATEMENT, parameters, limit=1, leash=leash).records()
+    (found,) = models.sql(STATEMENT, parameters, limit=1, leash=leash).records()
     return Summary(
         now=now,
         totals=msgspec.convert(found["totals"], Totals),

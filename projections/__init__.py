@@ -31,7 +31,7 @@ from .errors import (
 from .filters import Question, question_of
 from .formats import BinaryFormat, Encoded, csv_text, is_binary, ndjson
 from .leash import Leash
-from .moments import moment_of, moment_text
+from .moments import moment_of, moment_text, time_of
 from .rebuilding import RebuildReport
 from .snapshots import Snapshot, clear_snapshot
 from .store import Folded, Projections
@@ -81,4 +81,5 @@ __all__ = [
     "moment_text",
     "ndjson",
     "question_of",
+    "time_of",
 ]

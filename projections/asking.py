@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -11,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import duckdb
 
 from .answers import Answer, Column, read_answer
-from .definitions import EVENTS, Catalogue, Projection
+from .definitions import EVENTS, Catalogue
 from .digests import digests_at_one_moment
 from .engine import Vector
 from .errors import NoSuchRow, QueryFailed, UnknownReadModel
@@ -26,6 +28,8 @@ from .sandbox import as_subquery, in_sight
 
 ROWS_MAX = 1_000_000
 EVERYTHING = Question()
+
+_WORDS = re.compile(r"\w+")
 
 Result = TypeVar("Result")
 
@@ -84,10 +88,28 @@ class ReadModels(ABC):
     def stamp(self) -> str:
         """What tells whether an answer may have changed."""
 
+    def named_in(self, text: str) -> list[str]:
+        """The read models that a statement may ask."""
+        return sorted(self._catalogue.by_name.keys() & set(_WORDS.findall(text.lower())))
+
     def models(self) -> list[ReadModel]:
         """Every read model, by name."""
         with self._readers.cursor() as cursor:
             return [self._model(cursor, name) for name in self._names]
+
+    def key_of(self, name: str) -> tuple[str, ...]:
+        """The columns that tell a read model's rows apart. Raises `UnknownReadModel`."""
+        if name not in self._names:
+            raise UnknownReadModel(name, self._names)
+        return self._catalogue.by_name[name].key
+
+    def columns_of(self, name: str) -> list[Column]:
+        """A read model's columns. Raises `UnknownReadModel`."""
+        self.key_of(name)
+        if name not in self._columns:
+            with self._readers.cursor() as cursor:
+                self._columns[name] = self._model(cursor, name).columns
+        return self._columns[name]
 
     def rows(
         self, name: str, question: Question = EVERYTHING, *, limit: int = 1_000, leash: Leash | None = None
@@ -131,7 +153,7 @@ class ReadModels(ABC):
 
         Raises `UnknownReadModel`, `InvalidKey`, `InvalidQuestion`, `NoSuchRow`, `QueryNotAdmitted` or `QueryFailed`.
         """
-        columns = self._known(name).key
+        columns = self.key_of(name)
         prepared = self._prepared(name, question_for(name, columns, key))
 
         def read(cursor: duckdb.DuckDBPyConnection) -> Row:
@@ -143,14 +165,15 @@ class ReadModels(ABC):
 
         return self._ask(partial(ask, read=read, leash=leash or Leash()))
 
-    def rows_of(self, name: str, keys: Sequence[Mapping[str, Any]], *, leash: Leash | None = None) -> Answer:
-        """The rows of a read model that have one of these keys, whose values are of the columns' types."""
-        query, parameters = rows_with(name, self._columns_of(name), self._known(name).key, keys)
+    @contextmanager
+    def standing(self) -> Iterator[Standing]:
+        """The tables as they are at one moment, for several questions, while others fold on. Not to be held for long.
 
-        def read(cursor: duckdb.DuckDBPyConnection) -> Answer:
-            return read_answer(cursor.execute(query, parameters), max(len(keys), 1))
-
-        return self._ask(partial(ask, read=read, leash=leash or Leash()))
+        Raises `QueryNotAdmitted`.
+        """
+        with self._readers.cursor() as cursor:
+            cursor.execute("begin transaction read only")
+            yield Standing(self, cursor, _vector_in(cursor))
 
     def sql(
         self,
@@ -207,26 +230,14 @@ class ReadModels(ABC):
                 raise
 
     def _ask_in_sql(self, text: str, read: Callable[[str], Read[Result]], leash: Leash) -> Result:
-        seen = in_sight(text, sorted([*self._names, EVENTS]))
+        seen = in_sight(text, sorted([*self._catalogue.by_name, EVENTS]))
         return self._ask(partial(ask_in_sql, events=self._events, text=seen, read=read, leash=leash))
 
     def _encode(self, format: BinaryFormat, cursor: duckdb.DuckDBPyConnection, selection: Selection) -> Encoded:
         return arrow(cursor, selection) if format == "arrow" else parquet(cursor, selection, folder=self._scratch)
 
     def _prepared(self, name: str, question: Question) -> Prepared:
-        return prepare(name, self._columns_of(name), self._known(name).key, question)
-
-    def _known(self, name: str) -> Projection:
-        if name not in self._names:
-            raise UnknownReadModel(name, self._names)
-        return self._catalogue.by_name[name]
-
-    def _columns_of(self, name: str) -> list[Column]:
-        self._known(name)
-        if name not in self._columns:
-            with self._readers.cursor() as cursor:
-                self._columns[name] = self._model(cursor, name).columns
-        return self._columns[name]
+        return prepare(name, self.columns_of(name), self.key_of(name), question)
 
     def _model(self, cursor: duckdb.DuckDBPyConnection, name: str) -> ReadModel:
         projection = self._catalogue.by_name[name]
@@ -234,6 +245,21 @@ class ReadModels(ABC):
         described = cursor.execute(f"describe {quoted(name)}").fetchall()
         columns = [Column(column, sql_type, notes.get(column, "")) for column, sql_type, *_ in described]
         return ReadModel(name, projection.version, projection.description, projection.key, columns)
+
+
+class Standing:
+    """The tables when they were as far as `vector`."""
+
+    def __init__(self, models: ReadModels, cursor: duckdb.DuckDBPyConnection, vector: Vector) -> None:
+        self.vector = vector
+        self._models = models
+        self._cursor = cursor
+
+    def rows_of(self, name: str, keys: Sequence[Mapping[str, Any]], leash: Leash) -> Answer:
+        """The rows that have one of these keys, whose values are of the columns' types. Raises as `rows` does."""
+        columns, key = self._models.columns_of(name), self._models.key_of(name)
+        with leash.holding(self._cursor):
+            return read_answer(self._cursor.execute(*rows_with(name, columns, key, keys)), max(len(keys), 1))
 
 
 def _vector_in(cursor: duckdb.DuckDBPyConnection) -> Vector:

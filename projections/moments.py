@@ -51,6 +51,16 @@ def moment_of(text: str, log: Log, *, now: datetime | None = None) -> Vector:
     return log.vector_at(time)
 
 
+def time_of(text: str, log: Log, *, now: datetime | None = None) -> datetime:
+    """The time of that moment; of a vector, when its last event was recorded. Blocks. Raises `InvalidMoment`."""
+    present = now or datetime.now(UTC)
+    vector = moment_of(text, log, now=present)
+    asked = text.strip()
+    if asked == NOW:
+        return present
+    return (None if asked == START else _time(asked, present)) or log.time_of(vector) or present
+
+
 def moment_text(vector: Vector) -> str:
     """A moment in the form that `moment_of` makes the same vector of."""
     return ",".join(f"{origin}:{n}" for origin, n in sorted(vector.items()) if n) or START

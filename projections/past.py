@@ -32,7 +32,7 @@ from .readers import ADMISSION_SECONDS_MAX, Readers
 from .sidecars import SideCars
 from .tables import Making, Tables
 
-MAKING_SECONDS_MAX = 120.0
+MAKING_SECONDS_MAX = 45.0
 # Files that are open at once, each with a share of memory; and how many of them stay open while nobody asks.
 OPEN_MAX = 4
 IDLE_MAX = 1
@@ -113,6 +113,10 @@ class Past:
         finally:
             self._leave(models)
 
+    def stamp(self, vector: Vector) -> str:
+        """What tells whether an answer may have changed: what the tables are made from, and the moment."""
+        return f"{self._made_from} {moment_text(vector)}"
+
     def size_bytes(self) -> int:
         """How much room the kept moments take on the disk."""
         with self._changed:
@@ -175,10 +179,9 @@ class Past:
         self._close_idle(OPEN_MAX - 1)
         if len(self._open) >= OPEN_MAX:
             return None
-        stamp = f"{self._made_from} {moment_text(version.vector)}"
         scratch = self._scratch / version.path.stem
         try:
-            return PastModels(version, self._catalogue, self._log, scratch=scratch, stamp=stamp)
+            return PastModels(version, self._catalogue, self._log, scratch=scratch, stamp=self.stamp(version.vector))
         except (DamagedDatabase, duckdb.Error) as error:
             logger.warning("%s was damaged (%s); its tables are made again", version.path, error)
             self._kept.drop(version)

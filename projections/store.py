@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -142,20 +142,31 @@ class Projections(ReadModels):
         return Folded(events, time.perf_counter() - started)
 
     def at(
-        self, moment: Vector, names: Iterable[str] | None = None, leash: Leash | None = None
+        self, moment: Vector | None, names: Iterable[str] | None = None, leash: Leash | None = None
     ) -> AbstractContextManager[ReadModels]:
         """The read models as they were when the log went up to `moment`: those of these names at least, or all.
 
-        Entering it blocks while they are made. Raises as `Past.at` does.
+        Without a moment, the live ones. Entering it blocks while they are made. Raises as `Past.at` does.
         """
-        return self._past.at(moment, names, leash)
+        return nullcontext(self) if moment is None else self._past.at(moment, names, leash)
+
+    def key_of(self, name: str) -> tuple[str, ...]:
+        """The columns that tell a read model's rows apart.
+
+        Raises `UnknownReadModel`, and `TablesOutdated` where it is one that outdated tables don't have.
+        """
+        if self.outdated and name in self._catalogue.by_name.keys() - self._names:
+            raise self.outdated
+        return super().key_of(name)
 
     def vector(self) -> Vector:
         """How far the tables are: the last folded n of each origin."""
         return self._live.vector()
 
-    def stamp(self) -> str:
-        """What tells whether an answer may have changed: the tables' edition, and how far they are."""
+    def stamp(self, moment: Vector | None = None) -> str:
+        """What tells whether an answer may have changed: the tables' edition, and how far they are, or were."""
+        if moment is not None:
+            return self._past.stamp(moment)
         return f"{self._live.edition} {sorted(self.vector().items())}"
 
     def rebuild(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from .. import assignments
 from ..node import Wait
 from .bodies import read_body
 from .dependencies import BodyRoom, OpenLanes, ServingNode, json, unless_gone
+from .past import AsOf, dated
 
 ASSIGNMENT_BYTES_MAX = 1024 * 1024
 WAIT_SECONDS_MAX = 60.0
@@ -41,14 +43,24 @@ async def assign(request: Request, node: ServingNode, room: BodyRoom, wait: Wait
 
 @router.get("/assignments/{assignment_id:path}")
 async def standing(
-    request: Request, node: ServingNode, lanes: OpenLanes, assignment_id: Id, wait_seconds: WaitSeconds = 0.0
+    request: Request,
+    node: ServingNode,
+    lanes: OpenLanes,
+    assignment_id: Id,
+    wait_seconds: WaitSeconds = 0.0,
+    moment: AsOf = None,
 ) -> Response:
-    """How an assignment stands, what came of it, or why it failed: at once, or when it is over."""
+    """How an assignment stands, what came of it, or why it failed: at once, or when it is over.
+
+    How it stood at a moment of the past is told at once.
+    """
 
     async def answer() -> Response:
+        if moment is not None:
+            return json(await lanes.reads.run(partial(assignments.stood, node.log, assignment_id, moment)))
         return json(await assignments.until_over(node, assignment_id, wait_seconds, lanes.reads))
 
-    return await unless_gone(request, answer())
+    return dated(await unless_gone(request, answer()), moment)
 
 
 def _wanted(body: bytes) -> assignments.Wanted:

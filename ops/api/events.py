@@ -23,6 +23,7 @@ from . import live
 from .bodies import NDJSON, events_in, read_body
 from .dependencies import BodyRoom, OpenLanes, ServingNode, json
 from .live import Selected, Selection, asks_for_stream, stream
+from .past import AsOf, Vector, dated
 from .problems import problem
 
 CHUNK_EVENTS = 500
@@ -89,11 +90,14 @@ async def read(
 
 @router.get("/dead-letters")
 async def dead_letters(
-    node: ServingNode, lanes: OpenLanes, limit: Annotated[int, Query(ge=0, le=DEAD_LETTERS_MAX)] = 1_000
+    node: ServingNode,
+    lanes: OpenLanes,
+    limit: Annotated[int, Query(ge=0, le=DEAD_LETTERS_MAX)] = 1_000,
+    moment: AsOf = None,
 ) -> Response:
-    """Events that the log keeps and no read model holds, each with the reason."""
-    found = await lanes.reads.run(lambda: list(islice(node.log.dead_letters(), limit)))
-    return json([_dead_letter(one) for one in found])
+    """Events that the log keeps and no read model holds, each with the reason; by today's schemas, also of the past."""
+    found = await lanes.reads.run(lambda: list(islice(_dead_letters(node.log, moment), limit)))
+    return dated(json([_dead_letter(one) for one in found]), moment)
 
 
 class Wanted(NamedTuple):
@@ -147,6 +151,12 @@ def _start(node: Node, selection: Selection) -> dict[str, int]:
 
 def _utc(time: datetime | None) -> datetime | None:
     return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time
+
+
+def _dead_letters(log: Log, moment: Vector | None) -> Iterator[DeadLetter]:
+    if moment is None:
+        return log.dead_letters()
+    return (one for one in log.dead_letters() if one.n <= moment.get(one.origin, 0))
 
 
 def _dead_letter(one: DeadLetter) -> dict[str, Any]:

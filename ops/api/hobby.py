@@ -10,9 +10,12 @@ from pydantic import AfterValidator
 
 from ...projections import Leash
 from ..dashboard import AGENTS_MAX, Dashboard, dashboard
+from ..dashboard import STATEMENT as DASHBOARD_STATEMENT
 from ..summary import DAYS_MAX, HOURS_MAX, TOP_MAX, Summary, summary
+from ..summary import STATEMENT as SUMMARY_STATEMENT
 from .dependencies import OpenLanes, ServingNode, in_time, json
 from .examples import DASHBOARD, SUMMARY
+from .past import AsOf, TimeAsOf, dated
 from .shapes import answers
 
 YEARS = range(1970, 9_999)
@@ -45,39 +48,48 @@ async def summary_of_colony(
     request: Request,
     node: ServingNode,
     lanes: OpenLanes,
+    time: TimeAsOf,
     hours: Hours = 24,
     days: Days = 30,
     top: Most = 10,
     now: Now = None,
+    moment: AsOf = None,
 ) -> Response:
     """Totals, a timeline by hour and by day, trends, and who cost most: all of one moment.
 
     Trends compare the complete hours (days) before the present one with as many before those. Money is a decimal
     string: "0" where no model was called, and null where models were called whose prices nobody knows. `now` moves the
-    timelines and the trends; totals and lists are always since the first event, until the present.
+    timelines and the trends; totals and lists are always since the first event, until the present. `as_of` moves all.
     """
-    moment = now or datetime.now(UTC)
     leash = Leash(QUERY_SECONDS_MAX)
 
     def answer() -> Response:
-        return json(summary(node.projections, now=moment, hours=hours, days=days, top=top, leash=leash))
+        with node.projections.at(moment, node.projections.named_in(SUMMARY_STATEMENT), leash) as models:
+            return json(summary(models, now=now or time, hours=hours, days=days, top=top, leash=leash))
 
-    return await in_time(request, lanes, leash, answer)
+    return dated(await in_time(request, lanes, leash, answer), moment)
 
 
 @router.get("/dashboard", responses=answers(Dashboard, "The charts.", DASHBOARD))
 async def charts(
-    request: Request, node: ServingNode, lanes: OpenLanes, hours: Hours = 24, agents: Shown = 5, now: Now = None
+    request: Request,
+    node: ServingNode,
+    lanes: OpenLanes,
+    time: TimeAsOf,
+    hours: Hours = 24,
+    agents: Shown = 5,
+    now: Now = None,
+    moment: AsOf = None,
 ) -> Response:
     """Charts ready to be drawn: radar, bar, line and pie, all of one moment.
 
     Each series has one value for each label of its chart. Money is drawn from floats (`data`), and `exact` has the same
     amounts as decimal strings. What there is no room for is summed up as `other`, and `cut` says how many those are.
     """
-    moment = now or datetime.now(UTC)
     leash = Leash(QUERY_SECONDS_MAX)
 
     def answer() -> Response:
-        return json(dashboard(node.projections, now=moment, hours=hours, agents=agents, leash=leash))
+        with node.projections.at(moment, node.projections.named_in(DASHBOARD_STATEMENT), leash) as models:
+            return json(dashboard(models, now=now or time, hours=hours, agents=agents, leash=leash))
 
-    return await in_time(request, lanes, leash, answer)
+    return dated(await in_time(request, lanes, leash, answer), moment)

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query, Response
 
-from ...projections import moment_of, moment_text
+from ...projections import moment_of, moment_text, time_of
 from .dependencies import OpenLanes, ServingNode
 
 HEADER = "rookery-as-of"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # no timeline begins before
 
 Vector = dict[str, int]
 
 
-async def _as_of(
-    node: ServingNode,
-    lanes: OpenLanes,
-    as_of: Annotated[
-        str | None,
-        Query(
-            description="Answer as a node that had stopped then: a time (RFC 3339, or `3 days ago`; without a zone, "
-            "UTC) or how far the log had come, as in `local:41,west:7`."
-        ),
-    ] = None,
-) -> Vector | None:
+Asked = Annotated[
+    str | None,
+    Query(
+        description="Answer as a node that had stopped then: a time (RFC 3339, UTC without a zone, or `3 days ago`), "
+        "or how far the log had come, as in `local:41,west:7`."
+    ),
+]
+
+
+async def _as_of(node: ServingNode, lanes: OpenLanes, as_of: Asked = None) -> Vector | None:
     return None if as_of is None else await lanes.reads.run(partial(moment_of, as_of, node.log))
 
 
+async def _time_as_of(node: ServingNode, lanes: OpenLanes, as_of: Asked = None) -> datetime:
+    if as_of is None:
+        return datetime.now(UTC)
+    return max(await lanes.reads.run(partial(time_of, as_of, node.log)), EPOCH)
+
+
 AsOf = Annotated[Vector | None, Depends(_as_of)]
+TimeAsOf = Annotated[datetime, Depends(_time_as_of)]  # the present, where nobody asks about the past
 
 
 def dated(response: Response, moment: Vector | None) -> Response:

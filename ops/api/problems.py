@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError, WebSocketRequestValidatio
 from starlette.exceptions import HTTPException
 
 from ...bus import BusError, BusUnavailable, WorkQueueFull
-from ...eventstore import EventStoreError
+from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive
 from ...projections import (
     FoldFailed,
     NoWayBack,
@@ -28,6 +28,7 @@ from ...projections import (
     UnknownReadModel,
 )
 from ...schemas import InvalidInput, RookeryError
+from ..archiver import ArchiveRunning, NoArchiveSet
 from ..assignments import UnknownAssignment
 from ..disk import DiskFull
 from ..health import HeldUp
@@ -61,13 +62,17 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     HeldUp: HTTPStatus.SERVICE_UNAVAILABLE,
     RebuildUnderWay: HTTPStatus.CONFLICT,
     NoWayBack: HTTPStatus.CONFLICT,
-    TablesOutdated: HTTPStatus.CONFLICT,
+    TablesOutdated: HTTPStatus.SERVICE_UNAVAILABLE,
     RebuildAbandoned: HTTPStatus.SERVICE_UNAVAILABLE,
     RebuildFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     SnapshotFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     BusUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     WorkQueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     BusError: HTTPStatus.BAD_GATEWAY,
+    NoArchiveSet: HTTPStatus.CONFLICT,
+    ArchiveRunning: HTTPStatus.CONFLICT,
+    ForeignArchive: HTTPStatus.CONFLICT,
+    ArchiveDamaged: HTTPStatus.BAD_GATEWAY,
     EventStoreError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

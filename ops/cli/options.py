@@ -34,6 +34,12 @@ def arrow_option(command: Command) -> Command:
     return click.option("--arrow", metavar="FILE", type=kind, help=text)(command)
 
 
+def as_of_option(command: Command) -> Command:
+    """`--as-of`."""
+    text = "Answer as a node that had stopped then: a time, '3 days ago', or how far the log had come, as in local:41."
+    return click.option("--as-of", "as_of", metavar="MOMENT", help=text)(command)
+
+
 def setting_options(*names: str) -> Callable[[Command], Command]:
     """An option for each of these settings, explained as they are. Its text is judged by `Settings.load`."""
 

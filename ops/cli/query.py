@@ -13,7 +13,7 @@ import msgspec
 
 from ..client import Client, Fetched
 from .completion import read_models
-from .options import arrow_option, csv_option, json_option, node_option, standard_input
+from .options import arrow_option, as_of_option, csv_option, json_option, node_option, standard_input
 from .output import plural, refuse_two_formats, remark, show_rows
 
 DESCRIPTION_CHARACTERS_MAX = 300
@@ -32,6 +32,7 @@ CONDITION = re.compile(
 @click.option("--select", metavar="COLUMNS", help="Only these columns, as in run_id,cost_usd.")
 @click.option("--sort", metavar="COLUMNS", help="Order by these columns; - is descending: -cost_usd,run_id.")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many rows.  [default: the node's query_rows_max]")
+@as_of_option
 @arrow_option
 @csv_option
 @json_option
@@ -43,6 +44,7 @@ def query(
     select: str | None,
     sort: str | None,
     limit: int | None,
+    as_of: str | None,
     arrow: Path | None,
     as_csv: bool,
     as_json: bool,
@@ -56,11 +58,15 @@ def query(
     rookery query runs --where 'run_id in r-1,r-2' --select run_id,status --json
     rookery query llm_calls --csv > calls.csv
     rookery query messages --arrow messages.arrow
+    rookery query cost_by_model --as-of 2026-11-17T09:00+01:00
 
     A condition is a column, an operator and a value. Operators are =, !=, <, <=, >, >= and, between spaces, `in`
     (values with commas between them) and `like` (% is any text); `COLUMN is null` and `COLUMN is not null` have no
     value. A table leaves out columns without values; --json, --csv and --arrow have every column. `rookery sql` can
     ask for more.
+
+    --as-of takes a time (UTC, unless it has a zone) or a vector; what the node learnt later is not in the answer, even
+    if it happened before.
     """
     refuse_two_formats(as_json=as_json, as_csv=as_csv, as_arrow=arrow is not None)
     if name is None:
@@ -68,7 +74,7 @@ def query(
         return
     if not name.isidentifier():
         raise click.UsageError(f"No read model is named {name!r}; `rookery query` lists them.")
-    asked: dict[str, Any] = {"select": select, "sort": sort, "limit": limit}
+    asked: dict[str, Any] = {"select": select, "sort": sort, "limit": limit, "as_of": as_of}
     for parameter, value in map(parameter_of, conditions):
         asked.setdefault(parameter, []).append(value)
     if arrow:
@@ -81,11 +87,20 @@ def query(
 @click.command()
 @click.argument("statement")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many rows.  [default: the node's query_rows_max]")
+@as_of_option
 @arrow_option
 @csv_option
 @json_option
 @node_option
-def sql(client: Client, statement: str, limit: int | None, arrow: Path | None, as_csv: bool, as_json: bool) -> None:
+def sql(
+    client: Client,
+    statement: str,
+    limit: int | None,
+    as_of: str | None,
+    arrow: Path | None,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
     """Ask the read models and the log in SQL: one reading STATEMENT in DuckDB's dialect, or `-` for standard input.
 
     Every read model is a table. The log is `events(origin, n, id, type, source, subject, time, data)`; `data` is JSON,
@@ -95,6 +110,7 @@ def sql(client: Client, statement: str, limit: int | None, arrow: Path | None, a
     rookery sql "select status, count(*) from runs group by all"
     rookery sql "select time, data ->> 'task' as task from events where type = 'run.started'" --json
     rookery sql "from cost_by_hour" --arrow hours.arrow
+    rookery sql "select count(*) from events" --as-of '3 days ago'
     rookery sql "describe runs"
     rookery sql - < question.sql
     """
@@ -102,9 +118,9 @@ def sql(client: Client, statement: str, limit: int | None, arrow: Path | None, a
     text = standard_input().decode(errors="surrogateescape") if statement == "-" else statement
     body = msgspec.json.encode({"sql": text, "limit": limit})
     if arrow:
-        _save(client.fetch("POST", "/sql", content=body, format="arrow"), arrow)
+        _save(client.fetch("POST", "/sql", content=body, format="arrow", as_of=as_of), arrow)
     else:
-        _show_answer(client.post("/sql", body), limit, as_json=as_json, as_csv=as_csv)
+        _show_answer(client.post("/sql", body, as_of=as_of), limit, as_json=as_json, as_csv=as_csv)
 
 
 def parameter_of(condition: str) -> tuple[str, str]:
