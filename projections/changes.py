@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple
 
 from .answers import plain
-from .asking import ReadModels
+from .asking import ReadModels, Standing
 from .engine import Vector
 from .leash import Leash
 from .lineage import Behind, Lineage, Touched
@@ -18,8 +18,8 @@ from .lineage import Behind, Lineage, Touched
 EVENTS_PER_CHANGE_MAX = 10
 
 Record = dict[str, Any]
-# Opens the read models of a moment, those of these names at least.
-At = Callable[[Vector, Sequence[str], Leash], AbstractContextManager[ReadModels]]
+# Opens the read models of a moment, those of these names at least; the live ones where it is None.
+At = Callable[[Vector | None, Sequence[str], Leash], AbstractContextManager[ReadModels]]
 
 
 class Change(NamedTuple):
@@ -37,35 +37,51 @@ class Change(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What became of a read model. `truncated`: more rows than these were touched, and were not looked at."""
+    """What became of a read model, from `start` to `end`.
 
+    `truncated`: more rows than these have events between the two, and were not looked at.
+    """
+
+    start: Vector
+    end: Vector
     changes: list[Change]
     truncated: bool
 
 
-def changes(at: At, lineage: Lineage, name: str, start: Vector, end: Vector, *, limit: int, leash: Leash) -> Changes:
-    """What became of the read model `name` from `start` to `end`, in the order of its key.
+def changes(
+    at: At, lineage: Lineage, name: str, start: Vector, end: Vector | None, *, limit: int, leash: Leash
+) -> Changes:
+    """What became of the read model `name` from `start` to `end`, or to the present, in the order of its key.
 
     Where `end` is the earlier moment, what came since is `removed`. At most `limit` rows are looked at. Raises
     `UnknownReadModel`, `InvalidQuestion`, `LoadFailed`, `QueryFailed`, and what `at` raises.
     """
+    with at(end, [name], leash) as models:
+        models.columns_of(name)  # it needs a reader's place: better before we have taken one
+        with models.standing() as present:
+            end = present.vector
+            found = _touched(lineage, name, start, end, limit + 1, leash)
+            touched = found[:limit]
+            new = _rows(present, name, touched, leash)
+    with at(start, [name], leash) as models, models.standing() as then:
+        old = _rows(then, name, touched, leash)
+    compared = (_change(one, old.get(_place(one.key)), new.get(_place(one.key))) for one in touched)
+    return Changes(start, end, [change for change in compared if change], truncated=len(found) > limit)
+
+
+def _touched(lineage: Lineage, name: str, start: Vector, end: Vector, limit: int, leash: Leash) -> list[Touched]:
+    """The rows that have events between the two, whichever is the earlier."""
     origins = start.keys() | end.keys()
     low = {origin: min(start.get(origin, 0), end.get(origin, 0)) for origin in origins}
     high = {origin: max(start.get(origin, 0), end.get(origin, 0)) for origin in origins}
-    found = lineage.touched(name, low, high, limit=limit + 1, events_max=EVENTS_PER_CHANGE_MAX, leash=leash)
-    touched = found[:limit]
-    old = _rows(at, name, start, touched, leash)
-    new = _rows(at, name, end, touched, leash)
-    compared = (_change(one, old.get(_place(one.key)), new.get(_place(one.key))) for one in touched)
-    return Changes([change for change in compared if change], truncated=len(found) > limit)
+    return lineage.touched(name, low, high, limit=limit, events_max=EVENTS_PER_CHANGE_MAX, leash=leash)
 
 
-def _rows(at: At, name: str, vector: Vector, touched: Sequence[Touched], leash: Leash) -> dict[tuple[Any, ...], Record]:
+def _rows(tables: Standing, name: str, touched: Sequence[Touched], leash: Leash) -> dict[tuple[Any, ...], Record]:
     if not touched:
         return {}
     keys = [one.key for one in touched]
-    with at(vector, [name], leash) as models:
-        records = models.rows_of(name, keys, leash=leash).records()
+    records = tables.rows_of(name, keys, leash).records()
     return {_place({column: record[column] for column in keys[0]}): record for record in records}
 
 

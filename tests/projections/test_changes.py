@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.projections import Leash, UnknownReadModel
 from rookery.projections.asking import ReadModels
@@ -33,7 +33,10 @@ class History:
         self._folders = count()
 
     @contextmanager
-    def at(self, vector: Vector, names: Sequence[str] = (), leash: Leash | None = None) -> Iterator[ReadModels]:
+    def at(self, vector: Vector | None, names: Sequence[str] = (), leash: Leash | None = None) -> Iterator[ReadModels]:
+        if vector is None:
+            yield self.colony.projections
+            return
         with Colony(self.colony.folder / f"moment-{next(self._folders)}") as past:
             for origin, last in vector.items():
                 past.append([record.payload for record in self.colony.log.read(origin, limit=last)], origin)
@@ -45,12 +48,12 @@ class History:
         with self.at(vector) as models:
             return {tuple(row[column] for column in key): row for row in models.rows(name).records()}
 
-    def changes(self, name: str, start: Vector, end: Vector, *, limit: int = 1_000) -> Changes:
+    def changes(self, name: str, start: Vector, end: Vector | None, *, limit: int = 1_000) -> Changes:
         with closing(Lineage(CATALOGUE, self.colony.log, self.colony.folder)) as lineage:
             return changes(self.at, lineage, name, start, end, limit=limit, leash=Leash())
 
 
-@relaxed
+@settings(relaxed, max_examples=8)
 @given(history=histories, data=st.data())
 def test_the_changes_between_any_two_moments_are_all_that_differs(
     folders: Iterator[Path], history: dict[str, list[Event]], data: st.DataObject
@@ -99,7 +102,15 @@ def test_what_came_since_is_removed_where_the_end_is_the_earlier_moment(runs: Hi
 
 
 def test_nothing_changes_within_no_time(runs: History) -> None:
-    assert runs.changes("runs", {"here": 3}, {"here": 3}) == Changes([], truncated=False)
+    assert runs.changes("runs", {"here": 3}, {"here": 3}).changes == []
+
+
+def test_without_an_end_the_changes_are_up_to_what_the_live_tables_hold(runs: History) -> None:
+    runs.colony.projections.catch_up()
+    runs.colony.append([fact(RunStarted(), "run-4")])
+    found = runs.changes("runs", {"here": 4}, None)
+    assert (found.start, found.end) == ({"here": 4}, {"here": 5})
+    assert [one.key["run_id"] for one in found.changes] == ["run-1"]
 
 
 def test_a_read_model_of_one_row_changes_as_a_whole(runs: History) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from rookery.projections import InvalidQuestion
+from rookery.projections import InvalidQuestion, Leash
 from rookery.projections.errors import InvalidKey, NoSuchRow, UnknownReadModel
 from rookery.schemas import LlmCallCompleted, RunStarted
 
@@ -72,8 +72,12 @@ def test_a_row_that_is_missing_is_told_with_the_nearest_that_there_are(told: Col
         told.projections.row("rums", ["run-1"])
 
 
-def test_rows_of_many_keys_are_had_at_once(told: Colony) -> None:
+def test_rows_of_many_keys_are_had_at_once_and_of_one_moment(told: Colony) -> None:
     keys = [{"agent_id": None}, {"agent_id": "nobody"}, {"agent_id": "a"}]
-    found = told.projections.rows_of("cost_by_agent", keys)
-    assert {record["agent_id"] for record in found.records()} == {None, "a"}
-    assert len(told.projections.rows_of("fleet", [{}]).rows) == 1
+    with told.projections.standing() as tables:
+        told.given(fact(RunStarted(), "run-3"))
+        assert tables.vector == {"here": 4}
+        found = tables.rows_of("cost_by_agent", keys, Leash())
+        assert {record["agent_id"] for record in found.records()} == {None, "a"}
+        (fleet,) = tables.rows_of("fleet", [{}], Leash()).records()
+        assert fleet["runs"] == 2
