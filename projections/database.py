@@ -16,8 +16,8 @@ from .relations import literal
 
 CORRUPT_FILES_KEPT_MAX = 2
 
-# What snapshots are read by is often older than the node: this much DuckDB 1.2 can read.
-STORAGE_VERSION = "v1.2.0"
+# What snapshots are read by is often older than the node: this much DuckDB 1.3 can read.
+STORAGE_VERSION = "v1.3.0"
 
 _DISPOSABLE = "disposable"
 # A quarter of DuckDB's own: threads that insert side by side fill groups of their own, instead of merging halves.

@@ -40,7 +40,7 @@ class Batch(NamedTuple):
     """The events first to last of one origin.
 
     `paths`: the sealed segments that hold them, where DuckDB may read those; or else, of a batch that is `columnar`,
-    those segments' side-cars.
+    those segments' side-cars. `whole`: there is nothing in these besides.
     """
 
     origin: str
@@ -48,6 +48,7 @@ class Batch(NamedTuple):
     last: int
     paths: tuple[Path, ...] = ()
     columnar: bool = False
+    whole: bool = False
 
     @property
     def events(self) -> int:

@@ -52,7 +52,7 @@ async def write(node: ServingNode) -> Response:
 
 @router.get("/snapshot", summary="Download the snapshot file", response_class=Response, responses=FILE)
 async def download(node: ServingNode, lanes: OpenLanes) -> Response:
-    """The latest snapshot: a DuckDB file that DuckDB 1.2 and everything newer reads. 404 before there is one."""
+    """The latest snapshot: a DuckDB file that DuckDB 1.3 and everything newer reads. 404 before there is one."""
     try:
         file = await lanes.reads.run(partial(_opened, node.snapshot.path))
     except FileNotFoundError:

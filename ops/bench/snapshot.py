@@ -101,7 +101,7 @@ def _folding(projections: Projections, log: Log) -> Iterator[list[float]]:
 def _copied_by_rows(path: Path, copy: Path) -> float:
     with duckdb.connect(config={"threads": 1, "preserve_insertion_order": False}) as con:
         con.execute(f"attach '{path}' as source (read_only)")
-        con.execute(f"attach '{copy}' as copy (storage_version 'v1.2.0')")
+        con.execute(f"attach '{copy}' as copy (storage_version 'v1.3.0')")
         started = time.perf_counter()
         con.execute("copy from database source to copy")
         con.execute("detach copy")

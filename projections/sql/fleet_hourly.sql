@@ -71,10 +71,8 @@ when not matched then insert by name;
 merge into agent_hours as known using (
     select distinct hour, agent_id
     from (
-        select
-            date_trunc('hour', time) as hour,
-            unnest([agent_id, if(source like '/agents/%', publisher, null)]) as agent_id
-        from events
+        select hour, unnest([agent_id, if(source like '/agents/%', split_part(source, '/', -1), null)]) as agent_id
+        from (select date_trunc('hour', time) as hour, agent_id, source from events group by all)
     )
     where agent_id <> ''
 ) as new using (hour, agent_id)
