@@ -19,7 +19,7 @@ from rookery.schemas import LlmCallCompleted, RunStarted
 
 from .colony import ORIGIN, Colony, fact
 
-NUMBER_OF_STORAGE_1_2 = 65  # at byte 12 of a file's first head
+NUMBER_OF_STORAGE_1_3 = 66  # at byte 12 of a file's first head
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_snapshot_is_in_a_storage_version_that_older_programs_read(colony: Col
     colony.given(*workload.events(100))
     colony.projections.rebuild()
     colony.projections.snapshot(target)
-    assert int.from_bytes(target.read_bytes()[12:20], "little") == NUMBER_OF_STORAGE_1_2
+    assert int.from_bytes(target.read_bytes()[12:20], "little") == NUMBER_OF_STORAGE_1_3
     with duckdb.connect() as con:
         con.execute(f"attach '{target}' as snapshot (read_only)")
         ((tags,),) = con.execute("select tags from duckdb_databases() where database_name = 'snapshot'").fetchall()
