@@ -34,8 +34,8 @@ class Making(NamedTuple):
 class Tables:
     """Read models in a file that is open. `outdated`: why nothing can be folded into them any more, where that is so.
 
-    `names` are the read models that can be asked: today's, as far as the tables have them. `edition` tells these tables
-    from any others.
+    `names` are the read models that can be asked: today's, as far as the tables have them, by the same key. `edition`
+    tells these tables from any others.
     """
 
     def __init__(self, database: Database, making: Making) -> None:
@@ -44,7 +44,8 @@ class Tables:
         self.engine = Engine(connections, making.catalogue, making.log, making.scratch, making.side_cars)
         self.edition = uuid4().hex
         self.outdated: TablesOutdated | None = None
-        self.names = sorted(making.catalogue.by_name)
+        self._keys = {name: projection.key for name, projection in making.catalogue.by_name.items()}
+        self.names = sorted(self._keys)
         self.is_open = True
         self._vector: Vector | None = None
 
@@ -100,9 +101,8 @@ class Tables:
         con = self.database.con
         try:
             self._vector = dict(con.execute("select origin, n from rookery.checkpoints").fetchall())
-            found = con.execute(
-                "select table_name from information_schema.tables where table_schema = 'main'"
-            ).fetchall()
+            found = con.execute("select table_name, column_name from information_schema.columns").fetchall()
         except duckdb.Error as error:
             raise DamagedDatabase(str(error)) from error
-        self.names = [name for name in self.names if (name,) in found]
+        there = {(name, "") for name, _ in found} | set(found)
+        self.names = [name for name in self.names if {(name, column) for column in ("", *self._keys[name])} <= there]
