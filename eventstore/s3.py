@@ -94,5 +94,6 @@ def _bucket(place: str, name: str) -> tuple[Any, Any]:
 
 
 def _in_short(error: BaseException) -> str:
-    """The library's first line: what follows is how its objects look inside."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The library's first line, without the page of XML that a server may have sent."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return first.partition(": <?xml")[0]

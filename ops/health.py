@@ -20,7 +20,7 @@ LOOK_SECONDS = 0.25
 
 # What these can't do for a while is told, and keeps nobody from using the node: a degraded projector leaves read models
 # that answer as of a while ago.
-AUXILIARY = frozenset({"projector", "snapshot"})
+AUXILIARY = frozenset({"archive", "projector", "snapshot"})
 
 
 class HeldUp(RookeryError):

@@ -20,9 +20,11 @@ from ..projections import Projections
 from ..projections.graph import Graph
 from ..projections.graph.exchange import Imports
 from ..schemas import Event, EventData, NodeStarted, NodeStopped
+from .archiver import Archiver
 from .data_folder import DataFolder
 from .disk import Disk
 from .giving_way import GivingWay, step_back
+from .graph_pasts import Sources
 from .graph_workers import GraphWorkers
 from .health import Health, State, ask_bus
 from .intake import Intake, Taken
@@ -71,6 +73,7 @@ class Node:
         graph_imports: Imports,
         graph_workers: GraphWorkers,
         snapshot: SnapshotFile,
+        archiver: Archiver,
     ) -> None:
         self.settings = settings
         self.health = health
@@ -80,6 +83,7 @@ class Node:
         self.log = log
         self.projections = projections
         self.snapshot = snapshot
+        self.archiver = archiver
         self.graph = graph
         self.graph_imports = graph_imports
         self.graph_workers = graph_workers
@@ -173,10 +177,13 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
             lambda: (id(graph.store), graph.vector(), graph_imports.added),
             folder.graph / "copies",
             seconds_max=settings.query_seconds_max,
+            sources=Sources(log.folder, graph_imports, graph.vector),
         )
         stack.push_async_callback(graph_workers.close)
         snapshot = SnapshotFile(projections, health, folder.snapshot)
         stack.callback(snapshot.close)
+        archiver = Archiver(folder.path, log, health, settings)
+        stack.callback(archiver.close)
         node = Node(
             settings,
             health,
@@ -189,6 +196,7 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
             graph_imports=graph_imports,
             graph_workers=graph_workers,
             snapshot=snapshot,
+            archiver=archiver,
         )
         stack.callback(node.graph_projector.close)
         stack.callback(node.projector.close)
@@ -202,6 +210,7 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
             node.graph_projector.run(),
             node.live.run(),
             snapshot.run(settings.snapshot_seconds),
+            archiver.run(),
             _watch(node),
         ):
             await stack.enter_async_context(_running(work))

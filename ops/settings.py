@@ -18,6 +18,8 @@ CONFIG_FILE = "rookery.toml"
 ENVIRONMENT_PREFIX = "ROOKERY_"
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
+Days = Annotated[float, Meta(ge=0, le=36_500)]
+Place = Annotated[str, Meta(min_length=1)]
 NatsUrl = Annotated[str, Meta(pattern="^(nats|tls|ws|wss)://.")]
 
 
@@ -71,6 +73,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="How often the snapshot file is written where something is new, in seconds; 0: when asked.",
         ),
     ] = 60.0
+    archive: Annotated[
+        Place | None, Meta(description="Where the log is archived: a folder, or `s3://bucket/prefix`.")
+    ] = None
+    archive_hours: Annotated[
+        float,
+        Meta(ge=0, le=8_760, description="How often the log is archived, in hours; 0: when asked."),
+    ] = 1.0
+    archive_keep_days: Annotated[
+        Days | None,
+        Meta(
+            description="For how many days archived segments stay in the data folder, too; without it, for ever.",
+        ),
+    ] = None
 
     @classmethod
     def load(

@@ -1,6 +1,6 @@
 """The archive: a verified copy of the log in cold storage, what may then leave the hot tier, and the way back."""
 
-from .archiving import Archived, Progress, Watch, archive
+from .archiving import Archived, Progress, Watch, archive, unwatched
 from .catalogue import Catalogue, file_object, got, read_catalogue
 from .restoring import restore
 from .trimming import Trimmed, trim
@@ -17,4 +17,5 @@ __all__ = [
     "read_catalogue",
     "restore",
     "trim",
+    "unwatched",
 ]

@@ -10,7 +10,21 @@ from ... import __version__
 from ..lanes import Lanes
 from ..metrics import Metrics
 from ..node import Node
-from . import assignments, events, graph, hobby, metrics, openapi, otlp, problems, queries, rebuilds, snapshot, state
+from . import (
+    archive,
+    assignments,
+    events,
+    graph,
+    hobby,
+    metrics,
+    openapi,
+    otlp,
+    problems,
+    queries,
+    rebuilds,
+    snapshot,
+    state,
+)
 from .bodies import Room
 from .traffic import Traffic, TrafficMiddleware
 
@@ -36,6 +50,7 @@ def create_app(node: Node) -> FastAPI:
         hobby.router,
         graph.router,
         snapshot.router,
+        archive.router,
         otlp.router,
     ):
         app.include_router(router)

@@ -1,7 +1,9 @@
-"""Every touch of a disk may fail, and every one may be the last, while a log is archived, trimmed, read and restored."""
+"""Every touch of a disk may fail or be the last, while a log is archived, trimmed, read and restored."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ from rookery.tests.eventstore.archive.logs import LATER, filled, lines_of, opene
 from rookery.tests.eventstore.deliveries import many
 from rookery.tests.eventstore.faults import CountingDisk, Crash, DyingDisk, FullDisk
 
-EVENTS = 20
+EVENTS = 10
+
+Start = Callable[[Path], list[bytes]]
 
 
 def work(folder: Path, disk: Disk) -> None:
@@ -29,13 +33,25 @@ def begun(folder: Path) -> list[bytes]:
     """Archive a log, and let it grow; what is in it then."""
     with filled(folder / "log", EVENTS) as log:
         archive(log, open_store(str(folder / "cold")))
-        log.append("here", many(12, first=100))
+        log.append("here", many(15, first=100))
         log.seal_full_segments()
         return lines_of(log)["here"]
 
 
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Makes copies of a begun log, and of its archive."""
+    template = tmp_path_factory.mktemp("begun")
+    expected = begun(template)
+
+    def copy(folder: Path) -> list[bytes]:
+        shutil.copytree(template, folder)
+        return expected
+
+    return copy
+
+
 def touches_of_the_work(folder: Path) -> int:
-    begun(folder)
     disk = CountingDisk()
     work(folder, disk)
     return disk.touches
@@ -59,23 +75,25 @@ def assert_nothing_is_lost(folder: Path, expected: list[bytes]) -> None:
 
 
 @pytest.mark.parametrize("loses_unsynced", [False, True], ids=["process", "machine"])
-def test_a_crash_at_any_touch_loses_nothing(tmp_path: Path, loses_unsynced: bool) -> None:
+def test_a_crash_at_any_touch_loses_nothing(tmp_path: Path, start: Start, loses_unsynced: bool) -> None:
+    start(tmp_path / "counted")
     touches = touches_of_the_work(tmp_path / "counted")
     assert touches > 60
     for first in range(1, touches + 1):
         folder = tmp_path / str(first)
-        expected = begun(folder)
+        expected = start(folder)
         with pytest.raises(Crash):
             work(folder, DyingDisk(first, loses_unsynced=loses_unsynced))
         assert_nothing_is_lost(folder, expected)
 
 
 @pytest.mark.parametrize("refusals", [1, 5])
-def test_a_refusal_at_any_touch_loses_nothing(tmp_path: Path, refusals: int) -> None:
+def test_a_refusal_at_any_touch_loses_nothing(tmp_path: Path, start: Start, refusals: int) -> None:
+    start(tmp_path / "counted")
     failures = 0
     for first in range(1, touches_of_the_work(tmp_path / "counted") + 1):
         folder = tmp_path / str(first)
-        expected = begun(folder)
+        expected = start(folder)
         try:
             work(folder, FullDisk(first, first + refusals - 1))
         except (ArchiveError, LogWriteFailed):
