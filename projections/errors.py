@@ -240,10 +240,10 @@ class InvalidMoment(ProjectionError, InvalidInput):
 class PastNotMade(ProjectionError):
     """The tables as of a moment could not be made from the log."""
 
-    def __init__(self, moment: str, reason: str) -> None:
+    def __init__(self, moment: str, reason: str, what: str = "read models") -> None:
         self.moment = moment
         self.reason = reason
-        super().__init__(f"no read models as of {moment}: {reason}")
+        super().__init__(f"no {what} as of {moment}: {reason}")
 
 
 class QueryNotAdmitted(ProjectionError):

@@ -18,6 +18,7 @@ from ...projections.graph.sparql import TRIPLES, read
 from .bodies import read_body
 from .dependencies import OpenLanes, ServingNode, json, unless_gone
 from .negotiation import preferred
+from .past import AsOf, Vector, dated
 from .waiting import until_visible
 
 QUERY_BYTES_MAX = 256 * 1024
@@ -64,6 +65,7 @@ async def sparql(
     node: ServingNode,
     query: Annotated[str, Query(description="A SPARQL 1.1 query.", examples=["SELECT ?agent {?agent a rk:Agent}"])],
     wait_for: WaitFor = None,
+    moment: AsOf = None,
 ) -> Response:
     """What a SPARQL 1.1 query answers over the knowledge graph, whose named graphs are what each event says.
 
@@ -71,11 +73,11 @@ async def sparql(
     rdf, rdfs, owl, xsd and schema need not be declared. Updates and SERVICE are refused.
     """
     await until_visible(node, wait_for, projector=node.graph_projector)
-    return await _sparql(request, node, _parameters(request.url.query))
+    return await _sparql(request, node, moment, _parameters(request.url.query))
 
 
 @router.post("/sparql", responses=SPARQL_ANSWERS)
-async def sparql_posted(request: Request, node: ServingNode, wait_for: WaitFor = None) -> Response:
+async def sparql_posted(request: Request, node: ServingNode, wait_for: WaitFor = None, moment: AsOf = None) -> Response:
     """The same, with the query as the body, `application/sparql-query`, or in a form, as the SPARQL protocol has it."""
     await until_visible(node, wait_for, projector=node.graph_projector)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -85,35 +87,40 @@ async def sparql_posted(request: Request, node: ServingNode, wait_for: WaitFor =
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {SPARQL_QUERY}, or a form as {FORM}")
     body = _text(await read_body(request, bytes_max=QUERY_BYTES_MAX))
     parameters = _parameters(request.url.query)
-    return await _sparql(request, node, parameters | (_parameters(body) if kind == FORM else {"query": [body]}))
+    return await _sparql(request, node, moment, parameters | (_parameters(body) if kind == FORM else {"query": [body]}))
 
 
 @router.get("/graph/neighbours/{name:path}")
 async def neighbours(
-    request: Request, node: ServingNode, name: str, depth: Depth = 1, limit: NodesMax = 100
+    request: Request, node: ServingNode, name: str, depth: Depth = 1, limit: NodesMax = 100, moment: AsOf = None
 ) -> Response:
     """What is near a thing, `agent/coder-7` or an IRI: nodes, nearest first, and edges with the events behind each."""
-    return await _ask(request, node, "neighbours", name=name, depth=depth, limit=limit)
+    return await _ask(request, node, moment, "neighbours", name=name, depth=depth, limit=limit)
 
 
 @router.get("/graph/path")
-async def path(request: Request, node: ServingNode, start: Annotated[Name, Query(alias="from")], to: Name) -> Response:
+async def path(
+    request: Request, node: ServingNode, start: Annotated[Name, Query(alias="from")], to: Name, moment: AsOf = None
+) -> Response:
     """A shortest way from one thing to another, whichever way the edges point; no nodes where there is none."""
-    return await _ask(request, node, "path", start=start, end=to)
+    return await _ask(request, node, moment, "path", start=start, end=to)
 
 
 @router.get("/graph/communities")
 async def communities(
-    request: Request, node: ServingNode, limit: Annotated[int, Query(ge=1, le=COMMUNITIES_MAX)] = 20
+    request: Request,
+    node: ServingNode,
+    limit: Annotated[int, Query(ge=1, le=COMMUNITIES_MAX)] = 20,
+    moment: AsOf = None,
 ) -> Response:
     """The things that have more to do with each other than with others, the largest groups first."""
-    return await _ask(request, node, "communities", limit=limit)
+    return await _ask(request, node, moment, "communities", limit=limit)
 
 
 @router.get("/graph/stats")
-async def stats(request: Request, node: ServingNode) -> Response:
+async def stats(request: Request, node: ServingNode, moment: AsOf = None) -> Response:
     """How much there is of what: quads, things of each class, statements with each property."""
-    return await _ask(request, node, "stats")
+    return await _ask(request, node, moment, "stats")
 
 
 @router.get("/graph")
@@ -121,11 +128,13 @@ async def graph(
     request: Request,
     node: ServingNode,
     about: Annotated[Name | None, Query(description="Only what is said of this IRI.")] = None,
+    moment: AsOf = None,
 ) -> Response:
     """The graph as Turtle, N-Triples, RDF/XML; or JSON-LD, TriG, N-Quads, with the event that each statement is of."""
     media_type = _chosen(request, list(TRIPLES))
-    parts = await node.graph_workers.export(media_type=media_type, about=_iri(about) if about is not None else None)
-    return StreamingResponse(parts, media_type=media_type)
+    iri = _iri(about) if about is not None else None
+    parts = await node.graph_workers.export(as_of=moment, media_type=media_type, about=iri)
+    return dated(StreamingResponse(parts, media_type=media_type), moment)
 
 
 @router.post("/graph")
@@ -142,14 +151,17 @@ async def graph_imported(request: Request, node: ServingNode, lanes: OpenLanes) 
     return json(imported._asdict(), HTTPStatus.CREATED)
 
 
-async def _ask(request: Request, node: ServingNode, kind: str, **options: object) -> Response:
+async def _ask(request: Request, node: ServingNode, moment: Vector | None, kind: str, **options: Any) -> Response:
     async def answer() -> Response:
-        return Response(await node.graph_workers.ask(kind, **options), media_type="application/json")
+        answered = await node.graph_workers.ask(kind, as_of=moment, **options)
+        return dated(Response(answered, media_type="application/json"), moment)
 
     return await unless_gone(request, answer())
 
 
-async def _sparql(request: Request, node: ServingNode, parameters: dict[str, list[str]]) -> Response:
+async def _sparql(
+    request: Request, node: ServingNode, moment: Vector | None, parameters: dict[str, list[str]]
+) -> Response:
     if "update" in parameters:
         raise QueryRefused("this is a SPARQL update; the graph is made from the log, so it can only be asked")
     if len(texts := parameters.get("query", [])) != 1:
@@ -160,13 +172,14 @@ async def _sparql(request: Request, node: ServingNode, parameters: dict[str, lis
     async def answer() -> Response:
         answered = await node.graph_workers.ask(
             "sparql",
+            as_of=moment,
             text=query.text,
             media_type=media_type,
             rows_max=node.settings.query_rows_max,
             default_graphs=_graphs(parameters, "default-graph-uri"),
             named_graphs=_graphs(parameters, "named-graph-uri"),
         )
-        return Response(answered, media_type=media_type)
+        return dated(Response(answered, media_type=media_type), moment)
 
     return await unless_gone(request, answer())
 

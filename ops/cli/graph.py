@@ -9,7 +9,7 @@ from urllib.parse import quote
 import click
 
 from ..client import Client
-from .options import csv_option, json_option, node_option
+from .options import as_of_option, csv_option, json_option, node_option
 from .output import plural, refuse_two_formats, remark, show_json, show_rows
 from .sparql import shortened
 
@@ -38,6 +38,8 @@ def graph() -> None:
     rookery graph communities
     rookery graph export graph.ttl
     rookery graph import handbook.ttl
+
+    With --as-of they look at the graph as it was then. Reference data was there always: nothing says since when.
     """
 
 
@@ -45,18 +47,22 @@ def graph() -> None:
 @click.argument("name")
 @click.option("--depth", type=click.IntRange(1, 3), default=1, show_default=True, help="How many edges away.")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=100, show_default=True, help="At most so many things.")
+@as_of_option
 @csv_option
 @json_option
 @node_option
-def neighbours(client: Client, name: str, depth: int, limit: int, as_csv: bool, as_json: bool) -> None:
+def neighbours(
+    client: Client, name: str, depth: int, limit: int, as_of: str | None, as_csv: bool, as_json: bool
+) -> None:
     """Print what is near the thing NAME, the nearest first, and how it is connected.
 
     \b
     rookery graph neighbours agent/coder-7
     rookery graph neighbours run/run-9 --depth 2 --json
+    rookery graph neighbours agent/coder-7 --as-of '3 days ago'
     """
     refuse_two_formats(as_json=as_json, as_csv=as_csv)
-    found = client.get(f"/graph/neighbours/{quote(name, safe='')}", depth=depth, limit=limit)
+    found = client.get(f"/graph/neighbours/{quote(name, safe='')}", depth=depth, limit=limit, as_of=as_of)
     if as_json:
         show_json(found)
         return
@@ -71,17 +77,18 @@ def neighbours(client: Client, name: str, depth: int, limit: int, as_csv: bool, 
 @graph.command()
 @click.argument("start")
 @click.argument("end")
+@as_of_option
 @csv_option
 @json_option
 @node_option
-def path(client: Client, start: str, end: str, as_csv: bool, as_json: bool) -> None:
+def path(client: Client, start: str, end: str, as_of: str | None, as_csv: bool, as_json: bool) -> None:
     """Print a shortest way from START to END, whichever way its edges point.
 
     \b
     rookery graph path agent/coder-7 agent/reviewer-2
     """
     refuse_two_formats(as_json=as_json, as_csv=as_csv)
-    found = client.get("/graph/path", **{"from": start, "to": end})
+    found = client.get("/graph/path", **{"from": start, "to": end}, as_of=as_of)
     if as_json:
         show_json(found)
         return
@@ -94,17 +101,18 @@ def path(client: Client, start: str, end: str, as_csv: bool, as_json: bool) -> N
 
 @graph.command()
 @click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="At most so many.")
+@as_of_option
 @csv_option
 @json_option
 @node_option
-def communities(client: Client, limit: int, as_csv: bool, as_json: bool) -> None:
+def communities(client: Client, limit: int, as_of: str | None, as_csv: bool, as_json: bool) -> None:
     """Print the groups of things that have more to do with each other than with others, the largest first.
 
     \b
     rookery graph communities --limit 5
     """
     refuse_two_formats(as_json=as_json, as_csv=as_csv)
-    found = client.get("/graph/communities", limit=limit)
+    found = client.get("/graph/communities", limit=limit, as_of=as_of)
     if as_json:
         show_json(found)
         return
@@ -116,13 +124,14 @@ def communities(client: Client, limit: int, as_csv: bool, as_json: bool) -> None
 
 
 @graph.command()
+@as_of_option
 @csv_option
 @json_option
 @node_option
-def stats(client: Client, as_csv: bool, as_json: bool) -> None:
+def stats(client: Client, as_of: str | None, as_csv: bool, as_json: bool) -> None:
     """Print how many things of each class, and statements with each property, there are."""
     refuse_two_formats(as_json=as_json, as_csv=as_csv)
-    found = client.get("/graph/stats")
+    found = client.get("/graph/stats", as_of=as_of)
     if as_json:
         show_json(found)
         return
@@ -138,8 +147,9 @@ def stats(client: Client, as_csv: bool, as_json: bool) -> None:
 @graph.command("export")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--about", metavar="IRI", help="Only what is said of this IRI.")
+@as_of_option
 @node_option
-def export(client: Client, file: Path, about: str | None) -> None:
+def export(client: Client, file: Path, about: str | None, as_of: str | None) -> None:
     """Write the graph to FILE, in the format of its ending: .ttl, .jsonld, .trig, .nt, .nq or .rdf.
 
     JSON-LD, TriG and N-Quads say which event each statement is from; the others have the statements alone.
@@ -147,8 +157,9 @@ def export(client: Client, file: Path, about: str | None) -> None:
     \b
     rookery graph export graph.ttl
     rookery graph export coder.jsonld --about urn:rookery:agent:coder-7
+    rookery graph export then.trig --as-of 2026-11-17
     """
-    size = client.save("/graph", file, accept=_media_type(file), about=about)
+    size = client.save("/graph", file, accept=_media_type(file), about=about, as_of=as_of)
     remark(f"{size:,} bytes written to {file}")
 
 

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from ..client import Client
-from .options import csv_option, json_option, node_option, standard_input
+from .options import as_of_option, csv_option, json_option, node_option, standard_input
 from .output import refuse_two_formats, show_rows
 
 RESULTS_JSON = "application/sparql-results+json"
@@ -31,10 +31,13 @@ PREFIXES = {
 @click.option(
     "--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the query from a file."
 )
+@as_of_option
 @csv_option
 @json_option
 @node_option
-def sparql(client: Client, query: str | None, file: Path | None, as_csv: bool, as_json: bool) -> None:
+def sparql(
+    client: Client, query: str | None, file: Path | None, as_of: str | None, as_csv: bool, as_json: bool
+) -> None:
     """Ask the knowledge graph in SPARQL 1.1: one QUERY, or `-` for standard input.
 
     Every event is a named graph of what it says, and the default graph is all of them together. The prefixes rk, prov,
@@ -45,11 +48,12 @@ def sparql(client: Client, query: str | None, file: Path | None, as_csv: bool, a
     rookery sparql 'SELECT ?event ?p ?o {GRAPH ?event {<urn:rookery:agent:coder-7> ?p ?o}}' --json
     rookery sparql 'DESCRIBE <urn:rookery:agent:coder-7>'
     rookery sparql --file question.rq --csv
+    rookery sparql 'SELECT ?insight {?insight a rk:Insight}' --as-of '7 days ago'
     """
     refuse_two_formats(as_json=as_json, as_csv=as_csv)
     text = _query(query, file)
     headers = {"content-type": "application/sparql-query", "accept": ACCEPTED}
-    answer = client.fetch("POST", "/sparql", content=text, headers=headers)
+    answer = client.fetch("POST", "/sparql", content=text, headers=headers, as_of=as_of)
     if answer.media_type == RESULTS_JSON:
         _show(msgspec.json.decode(answer.content), as_json=as_json, as_csv=as_csv)
     elif as_json or as_csv:

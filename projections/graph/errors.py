@@ -3,14 +3,16 @@
 RookeryError
 └── ProjectionError
     ├── GraphLocked       another process holds the graph's folder (folder)
-    └── GraphUnusable     the graph's folder can't be used, for a reason that is not damage (folder, reason)
+    ├── GraphUnusable     the graph's folder can't be used, for a reason that is not damage (folder, reason)
+    └── PastNotMade
+        └── PastGraphNotMade   the graph as of a moment could not be made (moment, reason)
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import ProjectionError
+from ..errors import PastNotMade, ProjectionError
 
 
 class GraphLocked(ProjectionError):
@@ -28,3 +30,10 @@ class GraphUnusable(ProjectionError):
         self.folder = folder
         self.reason = reason
         super().__init__(f"the graph in {folder} can't be read or written: {reason}")
+
+
+class PastGraphNotMade(PastNotMade):
+    """The graph as of a moment could not be made from that of another, or from the log."""
+
+    def __init__(self, moment: str, reason: str) -> None:
+        super().__init__(moment, reason, "graph")

@@ -102,8 +102,8 @@ class Graph:
     def go_to(self, vector: Mapping[str, int], progress: Progress | None = None) -> int:
         """Be the graph of a node that stopped at `vector`; returns how many events it took to get there.
 
-        What lies beyond it is undone, and what is short of it is folded. A graph that is interrupted on the way is
-        of no moment at all: throw it away.
+        What lies beyond it is undone, and what is short of it is folded. Where `stop` ends it early, it is the graph of
+        a moment on the way.
         """
         with self._folding:
             undone = sum(self._undo(origin, vector.get(origin, 0)) for origin in sorted(self._vector))
@@ -129,18 +129,20 @@ class Graph:
 
     def _undo(self, origin: str, until: int) -> int:
         """Take back what the origin said after `until`, the last first."""
-        last = self._vector[origin]
-        if last <= until:
-            return 0
-        for end in range(last, until, -UNDONE_AT_ONCE_EVENTS):
+        last = end = self._vector[origin]
+        while until < end and not self._stopping.is_set():
             begin = max(until, end - UNDONE_AT_ONCE_EVENTS)
             undo(self.store, [event_iri(origin, n) for n in range(begin + 1, end + 1)])
+            self._sightings.forget()
+            self._come_back_to(origin, begin)
+            end = begin
+        return last - end
+
+    def _come_back_to(self, origin: str, n: int) -> None:
         for found in find(self.store, NamedNode(_LOG + origin), _FOLDED_UP_TO, None, BOOKKEEPING):
             self.store.remove(Quad(*found))
-        self.store.extend([_checkpoint(origin, until)] if until else [])
+        self.store.extend([_checkpoint(origin, n)] if n else [])
         self._vector = _folded(self.store)
-        self._sightings.forget()
-        return last - until
 
     def _catch_up(self, progress: Progress | None, until: Mapping[str, int]) -> int:
         done = 0

@@ -34,7 +34,7 @@ def undo(store: Store, events: Iterable[NamedNode]) -> None:
     doubtful = [*parted, *doubted.derived]
     _remove(store, doubtful)
     _remove(store, (_seen(quad) for quad in doubtful if not _is_said(store, quad)))
-    _remove(store, (_seen(quad) for quad in unsaid if Quad(*quad.triple, INFERRED) not in store))
+    _remove(store, (_seen(quad) for quad in unsaid if Quad(*_triple(quad), INFERRED) not in store))
     left = Batch(store, [])
     left.add(triple for triple in map(_triple, doubted.derived) if follows(left, triple))
     left.close()

@@ -1,4 +1,4 @@
-"""A process that answers questions about a copy of the graph, so that one that explodes takes nothing with it.
+"""A process that asks a copy of the graph, or makes one of the past, so that what explodes takes nothing with it.
 
 It reads frames from standard input and writes frames to standard output: four bytes of length, then as many. A question
 is one frame of JSON; an answer is its body in frames, an empty frame, and a frame of JSON with what went wrong. The
@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from pyoxigraph import Store
 
 from ..errors import ProjectionError, QueryFailed, QueryRefused
+from . import past
 from .algorithms import communities, neighbours, path, stats
 from .exchange import export
 from .sparql import answer, read
@@ -81,16 +82,19 @@ def work(frames: Frames) -> None:
         question = json.loads(frame)
         signal.setitimer(signal.ITIMER_REAL, question["seconds"])
         try:
-            if folder != question["folder"]:
-                folder, store = question["folder"], Store.read_only(question["folder"])
-            _answer(store, question, frames)
+            if question["kind"] == "past":
+                frames.write(json.dumps(past.make(**question["options"])).encode())
+            else:
+                if folder != question["folder"]:
+                    folder, store = question["folder"], Store.read_only(question["folder"])
+                _answer(store, question, frames)
             frames.end()
         except QueryRefused as error:
             frames.end({"refused": str(error)})
         except ProjectionError as error:
             frames.end({"failed": str(error)})
         except OSError as error:
-            frames.end({"failed": f"the graph can't be read: {error}"})
+            frames.end({"unreadable": f"the graph can't be read: {error}"})
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 

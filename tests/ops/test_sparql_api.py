@@ -195,6 +195,58 @@ def test_the_graph_is_exported_in_what_rdflib_reads(http: httpx.Client, media_ty
     assert 0 <= int(row["n"]["value"]) - len(triples) < 20  # the graph's notes to itself are not exported
 
 
+def names_then(answer: httpx.Response) -> list[str]:
+    return [row["name"]["value"] for row in answer.raise_for_status().json()["results"]["bindings"]]
+
+
+def test_every_route_of_the_graph_answers_as_of_a_moment(http: httpx.Client) -> None:
+    then = {"as_of": "local:2"}
+    asked = [
+        http.get("/sparql", params={"query": AGENTS} | then),
+        http.post("/sparql", params=then, content=AGENTS, headers=QUERY),
+    ]
+    assert [names_then(answer) for answer in asked] == [["Ada"], ["Ada"]]
+    near = http.get("/graph/neighbours/agent%2Fada", params=then)
+    assert [node["name"] for node in near.json()["nodes"]] == ["agent/ada", "registration/local/2"]
+    assert http.get("/graph/path", params={"from": "agent/ada", "to": "agent/bob"} | then).status_code == 400
+    stats = [http.get("/graph/stats", params=params) for params in (then, {})]
+    assert 0 < stats[0].json()["triples"] < stats[1].json()["triples"]
+    groups = http.get("/graph/communities", params=then)
+    assert [group["size"] for group in groups.json()["communities"]] == [2]
+    exported = http.get("/graph", params=then)
+    assert "Ada" in exported.text
+    assert "Bob" not in exported.text
+    dated = {answer.headers.get("rookery-as-of") for answer in (*asked, near, stats[0], groups, exported)}
+    assert dated == {"local:2"}
+    assert "rookery-as-of" not in stats[1].headers
+
+
+def test_before_the_first_event_the_graph_has_its_ontology_and_nothing_else(http: httpx.Client) -> None:
+    answer = http.get("/sparql", params={"query": AGENTS, "as_of": "2001-01-01"})
+    assert (names_then(answer), answer.headers["rookery-as-of"]) == ([], "start")
+
+
+@pytest.mark.parametrize("moment", ["local:99", "berlin:1", "tomorrow", "2126-01-01", ""])
+@pytest.mark.parametrize("path", ["/graph/stats", "/graph", "/sparql?query=ASK+%7B%7D"])
+def test_a_moment_that_never_was_is_refused(http: httpx.Client, path: str, moment: str) -> None:
+    refused = http.get(path, params={"as_of": moment, "query": "ASK {}"})
+    assert (refused.status_code, refused.json()["error"]) == (422, "InvalidMoment")
+
+
+def test_sparql_and_graph_look_back_on_the_command_line(rookery: Rookery, tmp_path: Path) -> None:
+    assert rookery("sparql", AGENTS, "--as-of", "local:2", "--csv").out.endswith(":ada,Ada\n")
+    assert "run/r1" not in rookery("graph", "neighbours", "agent/ada", "--as-of", "local:4").out
+    assert rookery("graph", "path", "agent/ada", "agent/bob", "--as-of", "local:4").err.endswith(
+        "nothing leads from agent/ada to agent/bob\n"
+    )
+    assert rookery("graph", "communities", "--as-of", "start", "--json").json["communities"] == []
+    assert "rk:Agent" not in rookery("graph", "stats", "--as-of", "start").out
+    written = tmp_path / "then.ttl"
+    assert rookery("graph", "export", written, "--as-of", "local:2").code == 0
+    assert "Bob" not in written.read_text()
+    assert rookery("sparql", AGENTS, "--as-of", "local:99").code == 2
+
+
 def test_sparql_prints_tables_json_csv_and_turtle(rookery: Rookery, tmp_path: Path) -> None:
     assert rookery("sparql", AGENTS, "--json").json == [
         {"agent": "urn:rookery:agent:ada", "name": "Ada"},
