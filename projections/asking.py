@@ -19,7 +19,7 @@ from .engine import Vector
 from .errors import NoSuchRow, QueryFailed, UnknownReadModel
 from .filters import Prepared, Question, prepare
 from .formats import BinaryFormat, Encoded, Selection, arrow, parquet
-from .keys import nearest, question_for, rows_with
+from .keys import KeyPart, nearest, question_for, rows_with
 from .leash import QUERY_SECONDS_MAX, Leash
 from .queries import Parameters, Read, ask, ask_in_sql
 from .readers import Readers
@@ -51,6 +51,11 @@ class Row(NamedTuple):
     columns: list[Column]
     values: list[Any]
     vector: Vector
+
+    def parts(self) -> list[KeyPart]:
+        """Its key."""
+        types = {column.name: column.type for column in self.columns}
+        return [KeyPart(name, types[name], value) for name, value in self.record().items() if name in self.key]
 
     def record(self) -> dict[str, Any]:
         """The row as an object."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -16,6 +16,14 @@ NEAREST_MAX = 3
 NEAREST_SIMILARITY_MIN = 0.7
 # Among more rows than these, one that is nearer may be missed: nobody waits long to hear of a slip of the pen.
 NEAREST_AMONG_ROWS_MAX = 100_000
+
+
+class KeyPart(NamedTuple):
+    """One column of a row's key. `value`: as an answer has it, or of the column's type."""
+
+    column: str
+    sql_type: str
+    value: Any
 
 
 def question_for(name: str, key: Sequence[str], parts: Sequence[str]) -> Question:

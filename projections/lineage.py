@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from .database import Resources
 from .definitions import EVENTS, Catalogue, Cause, Derived
 from .engine import Vector
 from .errors import InvalidQuestion, UnknownReadModel
+from .keys import KeyPart
 from .leash import Leash
 from .loader import Loader
 from .relations import literal, quoted, relations
@@ -63,6 +64,7 @@ class Lineage:
         self._catalogue = catalogue
         self._log = log
         self._scratch = scratch
+        self._scratch.mkdir(parents=True, exist_ok=True)
         self._side_cars = side_cars
         self._opening = threading.Lock()
         self._database: duckdb.DuckDBPyConnection | None = None
@@ -70,26 +72,25 @@ class Lineage:
     def behind(
         self,
         name: str,
-        key: Mapping[str, Any],
+        key: Sequence[KeyPart],
         until: Vector,
         *,
         after: Address | None = None,
         limit: int,
         leash: Leash,
     ) -> Behind:
-        """The events up to `until` behind the row of that key, whose values are of its columns' types.
+        """The events up to `until` behind the row of that key.
 
-        `after`: only the addresses behind that one are listed. Raises `InvalidQuestion` where lineage is not known,
-        `LoadFailed`, or `QueryFailed`.
+        `after`: only addresses behind that one are listed, whether or not there is such an event. Raises
+        `InvalidQuestion` where lineage is not known, `LoadFailed`, `SideCarFailed` or `QueryFailed`.
         """
-        parameters = {f"key_{place}": value for place, value in enumerate(key.values())}
-        same = [f"{quoted(column)} is not distinct from ${name}" for column, name in zip(key, parameters, strict=True)]
         start = after or Address("", 0)
         ask = (
             f"select count(*), min({ADDRESS}, $limit) filter ({ADDRESS} > {{'origin': $origin, 'n': $n::ubigint}}) "  # noqa: S608
-            f"from lineage where {' and '.join(same) or 'true'}"
+            f"from lineage where {' and '.join(_same(part, place) for place, part in enumerate(key)) or 'true'}"
         )
-        given = {**parameters, "limit": max(limit, 1), "origin": start.origin, "n": start.n}
+        parts = {f"key_{place}": part.value for place, part in enumerate(key) if part.value is not None}
+        given = {**parts, "limit": max(limit, 1), "origin": start.origin, "n": start.n}
         with self._events(name, {}, until, leash) as con:
             ((total, found),) = con.execute(ask, given).fetchall()
         return Behind(total, _addresses(found)[:limit])
@@ -186,6 +187,10 @@ class Lineage:
             con = self._database.cursor()
         with con:
             yield con
+
+
+def _same(part: KeyPart, place: int) -> str:
+    return f"{quoted(part.column)} " + ("is null" if part.value is None else f"= $key_{place}::{part.sql_type}")
 
 
 def _addresses(found: list[dict[str, Any]] | None) -> list[Address]:
