@@ -65,6 +65,7 @@ class Ingest:
         origin: str,
         *,
         on_append: Callable[[], object] | None = None,
+        on_seal: Callable[[], object] | None = None,
         observe_append: Callable[[float], object] | None = None,
         accept_regression: bool = False,
         check_seconds: float = CHECK_SECONDS,
@@ -74,6 +75,7 @@ class Ingest:
         self._log = log
         self._origin = origin
         self._on_append = on_append
+        self._on_seal = on_seal
         self._observe_append = observe_append
         self._accept_regression = accept_regression
         self._check_seconds = check_seconds
@@ -229,6 +231,8 @@ class _Session:
             self._full.clear()
             seal = partial(self._log.seal_full_segments, self._pace)
             await self._retrying("seal", partial(_to_the_end, seal, on_cancel=self._ending.set))
+            if self._ingest._on_seal:
+                self._ingest._on_seal()
 
     def _pace(self, worked_seconds: float) -> None:
         """Wait for as long as sealing may not take the processor from what is more urgent; not when we are ending."""

@@ -34,7 +34,10 @@ _NEVER = datetime.max.replace(tzinfo=UTC)  # of a line that is not durable yet
 
 
 class Segment(NamedTuple):
-    """A sealed file of the log. `sha256` is of its bytes, as the manifest has it."""
+    """A sealed file of the log. `sha256` is of its bytes, as the manifest has it.
+
+    `is_here`: whether the file lies here, and not only in the archive.
+    """
 
     origin: str
     first: int
@@ -42,6 +45,7 @@ class Segment(NamedTuple):
     lend: Callable[[], Path]
     sha256: str
     summary: Callable[[], Summary]
+    is_here: bool = True
 
     @property
     def path(self) -> Path:
@@ -177,7 +181,15 @@ class OriginLog:
     def segments(self, *, after: int = 0) -> list[Segment]:
         """The sealed segments that hold anything after `after`."""
         return [
-            Segment(self.name, part.first, part.last, part.lend, part.entry.sha256, partial(self.summary, part))
+            Segment(
+                self.name,
+                part.first,
+                part.last,
+                part.lend,
+                part.entry.sha256,
+                partial(self.summary, part),
+                part.is_here,
+            )
             for part in self._parts
             if isinstance(part, SealedPart) and after < part.last <= self._last
         ]

@@ -33,6 +33,7 @@ from .nats_server import NatsServer, NatsServerError
 from .projector import Projector
 from .rebuilds import Rebuilds
 from .settings import Settings
+from .side_cars import SideCarMaker
 from .snapshot import SnapshotFile
 from .timings import Timings
 
@@ -92,8 +93,14 @@ class Node:
         self.rebuilds = Rebuilds(projections, health, self.projector.wake)
         self.graph_projector = Projector(graph, health, "graph", on_thread=step_back)
         self.append_seconds = Timings()
+        self.side_car_maker = SideCarMaker(projections.side_cars, GivingWay(log, projections), disk.has_room)
         self.ingest = Ingest(
-            bus, log, settings.origin, on_append=self._log_grew, observe_append=self.append_seconds.observe
+            bus,
+            log,
+            settings.origin,
+            on_append=self._log_grew,
+            on_seal=self.side_car_maker.wake,
+            observe_append=self.append_seconds.observe,
         )
         self.intake = Intake(bus, log)
         self.live = Live(log)
@@ -164,6 +171,8 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         stack.push_async_callback(_close, bus)
         log = await asyncio.to_thread(Log.open, folder.log, segment_events_max=settings.segment_events_max)
         stack.callback(log.close)
+        if folder.restored.exists():
+            log.rewind(settings.origin)
         opening_graph = asyncio.create_task(asyncio.to_thread(Graph.open, folder.graph, log))
         projections = await asyncio.to_thread(Projections.open, folder.database, log, serve_outdated=True)
         stack.callback(projections.close)
@@ -198,6 +207,7 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
             snapshot=snapshot,
             archiver=archiver,
         )
+        stack.callback(node.side_car_maker.close)
         stack.callback(node.graph_projector.close)
         stack.callback(node.projector.close)
         stack.callback(node.rebuilds.close)
@@ -208,6 +218,7 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
             node.projector.run(),
             node.rebuilds.run(),
             node.graph_projector.run(),
+            node.side_car_maker.run(),
             node.live.run(),
             snapshot.run(settings.snapshot_seconds),
             archiver.run(),
@@ -217,6 +228,8 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         started = await node.announce(NodeStarted(version=__version__, host=platform.node() or None))
         stack.push_async_callback(_farewell, node)
         await _settle(node, started.sequence)
+        if node.ingest.position >= started.sequence:
+            folder.restored.unlink(missing_ok=True)
         yield node
 
 

@@ -24,6 +24,7 @@ from .errors import (
     RebuildAbandoned,
     RebuildFailed,
     RebuildUnderWay,
+    SideCarFailed,
     SnapshotFailed,
     TablesOutdated,
     UnknownReadModel,
@@ -33,6 +34,7 @@ from .formats import BinaryFormat, Encoded, csv_text, is_binary, ndjson
 from .leash import Leash
 from .moments import moment_of, moment_text, time_of
 from .rebuilding import RebuildReport
+from .sidecars import SideCars
 from .snapshots import Snapshot, clear_snapshot
 from .store import Folded, Projections
 
@@ -70,6 +72,8 @@ __all__ = [
     "RebuildReport",
     "RebuildUnderWay",
     "Resources",
+    "SideCarFailed",
+    "SideCars",
     "Snapshot",
     "SnapshotFailed",
     "TablesOutdated",

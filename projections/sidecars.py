@@ -91,7 +91,7 @@ class SideCars:
             return path
 
     def make_missing(self, stop: threading.Event, pace: Pace) -> int:
-        """Make what is missing, until `stop` is set; returns how many were made.
+        """Make what is missing of segments that lie here, until `stop` is set; returns how many were made.
 
         Raises `SideCarFailed` for the first that could not be made, after all the others.
         """
@@ -112,7 +112,7 @@ class SideCars:
         return made
 
     def unmade(self) -> int:
-        """How many segments have no side-car that can be relied on."""
+        """How many segments that lie here have no side-car that can be relied on."""
         return sum(1 for _ in self._missing())
 
     def size_bytes(self) -> int:
@@ -120,8 +120,10 @@ class SideCars:
         return sum(path.stat().st_size for path in self.folder.glob(f"*/*{_SUFFIX}"))
 
     def _missing(self) -> Iterator[Segment]:
-        segments = (segment for origin in self._log.origins() for segment in self._log.segments(origin))
-        return (segment for segment in segments if self.current(segment) is None)
+        return (segment for segment in self._segments() if segment.is_here and self.current(segment) is None)
+
+    def _segments(self) -> Iterator[Segment]:
+        return (segment for origin in self._log.origins() for segment in self._log.segments(origin))
 
     def _path(self, segment: Segment) -> Path:
         return self.folder / segment.origin / f"{segment.first:020}{_SUFFIX}"
@@ -147,8 +149,7 @@ class SideCars:
         """Remove what belongs to no segment, and what a process that was killed left half made."""
         if not self.folder.is_dir():
             return
-        segments = (segment for origin in self._log.origins() for segment in self._log.segments(origin))
-        own = {self._path(segment) for segment in segments}
+        own = {self._path(segment) for segment in self._segments()}
         with self._making:
             for left in self.folder.glob(f"{_MAKING}*"):
                 shutil.rmtree(left, ignore_errors=True)
