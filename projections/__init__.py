@@ -1,7 +1,8 @@
 """The DuckDB read models that are folded from the log, and how they are asked."""
 
 from .answers import Answer, Column
-from .asking import ReadModel, ReadModels
+from .asking import ReadModel, ReadModels, Row
+from .changes import Change, Changes, changes
 from .database import Resources
 from .definitions import Catalogue, Projection
 from .errors import (
@@ -11,10 +12,12 @@ from .errors import (
     DatabaseUnusable,
     FoldFailed,
     InvalidCursor,
+    InvalidKey,
     InvalidMoment,
     InvalidProjection,
     InvalidQuestion,
     LoadFailed,
+    NoSuchRow,
     NoWayBack,
     PastNotMade,
     ProjectionError,
@@ -32,6 +35,7 @@ from .errors import (
 from .filters import Question, question_of
 from .formats import BinaryFormat, Encoded, csv_text, is_binary, ndjson
 from .leash import Leash
+from .lineage import Address, Lineage
 from .moments import moment_of, moment_text, time_of
 from .rebuilding import RebuildReport
 from .sidecars import SideCars
@@ -39,10 +43,13 @@ from .snapshots import Snapshot, clear_snapshot
 from .store import Folded, Projections
 
 __all__ = [
+    "Address",
     "Answer",
     "AnswerTooLarge",
     "BinaryFormat",
     "Catalogue",
+    "Change",
+    "Changes",
     "CheckpointConflict",
     "Column",
     "DatabaseLocked",
@@ -51,11 +58,14 @@ __all__ = [
     "FoldFailed",
     "Folded",
     "InvalidCursor",
+    "InvalidKey",
     "InvalidMoment",
     "InvalidProjection",
     "InvalidQuestion",
     "Leash",
+    "Lineage",
     "LoadFailed",
+    "NoSuchRow",
     "NoWayBack",
     "PastNotMade",
     "Projection",
@@ -72,12 +82,14 @@ __all__ = [
     "RebuildReport",
     "RebuildUnderWay",
     "Resources",
+    "Row",
     "SideCarFailed",
     "SideCars",
     "Snapshot",
     "SnapshotFailed",
     "TablesOutdated",
     "UnknownReadModel",
+    "changes",
     "clear_snapshot",
     "csv_text",
     "is_binary",

@@ -124,7 +124,7 @@ class Lineage:
         return " union all ".join(part for cause in known[name].causes for part in self._parts(cause))
 
     def close(self) -> None:
-        """Give the memory back; what is being asked ends first."""
+        """Give the memory back, as soon as nobody asks any more."""
         with self._opening:
             if self._database is not None:
                 self._database.close()

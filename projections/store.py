@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from .errors import (
     TablesOutdated,
 )
 from .leash import Leash
+from .lineage import Lineage
 from .past import Past
 from .queries import events_view
 from .readers import Readers
@@ -79,8 +80,10 @@ class Projections(ReadModels):
             names=self._live.names,
         )
         self._past = Past(path.with_name("past"), log, catalogue, self.side_cars)
+        self.lineage = Lineage(catalogue, log, self._making.scratch, self.side_cars)
         empty(self._making.scratch)
-        self._files.remove(self._files.rebuilt)
+        with suppress(OSError):  # the next rebuild does it
+            self._files.remove(self._files.rebuilt)
 
     @classmethod
     def open(
@@ -273,6 +276,7 @@ class Projections(ReadModels):
         """Stop folding, let queries end, and close the file."""
         self.stop()
         self._past.close()
+        self.lineage.close()
         with self._rebuilding, self._folding:
             self._readers.close()
             self._live.close()
@@ -325,7 +329,8 @@ class Projections(ReadModels):
                 successor.stop()
                 builder.shutdown()
                 successor.tables.close()
-                self._files.remove(self._files.rebuilt)
+                with suppress(OSError):  # the next rebuild does it
+                    self._files.remove(self._files.rebuilt)
 
     def _compared(self, successor: Successor) -> tuple[dict[str, str], dict[str, str]]:
         """Digests of the live tables and the successor's, of the same events. Live folding goes on meanwhile."""

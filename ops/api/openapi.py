@@ -72,7 +72,7 @@ def _complete(operation: dict[str, Any], told: Told) -> None:
 
 def _exemplify(parameter: dict[str, Any]) -> None:
     name = parameter["name"]
-    if parameter["in"] == "path":
+    if parameter["in"] == "path" and "description" not in parameter:
         parameter.update(NAMES)
     description, example = PARAMETERS.get(name, ("", None))
     parameter.setdefault("description", description)

@@ -15,6 +15,7 @@ from ...bus import BusError, BusUnavailable, WorkQueueFull
 from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive
 from ...projections import (
     FoldFailed,
+    NoSuchRow,
     NoWayBack,
     PastNotMade,
     QueryFailed,
@@ -48,6 +49,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     UnknownReadModel: HTTPStatus.NOT_FOUND,
+    NoSuchRow: HTTPStatus.NOT_FOUND,
     UnknownAssignment: HTTPStatus.NOT_FOUND,
     QueryNotAdmitted: HTTPStatus.SERVICE_UNAVAILABLE,
     NotYetVisible: HTTPStatus.SERVICE_UNAVAILABLE,

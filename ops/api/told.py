@@ -178,6 +178,9 @@ ROUTES: dict[tuple[str, str], Told] = {
         problems=(503,),
     ),
     ("GET", "/query/{name}"): Told("Ask a read model", answers=_ROWS, problems=(400, 404, 406, 422, 503)),
+    ("GET", "/query/{name}/{key}"): Told(problems=(400, 404, 422, 503)),
+    ("GET", "/query/{name}/{key}/why"): Told(problems=(400, 404, 422, 503)),
+    ("GET", "/query/{name}/diff"): Told(problems=(400, 404, 422, 503)),
     ("POST", "/sql"): Told(
         "Ask in SQL",
         answers=_ROWS,

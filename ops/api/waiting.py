@@ -41,20 +41,21 @@ async def until_visible(node: Node, address: str | None, *, projector: Projector
     """
     if address is None:
         return
-    position = _position(address, node.log.vector())
+    origin, n = address_in(address, node.log.vector(), "wait_for")
     try:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
-            await (projector or node.projector).wait_for(position)
+            await (projector or node.projector).wait_for({origin: n})
     except TimeoutError:
         raise NotYetVisible(address) from None
 
 
-def _position(address: str, end: Vector) -> Vector:
-    origin, _, number = address.rpartition(":")
+def address_in(text: str, end: Vector, where: str) -> tuple[str, int]:
+    """The address of an event in a log that goes up to `end`, given as `where`. Raises `InvalidAddress`."""
+    origin, _, number = text.rpartition(":")
     if not origin or not ADDRESS_NUMBER.fullmatch(number):
-        raise InvalidAddress("wait_for", "an address is an origin and a number, as in `local:41`")
+        raise InvalidAddress(where, "an address is an origin and a number, as in `local:41`")
     if origin not in end:
-        raise InvalidAddress("wait_for", f"the log has no origin {origin!r}; it has {', '.join(end) or 'none yet'}")
+        raise InvalidAddress(where, f"the log has no origin {origin!r}; it has {', '.join(end) or 'none yet'}")
     if int(number) > end[origin]:
-        raise InvalidAddress("wait_for", f"the log of {origin!r} ends at {end[origin]}")
-    return {origin: int(number)}
+        raise InvalidAddress(where, f"the log of {origin!r} ends at {end[origin]}")
+    return origin, int(number)
