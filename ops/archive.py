@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..eventstore import ArchiveDamaged, Disk, InvalidArchive, Log
+from ..eventstore import ArchiveDamaged, Disk, InvalidArchive, Log, RestoreRefused
 from ..eventstore.archive import (
     Archived,
     Catalogue,
@@ -112,14 +112,18 @@ def files_of(data: Path) -> dict[str, Path]:
     return found | ({SETTINGS_FILE: settings} if settings.is_file() else {})
 
 
-def bring_back(place: str, data: DataFolder, watch: Watch = unwatched) -> Catalogue:
-    """Make a data folder, which the caller owns, from an archive. Raises what `restore` raises."""
-    store = place_for(place, data.path)
-    for name, content in _files_in(store, read_catalogue(store)):
-        disk = Disk()
-        disk.make_folder((data.path / name).parent)
-        disk.replace(data.path / name, content)
-    return restore(store, data.log, watch=watch)
+def bring_back(place: str, data: Path, watch: Watch = unwatched) -> Catalogue:
+    """Make a data folder from an archive. Raises `DataFolderInUse`, or what `restore` raises."""
+    store, disk = place_for(place, data), Disk()
+    catalogue = read_catalogue(store)
+    with DataFolder(data) as folder:
+        if disk.names(folder.log):
+            raise RestoreRefused(folder.log)
+        for name, content in _files_in(store, catalogue):
+            disk.make_folder((folder.path / name).parent)
+            disk.replace(folder.path / name, content)
+        disk.replace(folder.restored, b"")
+        return restore(store, folder.log, watch=watch)
 
 
 def _files_in(store: Store, catalogue: Catalogue) -> Iterator[tuple[str, bytes]]:

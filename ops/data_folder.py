@@ -80,6 +80,11 @@ class DataFolder:
         """Where the files of reference data are kept that the knowledge graph has taken in."""
         return self.path / "graph-imports"
 
+    @property
+    def restored(self) -> Path:
+        """A file that is there from a restore on until the node has taken its first event from its bus, a new one."""
+        return self.path / "restored"
+
     def __enter__(self) -> DataFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)

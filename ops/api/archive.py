@@ -41,7 +41,7 @@ _STATUS = {
     },
 }
 
-Keep = Annotated[
+Trim = Annotated[
     float | None,
     Query(
         ge=0,
@@ -60,14 +60,14 @@ router = APIRouter(prefix="/hobby", tags=["archive"])
     response_class=Response,
     responses=answers(ArchiveReport, "What was copied, and what the archive holds now.", _REPORT),
 )
-async def archive(node: ServingNode, keep_days: Keep = None, verify: Verify = False) -> Response:
+async def archive(node: ServingNode, trim_days: Trim = None, verify: Verify = False) -> Response:
     """Copy what the archive lacks of the log, read each object back, and let go of what the archive alone may keep.
 
     The place is the node's setting `archive`. The answer comes when it is done; meanwhile, `GET /hobby/archive` tells
     how far it is. One archiving runs at a time: 409 while there is one, or where no archive is set. A client that goes
     away leaves it running.
     """
-    return json(await node.archiver.archive(keep_days=keep_days, verify=verify))
+    return json(await node.archiver.archive(keep_days=trim_days, verify=verify))
 
 
 @router.get(

@@ -40,6 +40,8 @@ SECTIONS: dict[str, dict[str, Row]] = {
     "Ask it": {
         "query": Row("query:query", "Print a read model, or list them."),
         "sql": Row("query:sql", "Ask read models and log in SQL."),
+        "why": Row("lineage:why", "List the events behind a row."),
+        "diff": Row("lineage:diff", "What changed between two moments, and by which events."),
         "sparql": Row("sparql:sparql", "Ask the knowledge graph in SPARQL."),
         "graph": Row("graph:graph", "Look around in the knowledge graph."),
         "tail": Row("tail:tail", "Follow the log."),
@@ -49,6 +51,9 @@ SECTIONS: dict[str, dict[str, Row]] = {
     "Care for it": {
         "snapshot": Row("snapshot:snapshot", "Write the read models into a file for other programs."),
         "rebuild": Row("rebuild:rebuild", "Build the read models anew from the log, or check them."),
+        "archive": Row("archive:archive", "Copy the log to cold storage, and trim what is old."),
+        "backup": Row("archive:backup", "Copy all that can't be derived, while the node runs."),
+        "restore": Row("archive:restore", "Make a data folder from an archive or a backup."),
         "bench": Row("bench:bench", "Measure this machine."),
         "completion": Row("completion:completion", "Let your shell complete what you type."),
     },
