@@ -12,7 +12,7 @@ RookeryError
     ├── TablesOutdated       the tables are of other projections or event schemas than today's (differing)
     ├── RebuildUnderWay      there is one already; one at a time
     ├── RebuildAbandoned     stopped before it was done, so the tables stay as they were
-    ├── RebuildFailed        the database or the disk did not go along, so the tables stay as they were (reason)
+    ├── RebuildFailed        the database or the disk did not go along; the tables answer as before (reason)
     ├── NoWayBack            there are no previous tables that could be had back (reason)
     ├── SnapshotFailed       no snapshot could be written; the one before it is as it was (path, reason)
     ├── UnknownReadModel     no read model has that name (name, known)
@@ -155,7 +155,7 @@ class RebuildFailed(ProjectionError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"the rebuild failed, and the read models stay as they were: {reason}")
+        super().__init__(f"the rebuild failed, and the read models answer as before: {reason}")
 
 
 class NoWayBack(ProjectionError):

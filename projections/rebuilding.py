@@ -10,7 +10,7 @@ import duckdb
 
 from .database import DamagedDatabase
 from .engine import Progress, Vector
-from .errors import RebuildAbandoned, RebuildFailed
+from .errors import DatabaseUnusable, RebuildAbandoned, RebuildFailed
 from .tables import Tables
 
 
@@ -58,5 +58,5 @@ def told() -> Iterator[None]:
     """Make what DuckDB and the disk raise a `RebuildFailed`: that the live tables are sound is worth saying."""
     try:
         yield
-    except (duckdb.Error, DamagedDatabase, OSError) as error:
+    except (duckdb.Error, DamagedDatabase, DatabaseUnusable, OSError) as error:
         raise RebuildFailed(str(error)) from error

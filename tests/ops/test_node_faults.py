@@ -12,9 +12,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,12 +26,12 @@ from rookery.ops.bench.node_process import NodeProcess, node_process
 from rookery.ops.client import Client, RequestFailed
 from rookery.ops.data_folder import NODE_FILE, DataFolder, DataFolderInUse, RunningNode
 from rookery.schemas import AgentRegistered, Event, RunStarted, encode, new_id
+from rookery.tests.small_disk import small_disk
 
 FAULTS = 3
 ACKNOWLEDGED_BETWEEN_FAULTS_MAX = 400
 # Another history each time. The test's name has the seed that replays it.
 SEEDS = [int(os.environ.get("ROOKERY_TEST_SEED") or random.randrange(2**32))]
-DISK_SIZE_MIB = 128
 NOW = datetime.now(UTC)
 UP = [sys.executable, "-m", "rookery.ops.cli", "up", "--port=0", "--nats-port=0"]
 
@@ -222,29 +222,6 @@ def test_a_node_stops_although_its_bus_hangs(tmp_path: Path) -> None:
 
 
 # A full disk
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
-    """A disk of its own at `folder`; calling what this yields fills it, and removing `ballast` makes room."""
-    folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE_MIB}m", "rookery-test", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("a full disk: there is no `mount`")
-    if mounted.returncode:
-        pytest.skip(f"a full disk: this user can't mount one ({mounted.stderr.strip()})")
-    try:
-        yield lambda: fill(folder / "ballast")
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(ballast: Path) -> None:
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
 
 
 async def test_a_full_disk_is_said_and_what_comes_over_nats_all_the_same_is_not_lost(tmp_path: Path) -> None:
