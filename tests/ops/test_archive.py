@@ -100,8 +100,8 @@ def test_what_is_trimmed_is_read_as_if_it_were_here(client: Client, data: Path, 
     assert after["archived"] == after["cold"]["events"] + after["hot"]["events"]
     assert after["archive"] == str(cold)
     assert list(client.lines("/events", limit=1_000))[: len(everything)] == everything
-    ((count,),) = [tuple(row.values()) for row in client.post("/sql", b"select count(*) from events")]
-    assert count == after["events"]
+    counted = client.post("/sql", b'{"sql": "select count(*) as events from events"}')
+    assert counted["rows"][0]["events"] == after["events"]
     rebuilt = client.post("/rebuild", b"")
     assert rebuilt["digests_after"] == rebuilt["digests_before"]
     assert client.post("/hobby/archive", b"", trim_days=0)["copied_objects"] == 0
