@@ -10,7 +10,19 @@ import pytest
 import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
-from rookery.ops.api import assignments, events, graph, hobby, metrics, openapi, queries, rebuilds, snapshot, state
+from rookery.ops.api import (
+    assignments,
+    events,
+    graph,
+    hobby,
+    lineage,
+    metrics,
+    openapi,
+    queries,
+    rebuilds,
+    snapshot,
+    state,
+)
 from rookery.ops.bench import workload
 from rookery.ops.bench.node_process import NodeProcess
 from rookery.ops.client import Client
@@ -32,7 +44,7 @@ ENDLESS = {"follow"}  # an answer that never ends can't be looked at as a whole
 @lru_cache
 def document() -> dict[str, Any]:
     app = FastAPI(title="Rookery")
-    for module in (state, events, assignments, queries, metrics, hobby, graph, rebuilds, snapshot):
+    for module in (state, events, assignments, queries, lineage, metrics, hobby, graph, rebuilds, snapshot):
         app.include_router(module.router)
     return openapi.completed(app.openapi())
 
