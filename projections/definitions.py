@@ -115,7 +115,7 @@ class Catalogue:
                 if unknown := fold.relations - self._known:
                     raise InvalidProjection(projection.name, f"folds {min(unknown)}, which is not an event's relation")
             for cause in projection.causes:
-                if unknown := {*cause.of} - self._known - {*projection.uses}:
+                if unknown := frozenset(cause.of) - self._known - {*projection.uses}:
                     raise InvalidProjection(projection.name, f"has {min(unknown)} as a `why`, which it doesn't use")
 
     @classmethod

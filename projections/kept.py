@@ -23,7 +23,6 @@ KEPT_SIZE_BYTES_MAX = 4 * 2**30
 
 _DATABASE = ".duckdb"
 _NOTE = ".json"
-_BEGUN = "begun"
 
 
 class Version(msgspec.Struct, frozen=True, eq=False):
@@ -55,7 +54,7 @@ class Kept:
     def __init__(self, folder: Path, made_from: str) -> None:
         self.folder = folder
         self._made_from = made_from
-        self._workplace = folder / f"{_BEGUN}{_DATABASE}"
+        self.begun = folder / f"begun{_DATABASE}"
         self._versions = self._found()
 
     def __iter__(self) -> Iterator[Version]:
@@ -77,25 +76,25 @@ class Kept:
         nearest = max(fitting, key=lambda one: (sum(one.vector.values()), -len(one.names)), default=None)
         return self._used(nearest)
 
-    def workplace(self, base: Version | None = None) -> Path:
+    def begin(self, base: Version | None = None) -> Path:
         """Where to make a new version: a path without a file, or with a copy of `base`. Raises `OSError`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.clear_workplace()
+        self.clear()
         if base is not None:
-            shutil.copyfile(base.path, self._workplace)
-        return self._workplace
+            shutil.copyfile(base.path, self.begun)
+        return self.begun
 
-    def clear_workplace(self) -> None:
-        """Remove what was begun there and not added."""
-        remove(self._workplace)
+    def clear(self) -> None:
+        """Remove what was begun and will not be added."""
+        remove(self.begun)
 
-    def add(self, made: Path, vector: Vector, names: frozenset[str]) -> Version:
-        """Keep the file that was made as these tables. Raises `OSError`."""
+    def add(self, vector: Vector, names: frozenset[str]) -> Version:
+        """Keep what was begun as these tables. Raises `OSError`."""
         note = _Note(self._made_from, vector, sorted(names))
         name = "past_" + hashlib.sha256(msgspec.json.encode(note, order="sorted")).hexdigest()[:24]
         path = self.folder / f"{name}{_DATABASE}"
-        written = self.folder / _BEGUN
-        made.replace(path)
+        self.begun.replace(path)
+        written = self.begun.with_suffix(_NOTE)
         written.write_bytes(msgspec.json.encode(note))
         written.replace(path.with_suffix(_NOTE))
         version = Version(path, vector, names, path.stat().st_size)
@@ -108,10 +107,10 @@ class Kept:
         version.path.with_suffix(_NOTE).unlink(missing_ok=True)
         remove(version.path)
 
-    def tidy(self, may_go: Callable[[Version], bool], *, versions_max: int = VERSIONS_KEPT_MAX) -> None:
-        """Drop the versions that were used the longest ago, where there are too many or they are too big."""
+    def tidy(self, may_go: Callable[[Version], bool], *, keep: bool = True) -> None:
+        """Drop the versions that were used the longest ago, where there are too many or they are too big, or all."""
         for version in [one for one in self._versions if may_go(one)]:
-            if len(self._versions) <= versions_max and self.size_bytes <= KEPT_SIZE_BYTES_MAX:
+            if keep and len(self._versions) <= VERSIONS_KEPT_MAX and self.size_bytes <= KEPT_SIZE_BYTES_MAX:
                 return
             self.drop(version)
 

@@ -34,12 +34,12 @@ from .tables import Making, Tables
 
 MAKING_SECONDS_MAX = 45.0
 # Files that are open at once, each with a share of memory; and how many of them stay open while nobody asks.
-OPEN_MAX = 4
+OPEN_MAX = 2
 IDLE_MAX = 1
 LOOK_SECONDS = 0.1  # how often who waits looks if anybody waits for them
 
-MAKING = Resources(rebuild_memory_size_mib_max=1_024)
-READING = Resources(memory_size_mib_max=192)
+MAKING = Resources(rebuild_memory_size_mib_max=768)
+READING = Resources(memory_size_mib_max=768)
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +155,7 @@ class Past:
                 self._is_making = True
             try:
                 self._make(vector, names, leash)
+                gives_up_at = time.monotonic() + ADMISSION_SECONDS_MAX
             finally:
                 with self._changed:
                     self._is_making = False
@@ -182,6 +183,8 @@ class Past:
         scratch = self._scratch / version.path.stem
         try:
             return PastModels(version, self._catalogue, self._log, scratch=scratch, stamp=self.stamp(version.vector))
+        except (ProjectionError, OSError) as error:  # no damage: too many open files, say
+            raise PastNotMade(moment_text(version.vector), str(error)) from error
         except (DamagedDatabase, duckdb.Error) as error:
             logger.warning("%s was damaged (%s); its tables are made again", version.path, error)
             self._kept.drop(version)
@@ -190,7 +193,7 @@ class Past:
     def _leave(self, models: PastModels) -> None:
         with self._changed:
             models.users -= 1
-            if models.is_damaged and not models.users:
+            if models.is_damaged and not models.users and models in self._open:
                 self._open.remove(models)
                 models.close()
                 self._kept.drop(models.version)
@@ -214,38 +217,42 @@ class Past:
 
         with self._changed:
             base = self._kept.nearest(vector, names)
-        made = base.names if base else names
         try:
-            path = self._kept.workplace(base)
-            reached = self._folded(path, vector, made, must_end)
-            with self._changed:
-                self._kept.add(path, reached, made)
-                self._kept.tidy(self._may_go)
+            reached = self._make_from(base, vector, base.names if base else names, must_end)
         except (ProjectionError, EventStoreError, DamagedDatabase, duckdb.Error, OSError) as error:
-            self._make_way(base, error)
-            raise PastNotMade(moment_text(vector), str(error)) from error
-        if reached != vector and time.monotonic() > gives_up_at:
+            if not self._dropped(base, error):
+                raise PastNotMade(moment_text(vector), str(error)) from error
+            return
+        if reached != vector and not self._is_closed and not leash.reason:
             raise PastNotMade(moment_text(vector), f"not done after {MAKING_SECONDS_MAX:g} seconds; ask again to go on")
 
-    def _folded(self, path: Path, vector: Vector, names: frozenset[str], must_end: Callable[[], bool]) -> Vector:
-        """Fold into the tables at `path` what they lack of that moment; returns how far that went."""
+    def _make_from(
+        self, base: Version | None, vector: Vector, names: frozenset[str], must_end: Callable[[], bool]
+    ) -> Vector:
+        """Fold into a copy of `base` what it lacks of that moment, and keep it; returns how far that went."""
         making = Making(self._log, self._catalogue.narrowed(names), MAKING, self._scratch, self._side_cars)
-        tables = Tables.open(path, making, disposable=True)
+        tables = Tables.open(self._kept.begin(base), making, disposable=True)
         try:
             if names and not must_end():
                 tables.engine.catch_up(vector, lambda *_: tables.engine.stop() if must_end() else None)
-            return tables.vector() if names else vector
+            reached = tables.vector() if names else vector
         finally:
             tables.close()
-
-    def _make_way(self, base: Version | None, error: BaseException) -> None:
-        """Let the next attempt have a better start: without a base that may be to blame, or a disk that is full."""
         with self._changed:
-            self._kept.clear_workplace()
-            if base is not None:
-                self._kept.drop(base)
+            self._kept.add(reached, names)
+            self._kept.tidy(self._may_go)
+        return reached
+
+    def _dropped(self, base: Version | None, error: BaseException) -> bool:
+        """Clear up after a failure. Whether a base was dropped that is to blame for it: without it, it may go well."""
+        with self._changed:
+            self._kept.clear()
             if "no space left" in str(error).lower():
-                self._kept.tidy(self._may_go, versions_max=0)
+                self._kept.tidy(self._may_go, keep=False)
+            if base and (isinstance(error, FileNotFoundError) or is_damage(error, self._kept.begun)):
+                self._kept.drop(base)
+                return True
+        return False
 
     def _may_go(self, version: Version) -> bool:
         return all(one.version is not version for one in self._open)
