@@ -211,7 +211,9 @@ class InvalidKey(InvalidQuestion):
         self.parts = tuple(parts)
         columns = ", ".join(key)
         wanted = (
-            f"a row of {name} is told by {columns}" if key else f"{name} is one row, without a key: ask for all of it"
+            f"a row of {name} is told by {columns}"
+            if key
+            else f"{name} is one row, without a key: GET /query/{name} is all of it"
         )
         super().__init__("key", f"{wanted}; {len(parts)} given" if key else wanted)
 

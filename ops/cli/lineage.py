@@ -53,6 +53,8 @@ def why(
     rookery why fleet_hourly 2026-11-20T12:00Z --json
     rookery why runs run-9 --as-of '3 days ago'
     """
+    if not key:
+        raise click.UsageError(f"{_told_by(client, name)}.")
     found = client.get(f"{_row(name, key)}/why", limit=limit, after=after, as_of=as_of)
     if as_json:
         show_json(found)
@@ -98,9 +100,19 @@ def diff(client: Client, name: str, start: str, end: str | None, limit: int, as_
     rows = [row for change in found["changes"] for row in _changed(change)]
     keys = list(found["changes"][0]["key"]) if found["changes"] else []
     show_rows(["change", *keys, "column", "before", "after", "events"], rows, as_json=False, as_csv=as_csv)
-    remark(f"{plural(len(found['changes']), 'row')} differ from {found['from']} to {found['to']}")
+    remark(f"{plural(len(found['changes']), 'changed row')} from {found['from']} to {found['to']}")
     if found["truncated"]:
         remark("more rows have new events: a larger --limit, or moments that are nearer to each other, show them")
+
+
+def _told_by(client: Client, name: str) -> str:
+    """What a key of the read model is made of."""
+    key = next((model["key"] for model in client.get("/query") if model["name"] == name), None)
+    if key is None:
+        return f"No read model is named {name!r}; `rookery query` lists them"
+    if not key:
+        return f"{name} is one row, without a key; `rookery diff` says what changed it"
+    return f"A row of {name} is told by {', '.join(key)}: give a value for each"
 
 
 def _row(name: str, key: Sequence[str]) -> str:

@@ -153,6 +153,9 @@ def test_the_command_line_tells_why(rookery: Rookery, first: int) -> None:
     assert rookery("why", "cost_by_model", "p", MODEL, "--json").json["events_total"] == 3
     assert rookery("why", "cost_by_agent", "", "--json").json["events_total"] == 2
     assert rookery("why", "runs", "run-1", "--as-of", f"local:{first}", "--json").json["events_total"] == 1
+    assert "told by provider, model" in rookery("why", "cost_by_model").err
+    assert "rookery diff" in rookery("why", "fleet").err
+    assert rookery("why", "rums").code == 2
     missing = rookery("why", "runs", "run-9")
     assert (missing.code, "did you mean 'run-1'" in missing.err) == (2, True)
 
@@ -167,10 +170,10 @@ def test_the_command_line_tells_what_changed(rookery: Rookery, first: int) -> No
     by = [f"local:{first + 3}", f"local:{first + 4}"]
     assert status.split() == ["changed", "run-1", "status", "running", "completed", *by]
     assert any(line.split() == ["added", "run-2", f"local:{first + 2}"] for line in lines)
-    assert "2 rows differ" in shown.err
+    assert "2 changed rows" in shown.err
     assert rookery("diff", "runs", *moments, "--csv").out.startswith("change,run_id,column,before,after,events\n")
     assert len(rookery("diff", "runs", *moments, "--json").json["changes"]) == 2
     nothing = rookery("diff", "runs", "--from", "now")
-    assert (nothing.code, "0 rows differ" in nothing.err) == (0, True)
+    assert (nothing.code, "0 changed rows" in nothing.err) == (0, True)
     assert rookery("diff", "runs").code == 2
     assert rookery("diff", "../runs", "--from", "now").code == 2
