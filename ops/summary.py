@@ -209,17 +209,19 @@ def summary(
 
 def _trend(end: datetime, length: timedelta, now: dict[str, Any], before: dict[str, Any]) -> Trend:
     changes: dict[str, Any] = {
-        name: _change(now[name], before[name]) for name in PeriodFigures.__struct_fields__ if name != "cost_usd"
+        name: count_change(now[name], before[name]) for name in PeriodFigures.__struct_fields__ if name != "cost_usd"
     }
-    cost = _cost_change(now["cost_usd"], before["cost_usd"])
+    cost = cost_change(now["cost_usd"], before["cost_usd"])
     return Trend(before=end - 2 * length, start=end - length, end=end, cost_usd=cost, **changes)
 
 
-def _change(now: int, before: int) -> Change:
+def count_change(now: int, before: int) -> Change:
+    """How a count changed."""
     return Change(now, before, now - before, (now - before) / before if before else None)
 
 
-def _cost_change(now: str | None, before: str | None) -> CostChange:
+def cost_change(now: str | None, before: str | None) -> CostChange:
+    """How an amount of dollars changed, as decimal strings."""
     if now is None or before is None:
         return CostChange(now, before, None, None)
     base = Decimal(before)
