@@ -16,6 +16,8 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
+import msgspec
+
 from ..schemas import decode
 from .disk import Disk
 from .errors import LogWriteFailed
@@ -36,6 +38,15 @@ _TABLES = """
 _UUID7_MINUTE = re.compile("01([0-9a-f]{6})-[0-9a-f]{4}-7").match  # 01: until 2039
 
 logger = logging.getLogger(__name__)
+
+
+class _Identified(msgspec.Struct):
+    """Of an event, what the index takes: to decode all of it would take most of the time until a restored log opens."""
+
+    id: str
+
+
+_identified = msgspec.json.Decoder(_Identified).decode
 
 
 def event_key(id: str) -> int:
@@ -59,7 +70,7 @@ def letter_key(letter: Letter) -> int:
 def record_key(record: Record) -> int:
     """The hash by which a line of the log is found again."""
     letter = record.letter
-    return event_key(decode(record.payload).id) if letter is None else letter_key(letter)
+    return event_key(_identified(record.line).id) if letter is None else letter_key(letter)
 
 
 def is_event(record: Record, id: str) -> bool:
