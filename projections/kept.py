@@ -107,11 +107,19 @@ class Kept:
         version.path.with_suffix(_NOTE).unlink(missing_ok=True)
         remove(version.path)
 
-    def tidy(self, may_go: Callable[[Version], bool], *, keep: bool = True) -> None:
-        """Drop the versions that were used the longest ago, where there are too many or they are too big, or all."""
-        for version in [one for one in self._versions if may_go(one)]:
-            if keep and len(self._versions) <= VERSIONS_KEPT_MAX and self.size_bytes <= KEPT_SIZE_BYTES_MAX:
+    def tidy(self, may_go: Callable[[Version], bool]) -> None:
+        """Drop the versions that were used the longest ago, where there are too many or they are too big.
+
+        The one that was used last stays, whatever its size.
+        """
+        for version in [one for one in self._versions[:-1] if may_go(one)]:
+            if len(self._versions) <= VERSIONS_KEPT_MAX and self.size_bytes <= KEPT_SIZE_BYTES_MAX:
                 return
+            self.drop(version)
+
+    def drop_all(self, may_go: Callable[[Version], bool]) -> None:
+        """Make room."""
+        for version in [one for one in self._versions if may_go(one)]:
             self.drop(version)
 
     def _used(self, version: Version | None) -> Version | None:

@@ -236,6 +236,7 @@ class Past:
             if names and not must_end():
                 tables.engine.catch_up(vector, lambda *_: tables.engine.stop() if must_end() else None)
             reached = tables.vector() if names else vector
+            tables.database.con.execute("checkpoint")  # closing would keep to itself that the disk is full
         finally:
             tables.close()
         with self._changed:
@@ -248,7 +249,7 @@ class Past:
         with self._changed:
             self._kept.clear()
             if "no space left" in str(error).lower():
-                self._kept.tidy(self._may_go, keep=False)
+                self._kept.drop_all(self._may_go)
             if base and (isinstance(error, FileNotFoundError) or is_damage(error, self._kept.begun)):
                 self._kept.drop(base)
                 return True
