@@ -45,7 +45,10 @@ FIGURES = {
         ("live.visible_p99", "ms", False),
         ("live.visible_p99_beside_backlog", "ms", False),
     ],
-    "rebuild": [("rebuild.throughput", "events/s", True)],
+    "rebuild": [
+        ("rebuild.throughput", "events/s", True),
+        ("rebuild.throughput_from_side_cars", "events/s", True),
+    ],
     "startup": [("startup.ready", "s", False), ("startup.idle_memory", "MiB", False)],
     "query": [
         ("query.by_key_p50_quiet", "ms", False),
