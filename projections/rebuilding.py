@@ -47,6 +47,10 @@ class Successor:
         if self._is_stopped or any(vector.get(origin, 0) < n for origin, n in target.items()):
             raise RebuildAbandoned
 
+    def write(self) -> None:
+        """Write everything into the file. Once that is done, doing it again takes little time."""
+        self.tables.database.con.execute("checkpoint")
+
     def stop(self) -> None:
         """Let it come to nothing, soon."""
         self._is_stopped = True

@@ -185,6 +185,7 @@ class Projections(ReadModels):
             built = time.perf_counter()
             before, after = self._compared(successor) if self.vector() and not self.outdated else ({}, {})
             compared = time.perf_counter()
+            successor.write()
             with self._folding:
                 is_worth_keeping = bool(self.vector()) and not self._suspicion
                 self._replace_live(successor, partial(self._files.take_over, keep=is_worth_keeping))
@@ -367,6 +368,7 @@ class Projections(ReadModels):
             self._suspicion = None
 
         successor.reach(self._log.vector())
+        successor.write()  # closing would not say that it could not
         successor.tables.close()
         self._readers.exchange(replace)
 
