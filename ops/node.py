@@ -169,10 +169,8 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         nats_url = settings.nats_url or await _embedded_server(stack, folder.path, settings, health, disk)
         bus = await NatsBus.connect(nats_url)
         stack.push_async_callback(_close, bus)
-        log = await asyncio.to_thread(Log.open, folder.log, segment_events_max=settings.segment_events_max)
+        log = await asyncio.to_thread(_open_log, folder, settings)
         stack.callback(log.close)
-        if folder.restored.exists():
-            log.rewind(settings.origin)
         opening_graph = asyncio.create_task(asyncio.to_thread(Graph.open, folder.graph, log))
         projections = await asyncio.to_thread(Projections.open, folder.database, log, serve_outdated=True)
         stack.callback(projections.close)
@@ -186,7 +184,7 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
             lambda: (id(graph.store), graph.vector(), graph_imports.added),
             folder.graph / "copies",
             seconds_max=settings.query_seconds_max,
-            sources=Sources(log.folder, graph_imports, graph.vector),
+            sources=Sources(log.folder, graph_imports, graph.vector, disk.ensure_room),
         )
         stack.push_async_callback(graph_workers.close)
         snapshot = SnapshotFile(projections, health, folder.snapshot)
@@ -213,24 +211,36 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         stack.callback(node.rebuilds.close)
         health.set("projector", "starting")
         health.set("graph", "ready")  # nobody waits for it: one that is made anew is behind for a while, and answers
-        for work in (
-            node.ingest.run(),
-            node.projector.run(),
-            node.rebuilds.run(),
-            node.graph_projector.run(),
-            node.side_car_maker.run(),
-            node.live.run(),
-            snapshot.run(settings.snapshot_seconds),
-            archiver.run(),
-            _watch(node),
-        ):
-            await stack.enter_async_context(_running(work))
+        await _set_going(stack, node)
         started = await node.announce(NodeStarted(version=__version__, host=platform.node() or None))
         stack.push_async_callback(_farewell, node)
         await _settle(node, started.sequence)
         if node.ingest.position >= started.sequence:
             folder.restored.unlink(missing_ok=True)
         yield node
+
+
+def _open_log(folder: DataFolder, settings: Settings) -> Log:
+    log = Log.open(folder.log, segment_events_max=settings.segment_events_max)
+    if folder.restored.exists():
+        log.rewind(settings.origin)  # its bus is a new one
+    return log
+
+
+async def _set_going(stack: AsyncExitStack, node: Node) -> None:
+    """Let every part do its work from now on, each beside the others."""
+    for work in (
+        node.ingest.run(),
+        node.projector.run(),
+        node.rebuilds.run(),
+        node.graph_projector.run(),
+        node.side_car_maker.run(),
+        node.live.run(),
+        node.snapshot.run(node.settings.snapshot_seconds),
+        node.archiver.run(),
+        _watch(node),
+    ):
+        await stack.enter_async_context(_running(work))
 
 
 async def _embedded_server(stack: AsyncExitStack, folder: Path, settings: Settings, health: Health, disk: Disk) -> str:
