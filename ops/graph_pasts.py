@@ -7,6 +7,7 @@ on. What that takes depends on the events in between, not on the log.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -28,11 +29,15 @@ Vector = dict[str, int]
 
 
 class Sources(NamedTuple):
-    """What past graphs are made from, besides the graph as it is now, whose `vector` says how far that is."""
+    """What past graphs are made from, besides the graph as it is now, whose `vector` says how far that is.
+
+    `ensure_room` raises if the disk is too full for another one.
+    """
 
     log: Path
     imports: Imports
     vector: Callable[[], Vector]
+    ensure_room: Callable[[], None]
 
 
 class CopyUnreadable(QueryFailed):
@@ -124,7 +129,9 @@ class Pasts:
 
     async def _make(self, moment: _Moment) -> None:
         async with self._room:
-            folder = self._folder / str(next(self._numbers))
+            self._sources.ensure_room()
+            # A node that was killed may have left a process that is still writing into a folder of its own.
+            folder = self._folder / f"{os.getpid()}-{next(self._numbers)}"
             try:
                 reached = await self._go(folder, moment)
             except BaseException as error:

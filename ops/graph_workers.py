@@ -18,7 +18,7 @@ from typing import Any, cast
 from pyoxigraph import Store
 
 from ..projections import QueryFailed, QueryRefused
-from ..projections.graph.worker import LENGTH_BYTES, MEMORY_BYTES_MAX
+from ..projections.graph.worker import LENGTH_BYTES, MEMORY_BYTES_MAX, NETWORKED
 from .graph_copies import Copies, Copy
 from .graph_pasts import CopyUnreadable, Pasts, Sources, Vector
 from .lanes import TooBusy
@@ -133,7 +133,7 @@ class GraphWorkers:
 
 async def _make(options: dict[str, Any]) -> Vector:
     """Make a graph of the past, in a process that then ends, and with it all the memory that it took."""
-    worker = await Worker.start()
+    worker = await Worker.start(NETWORKED)
     try:
         seconds = options["seconds"] + PAST_SPARE_SECONDS
         async with aclosing(worker.answer("past", options, seconds)) as frames:
@@ -152,10 +152,10 @@ class Worker:
         self.is_idle = True
 
     @classmethod
-    async def start(cls) -> Worker:
+    async def start(cls, *arguments: str) -> Worker:
         """Start a process."""
         pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-        return cls(await asyncio.create_subprocess_exec(*_COMMAND, stdin=pipe, stdout=pipe, stderr=null))
+        return cls(await asyncio.create_subprocess_exec(*_COMMAND, *arguments, stdin=pipe, stdout=pipe, stderr=null))
 
     def look_at(self, copy: Copy) -> None:
         """Answer the next questions from this copy."""

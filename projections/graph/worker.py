@@ -31,6 +31,7 @@ MEMORY_BYTES_MAX = 1024 * 1024 * 1024  # beyond what an idle worker has
 FRAME_BYTES_MAX = 1024 * 1024
 NICENESS = 10
 LENGTH_BYTES = 4
+NETWORKED = "--networked"  # an argument
 _NEW_USER_AND_NETWORK = 0x1000_0000 | 0x4000_0000
 
 GRAPH_QUESTIONS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -110,12 +111,16 @@ def _answer(store: Store, question: dict[str, Any], frames: Frames) -> None:
         raise QueryFailed(f"nothing answers {kind!r}")
 
 
-def confine() -> None:
-    """Keep more memory than `MEMORY_BYTES_MAX`, and the network where the system lets us, from this process."""
+def confine(*, networked: bool) -> None:
+    """Keep more memory than `MEMORY_BYTES_MAX`, and the network where the system lets us, from this process.
+
+    Who makes a graph of the past runs nobody's queries, and may have to fetch what only the log's archive has.
+    """
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(OSError, AttributeError):  # elsewhere than on Linux, that no query with SERVICE is begun must do
-        ctypes.CDLL(None).unshare(_NEW_USER_AND_NETWORK)
+    if not networked:
+        with suppress(OSError, AttributeError):  # elsewhere than on Linux, that no query with SERVICE is begun must do
+            ctypes.CDLL(None).unshare(_NEW_USER_AND_NETWORK)
     with suppress(OSError, ValueError):
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES_MAX,) * 2)
@@ -123,5 +128,5 @@ def confine() -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the node, which then closes our standard input
-    confine()
+    confine(networked=NETWORKED in sys.argv)
     work(Frames(sys.stdin.buffer, sys.stdout.buffer))
