@@ -27,7 +27,7 @@ def undo(store: Store, events: Iterable[NamedNode]) -> None:
     """Take back what `events` say, which are the last ones of their origin, and what follows from nothing else."""
     taken = [quad for event in events for quad in store.quads_for_pattern(None, None, None, event)]
     _remove(store, taken)
-    unsaid = [quad for quad in taken if not _is_said(store, quad)]
+    unsaid = [quad for quad in taken if quad.subject == quad.graph_name or not _is_said(store, quad)]
     doubted = _Doubted(store, unsaid)
     back, parted = partings(store, doubted.lessons())
     doubted.close()
