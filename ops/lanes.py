@@ -12,6 +12,9 @@ from ..schemas import RookeryError
 # Fewer than the read models let in at once, so that the node itself can always look at them.
 QUERIES_AT_ONCE_MAX = 8
 QUERIES_WAITING_MAX = 64
+# Tables of the past may have to be made first: whoever asks about the present doesn't wait behind that.
+PAST_AT_ONCE_MAX = 2
+PAST_WAITING_MAX = 32
 READS_AT_ONCE_MAX = 4
 READS_WAITING_MAX = 1_000
 
@@ -54,5 +57,6 @@ class Lanes:
 
     def __init__(self) -> None:
         self.queries = Lane("queries", QUERIES_AT_ONCE_MAX, QUERIES_WAITING_MAX)
+        self.past = Lane("questions about the past", PAST_AT_ONCE_MAX, PAST_WAITING_MAX)
         self.reads = Lane("reads", READS_AT_ONCE_MAX, READS_WAITING_MAX)
         self.imports = Lane("imports", 1, 4)

@@ -46,9 +46,15 @@ def json(content: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
-async def in_time(request: Request, lanes: Lanes, leash: Leash, answer: Callable[[], Response]) -> Response:
-    """What `answer` makes of queries on `leash`, in a thread; if nobody waits for it any more, they are interrupted."""
-    return await unless_gone(request, _on_leash(leash, lanes.queries.run(answer)))
+async def in_time(
+    request: Request, lanes: Lanes, leash: Leash, answer: Callable[[], Response], *, of_past: bool = False
+) -> Response:
+    """What `answer` makes of queries on `leash`, in a thread; if nobody waits for it any more, they are interrupted.
+
+    Questions about the past, with `as_of` or otherwise, have threads of their own.
+    """
+    lane = lanes.past if of_past or "as_of" in request.query_params else lanes.queries
+    return await unless_gone(request, _on_leash(leash, lane.run(answer)))
 
 
 async def unless_gone(request: Request, answering: Coroutine[Any, Any, Response]) -> Response:

@@ -68,6 +68,7 @@ async def read(
     until: Annotated[datetime | None, Query(description="Only what happened before this time.")] = None,
     limit: Annotated[int | None, Query(ge=0, le=LIMIT_EVENTS_MAX, description="At most so many.")] = None,
     follow: Annotated[bool, Query(description="Stay, and send what the log gains.")] = False,
+    moment: AsOf = None,
 ) -> Response:
     """The log's lines, each with its origin in front: as NDJSON, or with `Accept: text/event-stream` as live events.
 
@@ -80,12 +81,14 @@ async def read(
     The same path is a WebSocket, with the same parameters.
     """
     if asks_for_stream(request):
-        if since or until or limit is not None:
-            raise MalformedEvent("live events have no `since`, `until` or `limit`; ask for NDJSON", "query")
+        if since or until or limit is not None or moment is not None:
+            raise MalformedEvent("live events have no `since`, `until`, `limit` or `as_of`; ask for NDJSON", "query")
         return stream(request, selection)
-    start = _start(node, selection)
-    wanted = Wanted(selection.filters, _utc(since), _utc(until))
-    return StreamingResponse(_lines(node, lanes.reads, start, wanted, limit, follow), media_type=NDJSON)
+    if follow and moment is not None:
+        raise MalformedEvent("the past gains nothing more; leave out `follow` or `as_of`", "query")
+    start = _start(selection, node.log.vector(), moment)
+    wanted = Wanted(selection.filters, _utc(since), _utc(until), moment)
+    return dated(StreamingResponse(_lines(node, lanes.reads, start, wanted, limit, follow), media_type=NDJSON), moment)
 
 
 @router.get("/dead-letters")
@@ -106,13 +109,14 @@ class Wanted(NamedTuple):
     filters: Filters
     since: datetime | None
     until: datetime | None
+    moment: Vector | None
 
     def search(self, log: Log, after: dict[str, int], limit: int | None) -> Iterator[Record]:
         """What the log holds of it behind a position."""
         types, entity, agent, source = self.filters
         found = log.search(
-            after=after, types=types, entity=entity, source=source, since=self.since, until=self.until,
-            limit=None if agent else limit,
+            after=after, up_to=self.moment, types=types, entity=entity, source=source,
+            since=self.since, until=self.until, limit=None if agent else limit,
         )  # fmt: skip
         if agent is None:
             return found
@@ -141,11 +145,11 @@ def _take(records: Iterator[Record]) -> list[Record]:
     return list(islice(records, CHUNK_EVENTS))
 
 
-def _start(node: Node, selection: Selection) -> dict[str, int]:
+def _start(selection: Selection, end: Vector, moment: Vector | None) -> Vector:
     if selection.after is not None:
-        return position_in(selection.after, node.log.vector(), within=False)
+        return position_in(selection.after, end, within=False)
     if selection.last is not None:
-        return {origin: max(0, n - selection.last) for origin, n in node.log.vector().items()}
+        return {origin: max(0, n - selection.last) for origin, n in (end if moment is None else moment).items()}
     return {}
 
 

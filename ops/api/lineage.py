@@ -156,7 +156,7 @@ async def diff(
         found = changes(node.projections.at, node.projections.lineage, name, start, end, limit=limit, leash=leash)
         return json(_difference(name, found))
 
-    return await in_time(request, lanes, leash, answer)
+    return await in_time(request, lanes, leash, answer, of_past=True)
 
 
 @router.get(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -107,6 +108,22 @@ def test_events_in_sql_are_those_of_then_too(told: Told, http: httpx.Client) -> 
     assert events(as_of=told.between) == int(told.between.rpartition(":")[2])
     assert events(as_of="start") == 0
     assert events() > events(as_of=told.between)
+
+
+def test_the_log_is_read_as_far_as_it_went_then(told: Told, http: httpx.Client) -> None:
+    n = int(told.between.rpartition(":")[2])
+
+    def numbers(**parameters: Any) -> list[int]:
+        answer = http.get("/events", params={"as_of": told.between, **parameters})
+        assert answer.headers["rookery-as-of"] == told.between
+        return [json.loads(line)["n"] for line in answer.iter_lines()]
+
+    assert numbers() == list(range(1, n + 1))
+    assert numbers(last=2) == [n - 1, n]
+    assert numbers(type="run.started") == [n - 2]
+    assert_problem(http.get("/events", params={"as_of": told.between, "follow": True}), 422, "gains nothing")
+    live = http.get("/events", params={"as_of": told.between}, headers={"accept": "text/event-stream"})
+    assert_problem(live, 422, "as_of")
 
 
 def test_statements_that_join_read_models_with_the_log_have_both_as_of_then(told: Told, http: httpx.Client) -> None:
