@@ -82,3 +82,55 @@ DASHBOARD: dict[str, Any] = {
         },
     ],
 }
+
+_WORK: dict[str, Any] = {
+    "runs_started": 3,
+    "runs_completed": 2,
+    "runs_failed": 1,
+    "runs_cancelled": 0,
+    "assignments_completed": 2,
+    "assignments_failed": 0,
+    "messages": 9,
+    "tool_calls": 4,
+    "tool_errors": 1,
+    "llm_calls": 6,
+    "llm_errors": 0,
+    "input_tokens": 9_000,
+    "output_tokens": 700,
+    "unpriced_calls": 0,
+}
+_DIFFERENCE: dict[str, Any] = {
+    **{
+        name: {"now": value + 4, "before": 4, "absolute": value, "relative": value / 4} for name, value in _WORK.items()
+    },
+    "success_rate": {"now": 0.75, "before": 0.5, "absolute": 0.25},
+    "cost_usd": _COST_CHANGE,
+}
+
+HISTORY: dict[str, Any] = {
+    "by": "agent",
+    "unit": "day",
+    "from": "2026-11-01T00:00:00Z",
+    "to": "2026-12-01T00:00:00Z",
+    "rows": [
+        {
+            **_WORK,
+            "runs_judged": 3,
+            "runs_succeeded": 2,
+            "success_rate": 0.6666666666666666,
+            "cost_usd": "0.0295",
+            "start": "2026-11-17T00:00:00Z",
+            "name": "coder-7",
+        }
+    ],
+    "truncated": False,
+}
+
+COMPARISON: dict[str, Any] = {
+    "by": "agent",
+    "now": {"from": "2026-11-16T00:00:00Z", "to": "2026-11-23T00:00:00Z"},
+    "before": {"from": "2026-11-09T00:00:00Z", "to": "2026-11-16T00:00:00Z"},
+    "total": _DIFFERENCE,
+    "rows": [{**_DIFFERENCE, "name": "coder-7"}],
+    "truncated": False,
+}

@@ -24,7 +24,8 @@ QUERY_SECONDS_MAX = 10.0
 router = APIRouter(prefix="/hobby", tags=["metrics"])
 
 
-def _in_utc(time: datetime | None) -> datetime | None:
+def in_utc(time: datetime | None) -> datetime | None:
+    """The time in UTC; without a zone, it is. Raises `ValueError`."""
     if time is None:
         return None
     if time.year not in YEARS:
@@ -34,7 +35,7 @@ def _in_utc(time: datetime | None) -> datetime | None:
 
 Now = Annotated[
     datetime | None,
-    AfterValidator(_in_utc),
+    AfterValidator(in_utc),
     Query(description="As of this time (RFC 3339; without a zone, UTC) instead of the present."),
 ]
 Hours = Annotated[int, Query(ge=1, le=HOURS_MAX, description="How many hours, the present one included.")]

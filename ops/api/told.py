@@ -197,6 +197,9 @@ ROUTES: dict[tuple[str, str], Told] = {
     ("GET", "/metrics"): Told("Metrics for Prometheus"),
     ("GET", "/hobby/metrics/summary"): Told("The colony in numbers", problems=(422, 503)),
     ("GET", "/hobby/dashboard"): Told("The colony in charts", problems=(422, 503)),
+    ("GET", "/history"): Told("What was done, period by period", problems=(422, 503)),
+    ("GET", "/hobby/archive/history"): Told("What was done, period by period", problems=(422, 503)),
+    ("GET", "/history/compare"): Told("Two periods beside each other", problems=(422, 503)),
     ("GET", "/sparql"): Told("Ask the graph in SPARQL", answers=_FOUND, problems=(400, 406, 422, 503)),
     ("POST", "/sparql"): Told(
         "Ask the graph in SPARQL, with the query as the body",

@@ -44,6 +44,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "diff": Row("lineage:diff", "What changed between two moments, and by which events."),
         "sparql": Row("sparql:sparql", "Ask the knowledge graph in SPARQL."),
         "graph": Row("graph:graph", "Look around in the knowledge graph."),
+        "history": Row("history:history", "What was done hour by hour, day by day, month by month."),
         "tail": Row("tail:tail", "Follow the log."),
         "replay": Row("replay:replay", "Tell the log's events once more: to a file, a bus, a screen."),
         "dead-letters": Row("maintenance:dead_letters", "List the events that no read model holds."),

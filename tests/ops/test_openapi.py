@@ -14,6 +14,7 @@ from rookery.ops.api import (
     assignments,
     events,
     graph,
+    history,
     hobby,
     lineage,
     metrics,
@@ -44,7 +45,7 @@ ENDLESS = {"follow"}  # an answer that never ends can't be looked at as a whole
 @lru_cache
 def document() -> dict[str, Any]:
     app = FastAPI(title="Rookery")
-    for module in (state, events, assignments, queries, lineage, metrics, hobby, graph, rebuilds, snapshot):
+    for module in (state, events, assignments, queries, lineage, metrics, hobby, history, graph, rebuilds, snapshot):
         app.include_router(module.router)
     return openapi.completed(app.openapi())
 
