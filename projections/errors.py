@@ -127,13 +127,18 @@ class DatabaseUnusable(ProjectionError):
 
 
 class TablesOutdated(ProjectionError):
-    """Today's projections and event schemas would make other tables. `differing` names what made the difference."""
+    """Today's projections and event schemas would make other tables. `differing` names what made the difference.
 
-    def __init__(self, differing: Sequence[str]) -> None:
+    `reason`: what can't be done until then, and why.
+    """
+
+    def __init__(self, differing: Sequence[str], reason: str = "") -> None:
         self.differing = tuple(differing)
+        self.reason = reason
         more = len(differing) - NAMES_SHOWN_MAX
         named = ", ".join(differing[:NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
-        super().__init__(f"the read models were made from another version of {named}, and have to be made anew")
+        outdated = f"the read models were made from another version of {named}, and have to be made anew"
+        super().__init__(f"{outdated}: {reason}" if reason else outdated)
 
 
 class RebuildUnderWay(ProjectionError):

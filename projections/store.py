@@ -159,7 +159,7 @@ class Projections(ReadModels):
         Raises `UnknownReadModel`, and `TablesOutdated` where it is one that outdated tables don't have.
         """
         if self.outdated and name in self._catalogue.by_name.keys() - self._names:
-            raise self.outdated
+            raise TablesOutdated(self.outdated.differing, f"there is no {name} yet")
         return super().key_of(name)
 
     def vector(self) -> Vector:
@@ -294,6 +294,8 @@ class Projections(ReadModels):
         # Some queries make DuckDB stumble over itself; that alone says nothing of the file.
         if is_damage(error, self.path) and not isinstance(error.__cause__, duckdb.InternalException):
             self._suspicion = error  # the next `catch_up` makes the database anew
+        if self.outdated and isinstance(error.__cause__, duckdb.CatalogException | duckdb.BinderException):
+            raise TablesOutdated(self.outdated.differing, error.reason) from error
 
     def _fold(self, target: Vector | None = None, progress: Progress | None = None) -> int:
         if self._live.outdated:

@@ -14,7 +14,15 @@ from rookery.ops.bench.node_process import node_process
 from rookery.ops.client import Client, RequestRefused
 from rookery.ops.health import Health, Subsystem
 from rookery.ops.rebuilds import Rebuilds
-from rookery.projections import Projections, RebuildAbandoned, RebuildUnderWay
+from rookery.projections import (
+    Catalogue,
+    FoldFailed,
+    Projections,
+    RebuildAbandoned,
+    RebuildFailed,
+    RebuildUnderWay,
+)
+from rookery.projections.definitions import parse
 from rookery.schemas import Event, RunStarted, encode, subject_of
 
 from .conftest import Rookery, command_line
@@ -66,6 +74,21 @@ def test_what_excludes_each_other_is_refused(rookery: Rookery) -> None:
 def test_ending_a_rebuild_where_there_is_none_says_so(rookery: Rookery) -> None:
     refused = rookery("rebuild", "--cancel")
     assert "no rebuild is under way" in refused.err
+
+
+def test_who_interrupts_the_waiting_is_told_that_the_rebuild_goes_on(
+    rookery: Rookery, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as impatient:
+        impatient.setattr("rookery.ops.cli.rebuild.time.sleep", interrupt)
+        interrupted = rookery("rebuild")
+    assert (interrupted.code, "it goes on in the node" in interrupted.err) == (130, True)
+    while client.get("/rebuild")["latest"]["state"] == "running":
+        pass
+    assert client.get("/rebuild")["latest"]["state"] == "done"
 
 
 def test_wrong_read_models_are_named_put_right_and_had_back(
@@ -189,6 +212,44 @@ async def test_a_rebuild_that_fails_is_told_of_and_tried_again(
     assert "it is tried again, and until then they answer as of local:1" in failed.detail
     assert outdated.outdated is None
     rebuilds.close()
+
+
+async def test_a_projection_that_fails_is_told_of_with_its_file_statement_and_events(
+    log: Log, outdated: Projections
+) -> None:
+    text = "-- projection: picky   version: 1\n-- It fails.\ncreate table picky (a int);\n"
+    text += "-- fold: run_started\ninsert into picky select error(subject) from run_started;\n"
+    outdated.close()
+    catalogue = Catalogue([*Catalogue.of_folder().projections, parse(text, "picky.sql")])
+    health = Health()
+    with Projections.open(outdated.path, log, catalogue=catalogue, serve_outdated=True) as projections:
+        rebuilds = Rebuilds(projections, health, nothing)
+        with pytest.raises(FoldFailed):
+            await rebuilds.begin("rebuild", by_itself=True).work
+        rebuilds.look()
+        assert "projection picky can't fold events local:1 to 1" in health.subsystems["projector"].detail
+        assert "in picky.sql, the statement 'insert into picky" in health.subsystems["projector"].detail
+        assert rebuilds.latest
+        failure = rebuilds.latest.status().failure
+        assert failure
+        assert (failure.file, failure.origin, failure.first, failure.last) == ("picky.sql", "local", 1, 1)
+        assert [row["run_id"] for row in projections.rows("runs").records()] == ["r1"]
+        rebuilds.close()
+
+
+async def test_the_previous_version_goes_before_a_rebuild_fills_the_disk(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Projections.open(tmp_path / "projections.duckdb", log) as projections:
+        projections.catch_up()
+        projections.rebuild()
+        assert projections.previous
+        rebuilds = Rebuilds(projections, Health(), nothing)
+        monkeypatch.setattr("rookery.ops.rebuilds.FREE_BYTES_MIN", 2**60)
+        with pytest.raises(RebuildFailed, match="free some space"):
+            await rebuilds.begin("rebuild").work
+        assert projections.previous is None
+        rebuilds.close()
 
 
 async def test_of_two_at_once_the_second_is_refused_and_a_look_tells_how_far_the_first_is(

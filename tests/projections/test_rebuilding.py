@@ -205,8 +205,9 @@ def test_outdated_tables_answer_until_they_are_replaced(outdated: Projections, c
 
 
 def test_what_outdated_tables_do_not_have_is_told_apart_from_what_nobody_knows(outdated: Projections) -> None:
-    with pytest.raises(TablesOutdated):
-        outdated.rows("newcomer")
+    for ask in (outdated.rows, lambda name: outdated.sql(f"from {name}")):
+        with pytest.raises(TablesOutdated, match="made anew: .*newcomer"):
+            ask("newcomer")
     with pytest.raises(UnknownReadModel):
         outdated.rows("nobody")
     assert "newcomer" not in {model.name for model in outdated.models()}
@@ -221,7 +222,7 @@ def test_tables_whose_key_was_another_can_not_be_asked_before_they_are_made_anew
         con.execute("create or replace view runs as select run_id as id from run_starts")
         con.execute("update rookery.made_from set version = 0 where what = 'runs'")
     with opened(colony, serve_outdated=True) as projections:
-        with pytest.raises(TablesOutdated):
+        with pytest.raises(TablesOutdated, match="there is no runs yet"):
             projections.rows("runs")
         projections.renew()
         assert run_ids(projections) == {"r1"}
