@@ -21,6 +21,7 @@ from .line import number_in
 
 ZSTD_LEVEL = 3
 FRAME_EVENTS_MAX = 4_096
+FETCHES_MAX = 3  # of one file: what was fetched may be gone again before it is read
 FRAME_SIZE_BYTES_MIN = 4 * 2**20  # a frame of large events is closed once it has this much
 
 _SKIPPABLE_MAGIC = 0x184D2A5E
@@ -98,13 +99,13 @@ class FramedFile:
         return self._at(frame.offset, frame.compressed_bytes)
 
     def _at(self, offset: int, size_bytes: int) -> bytes:
-        try:
-            return self._disk.read(self.path, offset, size_bytes)
-        except FileNotFoundError:
-            if self._fetch is None:
-                raise
-            self._fetch()
-            return self._disk.read(self.path, offset, size_bytes)
+        for _ in range(FETCHES_MAX if self._fetch else 0):
+            try:
+                return self._disk.read(self.path, offset, size_bytes)
+            except FileNotFoundError:
+                assert self._fetch
+                self._fetch()
+        return self._disk.read(self.path, offset, size_bytes)
 
     def _read_table(self) -> tuple[Frame, ...]:
         self._at(0, 0)  # now it is here

@@ -178,6 +178,10 @@ class Log:
             if origin in (None, name):
                 yield from known.dead_letters()
 
+    def dead_events(self) -> int:
+        """How many dead letters there are."""
+        return sum(known.dead_events for known in self._fresh().values())
+
     def verify(self) -> None:
         """Hold every byte of every sealed file against its origin's manifest. Raises `LogDamaged`.
 

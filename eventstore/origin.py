@@ -207,6 +207,11 @@ class OriginLog:
                 if record is not None and (letter := dead_letter(record)) is not None:
                     yield letter
 
+    @property
+    def dead_events(self) -> int:
+        """How many dead letters there are; counted without a look at them."""
+        return sum(len(self.summary(part).dead) for part in self._parts)
+
     def search(self, wanted: Wanted, *, after: int = 0, last: int | None = None) -> Iterator[Record]:
         """The records that are wanted, with a look only into the segments that may hold some."""
         for part in self._parts:

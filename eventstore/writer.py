@@ -17,7 +17,7 @@ from ..bus import Delivery
 from .admission import Admission, Admitted
 from .cold import Tiering
 from .disk import Disk
-from .errors import LogClosed, LogLocked, LogWriteFailed
+from .errors import ArchiveError, LogClosed, LogLocked, LogWriteFailed
 from .ids import IdIndex, record_key, remove
 from .manifest import Manifest
 from .origin import IDS, LOCK, OriginLog
@@ -150,7 +150,10 @@ class OriginWriter(OriginLog):
     def _admit(self, deliveries: Sequence[Delivery]) -> Admission:
         self._ids.make_room()
         admission = Admission(self.name, self._last, self._sequence, partial(self._holder, self._ids))
-        admission.take(deliveries)
+        try:
+            admission.take(deliveries)
+        except ArchiveError as error:  # whether one of them is in a segment that only the archive has can't be seen
+            raise LogWriteFailed(self.folder, str(error)) from error
         return admission
 
     def _with_sound_ids(self, work: Callable[[], Result]) -> Result:

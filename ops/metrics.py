@@ -105,7 +105,7 @@ class Metrics:
             self._looking = None
 
     def _found(self) -> tuple[Colony, int]:
-        return self._watch.look(), sum(1 for _ in self._node.log.dead_letters())
+        return self._watch.look(), self._node.log.dead_events()
 
     def _families(self) -> Iterator[Metric]:
         yield from node_families(self._node)

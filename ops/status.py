@@ -100,7 +100,7 @@ def _behind(vector: dict[str, int], position: dict[str, int]) -> int:
 
 
 def _looked_up(node: Node) -> tuple[list[ReadModel], int]:
-    return node.projections.models(), sum(1 for _ in node.log.dead_letters())
+    return node.projections.models(), node.log.dead_events()
 
 
 def _origin(node: Node, name: str, events: int, held: StreamState | None) -> OriginStatus:

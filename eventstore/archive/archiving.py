@@ -76,7 +76,7 @@ def archive(
     or `LogDamaged` where what should be copied is not what was written; then the archive is as it was.
     """
     contents = {name: held for name, held in log.contents().items() if held.last}
-    before = _before(log, store)
+    before = _before(log, store, verify)
     for name, known in before.origins.items() if before else ():
         _refuse_foreign(log, store, name, contents.get(name), known)
     copying = _Copying(log, store, before, verify, watch)
@@ -197,17 +197,21 @@ class _Lines:
             raise LogClosed(self._log.folder)
 
 
-def _before(log: Log, store: Store) -> Catalogue | None:
-    """What is archived there already. An archive that has become empty is one whose disk is not mounted, say."""
+def _before(log: Log, store: Store, verify: bool) -> Catalogue | None:
+    """What is archived there already. Where this log's own archive has lost its catalogue, `verify` makes another."""
+    tierings = {name: log.tiering(name) for name in log.origins()}
+    ours = {name: known.archived for name, known in tierings.items() if known and known.place == store.place}
     try:
         return read_catalogue(store)
     except NoArchive:
-        for name in log.origins():
-            tiering = log.tiering(name)
-            if tiering and tiering.place == store.place:
-                reason = f"it held {name} up to {tiering.archived}, and is empty now: is its disk mounted?"
-                raise ArchiveUnavailable(store.place, NAME, reason) from None
-        return None
+        if ours and not verify:
+            held = ", ".join(f"{name} up to {archived}" for name, archived in ours.items())
+            reason = f"it held {held}, and is empty now: is its disk mounted? If it is lost, `rookery archive --verify`"
+            raise ArchiveUnavailable(store.place, NAME, f"{reason} begins it anew") from None
+    except ArchiveDamaged:
+        if not ours or not verify:
+            raise
+    return None
 
 
 def _refuse_foreign(log: Log, store: Store, name: str, held: Contents | None, known: ArchivedOrigin) -> None:

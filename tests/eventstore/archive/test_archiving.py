@@ -170,6 +170,21 @@ def test_an_edited_object_is_named_and_never_restored(tmp_path: Path, store: Sto
     restore(store, tmp_path / "new")
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_with_verify_a_log_gives_its_own_archive_a_new_catalogue(tmp_path: Path, store: Store, lost: bool) -> None:
+    with filled(tmp_path / "log") as log:
+        trim(log, store, archive(log, store).catalogue, before=LATER)
+        path = tmp_path / "cold" / "archive.json"
+        path.unlink() if lost else path.write_bytes(b"{}")
+        with pytest.raises((ArchiveUnavailable, ArchiveDamaged)):
+            archive(log, store)
+        archive(log, store, verify=True)
+        expected = lines_of(log)
+    restore(store, tmp_path / "new")
+    with opened(tmp_path / "new") as log:
+        assert lines_of(log) == expected
+
+
 def test_with_verify_what_was_edited_is_copied_anew(tmp_path: Path, store: Store) -> None:
     with filled(tmp_path / "log") as log:
         archive(log, store)

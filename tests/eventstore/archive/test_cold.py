@@ -11,11 +11,11 @@ from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
-from rookery.eventstore import ArchiveDamaged, ArchiveUnavailable, ColdLimit, Log, LogDamaged, cold
+from rookery.eventstore import ArchiveDamaged, ArchiveUnavailable, ColdLimit, Log, LogDamaged, LogWriteFailed, cold
 from rookery.eventstore.archive import archive, restore, trim
 from rookery.eventstore.stores import Store, open_store
 from rookery.tests.eventstore.archive.logs import LATER, filled, lines_of, opened
-from rookery.tests.eventstore.deliveries import many, moment
+from rookery.tests.eventstore.deliveries import deliver, event, many, moment
 
 READER = """
 import pathlib, sys
@@ -94,6 +94,7 @@ def test_without_its_archive_a_node_starts_writes_and_reads_what_it_has(tmp_path
         last = log.vector()["here"]
     (tmp_path / "cold").rename(tmp_path / "unmounted")
     with opened(tmp_path / "log") as log:
+        assert log.dead_events() > 0, "which is told without a look at them"
         log.append("here", many(20, first=100))
         log.seal_full_segments()
         assert log.get("here", last + 20)
@@ -101,6 +102,17 @@ def test_without_its_archive_a_node_starts_writes_and_reads_what_it_has(tmp_path
             log.get("here", 1)
         (tmp_path / "unmounted").rename(tmp_path / "cold")
         assert log.get("here", 1)
+
+
+def test_a_duplicate_of_what_only_the_archive_has_waits_for_it(tmp_path: Path, store: Store) -> None:
+    with filled(tmp_path / "log") as log:
+        trimmed(log, store)
+        (tmp_path / "cold").rename(tmp_path / "unmounted")
+        again = [deliver(100, event("run-1", at=1)), *many(1, first=101)]
+        with pytest.raises(LogWriteFailed, match=r"0+1\.ndjson\.zst"):
+            log.append("here", again)
+        (tmp_path / "unmounted").rename(tmp_path / "cold")
+        assert log.append("here", again)[2:] == (1, 1)
 
 
 def test_an_edited_copy_is_not_read(tmp_path: Path, store: Store) -> None:
