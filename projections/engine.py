@@ -69,6 +69,7 @@ class Engine:
         # Parsed once: they run many times a second.
         self._parsed = {text: duckdb.extract_statements(text)[0] for text in catalogue.statements}
         self._loader = Loader(log, catalogue.selection, scratch, side_cars)
+        self._prepared: list[duckdb.DuckDBPyConnection] = []
         self._vector: Vector = {}
         self._stopped = False
 
@@ -80,10 +81,7 @@ class Engine:
         if differing := {what for what, *_ in set(made_from) ^ set(ingredients(self._catalogue))}:
             raise TablesOutdated(sorted(differing))
         self._vector = dict(self._con.execute("select origin, n from rookery.checkpoints").fetchall())
-        for con in self._all:
-            self._loader.prepare(con)
-            for derived in self._catalogue.derived.values():
-                con.execute(derived.statement)
+        self._prepare(self._con)
 
     def vector(self) -> Vector:
         """How far the tables are, per origin."""
@@ -102,7 +100,7 @@ class Engine:
             if progress:
                 progress(done, total)
         if done >= EVENTS_WORTH_UNLOADING:
-            for con in self._all:
+            for con in self._prepared:
                 self._loader.unload(con)
         return done
 
@@ -129,7 +127,16 @@ class Engine:
             if loaded:
                 yield loaded
 
+    def _prepare(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Create the relations over batches. A connection that is never needed is spared the time."""
+        self._loader.prepare(con)
+        for derived in self._catalogue.derived.values():
+            con.execute(derived.statement)
+        self._prepared.append(con)
+
     def _load(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> _Loaded:
+        if con not in self._prepared:
+            self._prepare(con)
         return _Loaded(con, batch, self._catalogue.occurring(self._loader.load(con, batch)))
 
     def stop(self) -> None:
@@ -173,10 +180,6 @@ class Engine:
         except BaseException:
             tuple(waiting)  # whoever shares them finds none
             raise
-
-    @property
-    def _all(self) -> list[duckdb.DuckDBPyConnection]:
-        return [*self._connections, *([self._helper] if self._helper else [])]
 
     def _run(self, con: duckdb.DuckDBPyConnection, statement: str, projection: str, batch: Batch) -> None:
         try:
