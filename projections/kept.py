@@ -6,6 +6,7 @@ note is what a process left that was killed; both are worth nothing but the time
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -20,6 +21,14 @@ from .engine import Vector
 
 VERSIONS_KEPT_MAX = 32
 KEPT_SIZE_BYTES_MAX = 4 * 2**30
+# Of the room that there is, most is left to the log; and nothing is begun where there is little.
+KEPT_SHARE_MAX = 0.25
+FREE_BYTES_MIN = 256 * 2**20
+
+# Roughly, to tell what is quicker: to copy what was folded, or to fold it again.
+CREATED_SECONDS = 0.1
+COPIED_BYTES_PER_SECOND = 500e6
+FOLDED_EVENTS_PER_SECOND = 5e6  # into one read model
 
 _DATABASE = ".duckdb"
 _NOTE = ".json"
@@ -40,6 +49,11 @@ class Version(msgspec.Struct, frozen=True, eq=False):
     def leads_to(self, vector: Vector, names: frozenset[str]) -> bool:
         """Whether folding what came after makes these tables of that moment."""
         return names <= self.names and all(n <= vector.get(origin, 0) for origin, n in self.vector.items())
+
+    def seconds_to(self, vector: Vector) -> float:
+        """About how long it takes to make tables of that moment from a copy of these."""
+        events = sum(vector.values()) - sum(self.vector.values())
+        return self.size_bytes / COPIED_BYTES_PER_SECOND + _folding_seconds(events, self.names)
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -71,15 +85,20 @@ class Kept:
         return self._used(min(fitting, key=lambda version: version.size_bytes, default=None))
 
     def nearest(self, vector: Vector, names: frozenset[str]) -> Version | None:
-        """The latest version from which these tables can be made."""
-        fitting = (version for version in self._versions if version.leads_to(vector, names) and version.vector)
-        nearest = max(fitting, key=lambda one: (sum(one.vector.values()), -len(one.names)), default=None)
+        """The version from which these tables are made the soonest; None if it is sooner to begin with nothing."""
+        fitting = (version for version in self._versions if version.leads_to(vector, names))
+        nearest = min(fitting, key=lambda version: version.seconds_to(vector), default=None)
+        anew_seconds = CREATED_SECONDS + _folding_seconds(sum(vector.values()), names)
+        if nearest is None or nearest.seconds_to(vector) > anew_seconds:
+            return None
         return self._used(nearest)
 
     def begin(self, base: Version | None = None) -> Path:
         """Where to make a new version: a path without a file, or with a copy of `base`. Raises `OSError`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.clear()
+        if shutil.disk_usage(self.folder).free < FREE_BYTES_MIN + (base.size_bytes if base else 0):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder))
         if base is not None:
             shutil.copyfile(base.path, self.begun)
         return self.begun
@@ -112,8 +131,10 @@ class Kept:
 
         The one that was used last stays, whatever its size.
         """
+        room_bytes = shutil.disk_usage(self.folder).free + self.size_bytes
+        size_bytes_max = min(KEPT_SIZE_BYTES_MAX, int(room_bytes * KEPT_SHARE_MAX))
         for version in [one for one in self._versions[:-1] if may_go(one)]:
-            if len(self._versions) <= VERSIONS_KEPT_MAX and self.size_bytes <= KEPT_SIZE_BYTES_MAX:
+            if len(self._versions) <= VERSIONS_KEPT_MAX and self.size_bytes <= size_bytes_max:
                 return
             self.drop(version)
 
@@ -151,3 +172,7 @@ class Kept:
         if note.made_from != self._made_from:
             return None
         return Version(path, note.vector, frozenset(note.names), size_bytes)
+
+
+def _folding_seconds(events: int, names: frozenset[str]) -> float:
+    return events * len(names) / FOLDED_EVENTS_PER_SECOND

@@ -85,11 +85,19 @@ def events_view(files: Sequence[Path], *, until: Mapping[str, int] | None = None
     Lines that are no events have nothing but their address. The last line of the open file may be half written; it is
     left out until it is whole.
     """
-    within = "" if until is None else f" and ({_within(until)})"
+    within = ""
+    if until is not None:
+        within = f" and ({_within(until)})"
+        files = [path for path in files if _first(path) <= until.get(path.parent.name, 0)]
     return (
         "create or replace temp view events as select origin, n, id, type, source, subject, time, data, "  # noqa: S608
         f"recordedtime as recorded_time, correlationid from ({_lines(files)}) where n is not null{within}"
     )
+
+
+def _first(path: Path) -> int:
+    """The n that a file of the log begins with, by its name."""
+    return int(path.name.partition(".")[0])
 
 
 def _within(until: Mapping[str, int]) -> str:

@@ -298,6 +298,24 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_made(told: Colony) -> None:
         assert digests_of(opened, MIDDLE, "tool_use") == before
 
 
+def test_little_room_is_left_to_the_log(told: Colony, monkeypatch: pytest.MonkeyPatch) -> None:
+    with past_of(told) as opened:
+        digests_of(opened, MIDDLE, "runs")
+        monkeypatch.setattr(kept, "FREE_BYTES_MIN", 2**60)
+        with pytest.raises(PastNotMade, match="No space left"), opened.at(END, ["tool_use"]):
+            pass
+        assert digests_of(opened, MIDDLE, "runs")  # it is open, and stays
+        monkeypatch.undo()
+        assert digests_of(opened, END, "tool_use")
+
+
+def test_what_many_read_models_share_is_no_base_for_one_that_is_made_sooner_alone(tmp_path: Path) -> None:
+    all_of_then = Version(tmp_path, {ORIGIN: 9_000_000}, frozenset(NAMES), 10**9)
+    one_of_then = Version(tmp_path, {ORIGIN: 8_000_000}, frozenset({"runs"}), 10**7)
+    now = {ORIGIN: 10_000_000}
+    assert one_of_then.seconds_to(now) < all_of_then.seconds_to(now)
+
+
 @contextmanager
 def files_of_at_most(size_bytes: int) -> Iterator[None]:
     """Nothing can be written beyond that size, as if the disk were full there."""
