@@ -153,7 +153,7 @@ class Lineage:
             loader.prepare(con)
             for one in derived:
                 con.execute(one.statement)
-            loader.spread(con, after, until)
+            loader.spread(con, after, until, leash)
             con.execute(f"create temp view lineage as {query}")
             yield con
 

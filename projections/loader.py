@@ -7,7 +7,7 @@ looking into the past all come through here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
@@ -15,7 +15,8 @@ from pathlib import Path
 import duckdb
 
 from ..eventstore import Log, Segment
-from .errors import LoadFailed
+from .errors import LoadFailed, QueryFailed
+from .leash import Leash
 from .lines import NOTHING, Batch, Lines
 from .relations import literal, quoted, relations
 from .selection import Selection
@@ -65,14 +66,16 @@ class Loader:
         load = self._load_side_cars if batch.columnar else self._load_lines
         return _relations_of(load(con, batch))
 
-    def spread(self, con: duckdb.DuckDBPyConnection, after: dict[str, int], until: dict[str, int]) -> None:
+    def spread(
+        self, con: duckdb.DuckDBPyConnection, after: dict[str, int], until: dict[str, int], leash: Leash | None = None
+    ) -> None:
         """Make everything between two vectors one relation, in place of a batch.
 
-        Side-cars that are missing are made first. What is not sealed yet, at most a few segments, becomes a table.
-        Raises `SideCarFailed` or `LoadFailed`.
+        Side-cars that are missing are made first, as far as `leash` reaches: who asks again finds them. What is not
+        sealed yet, at most a few segments, becomes a table. Raises `SideCarFailed`, `LoadFailed` or `QueryFailed`.
         """
         spans = ((origin, after.get(origin, 0), last) for origin, last in sorted(until.items()))
-        parts = [part for span in spans for part in self._parts(con, *span)]
+        parts = [part for span in spans for part in self._parts(con, *span, leash or Leash())]
         if parts:
             _view(con, " union all ".join(parts))
         else:
@@ -94,11 +97,11 @@ class Loader:
         except duckdb.Error as error:
             raise LoadFailed(batch.origin, batch.first, batch.last, str(error)) from error
 
-    def _parts(self, con: duckdb.DuckDBPyConnection, origin: str, after: int, last: int) -> Iterator[str]:
+    def _parts(self, con: duckdb.DuckDBPyConnection, origin: str, after: int, last: int, leash: Leash) -> Iterator[str]:
         """The selections that together are an origin's events after `after`, up to `last`."""
         sealed = [segment for segment in self._log.segments(origin, after=after) if segment.first <= last]
         if sealed and self._side_cars:
-            batch = _batch_of(sealed, [self._side_cars.make(segment) for segment in sealed], after, last)
+            batch = _batch_of(sealed, list(_made(self._side_cars, sealed, leash)), after, last)
             yield self._kept(batch)
             after = batch.last
         if after < last:
@@ -113,6 +116,13 @@ class Loader:
         files = ", ".join(literal(str(path)) for path in batch.paths)
         within = "" if batch.whole else f" where n between {batch.first} and {batch.last}"
         return f"select {columns} from read_parquet([{files}]){within}"  # noqa: S608
+
+
+def _made(side_cars: SideCars, segments: Iterable[Segment], leash: Leash) -> Iterator[Path]:
+    for segment in segments:
+        if leash.reason:
+            raise QueryFailed(leash.reason)
+        yield side_cars.make(segment)
 
 
 def _next_batch(log: Log, origin: str, after: int, last: int, side_cars: SideCars | None) -> Batch:

@@ -12,7 +12,16 @@ import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rookery.projections import Catalogue, InvalidProjection, InvalidQuestion, Leash, UnknownReadModel, loader
+from rookery.eventstore import Segment
+from rookery.projections import (
+    Catalogue,
+    InvalidProjection,
+    InvalidQuestion,
+    Leash,
+    QueryFailed,
+    UnknownReadModel,
+    loader,
+)
 from rookery.projections.definitions import parse
 from rookery.projections.engine import Engine
 from rookery.projections.keys import KeyPart
@@ -193,6 +202,27 @@ def test_side_cars_and_open_files_tell_the_same_as_the_lines(
                 found = behind(lineage, "cost_by_model", {"provider": "p", "model": "m"}, {"here": 10})
             assert found == {Address("here", n + 1) for n in range(10) if n % 3 != 1}
         assert side_cars.unmade() == 0
+
+
+def test_side_cars_are_made_only_while_somebody_waits(folders: Iterator[Path]) -> None:
+    leash = Leash()
+
+    class Watched(SideCars):
+        def make(self, segment: Segment) -> Path:
+            made = super().make(segment)
+            leash.cut()
+            return made
+
+    with Colony(next(folders), segment_events_max=4) as colony:
+        colony.append([fact(RunStarted(), f"run-{n}") for n in range(20)])
+        colony.log.seal_full_segments()
+        side_cars = Watched(colony.folder / "columns", colony.log)
+        with closing(Lineage(CATALOGUE, colony.log, colony.folder, side_cars)) as lineage:
+            with pytest.raises(QueryFailed, match="nobody waits"):
+                lineage.touched("runs", {}, colony.log.vector(), limit=9, events_max=9, leash=leash)
+            assert side_cars.unmade() == len(colony.log.segments("here")) - 1
+            found = lineage.touched("runs", {}, colony.log.vector(), limit=9, events_max=9, leash=Leash())
+            assert len(found) == 9
 
 
 def test_what_no_file_declares_can_not_be_asked(spend: tuple[Colony, Lineage]) -> None:
