@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +22,7 @@ COLUMNS = [
     "tool_calls", "llm_calls", "llm_errors", "input_tokens", "output_tokens", "cost_usd",
 ]  # fmt: skip
 FIGURES = COLUMNS[2:]
+RATE = "success_rate"
 
 
 @click.group(invoke_without_command=True)
@@ -55,8 +57,8 @@ def history(
     rookery history --unit day --csv > history.csv
     rookery history compare --from 2026-11-16 --to 2026-11-23
 
-    A period in which nothing happened has no line. Times are UTC where they name no zone. What does not apply, like the
-    runs of a model, is left out, and so is money that nobody knows. --json has every figure.
+    A period in which nothing happened has no line. Times are UTC where they name no zone. A table leaves out
+    what nobody did; --csv has the rest, and --json every figure.
     """
     if context.invoked_subcommand:
         return
@@ -66,7 +68,11 @@ def history(
     if as_json:
         show_json(found)
         return
-    show_rows(COLUMNS, [_readable(row) for row in found["rows"]], as_json=False, as_csv=as_csv, hide_empty=not as_csv)
+    rows = [{name: row[name] for name in COLUMNS} for row in found["rows"]]
+    if as_csv:
+        show_rows(COLUMNS, rows, as_json=False, as_csv=True)
+    else:
+        show_rows(_telling(rows), [_readable(row, unit) for row in rows], as_json=False)
     if found["truncated"]:
         remark("there is more: a shorter stretch of time, or a longer --unit, has room for it")
 
@@ -107,7 +113,8 @@ def compare(
     if as_json:
         show_json(found)
         return
-    rows = [row for one in [found["total"] | {"name": "all"}, *found["rows"]] for row in _changes(one)]
+    changes = [change for one in [found["total"] | {"name": "all"}, *found["rows"]] for change in _changes(one)]
+    rows = changes if as_csv else [_readable_change(change) for change in changes]
     show_rows(["name", "figure", "before", "now", "change"], rows, as_json=False, as_csv=as_csv)
     period, other = found["now"], found["before"]
     remark(f"now: {period['from']} to {period['to']}; before: {other['from']} to {other['to']}")
@@ -115,32 +122,41 @@ def compare(
         remark("there are more than these; --limit shows more of them")
 
 
-def _readable(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in COLUMNS} | {"success_rate": _percent(row["success_rate"])}
+def _telling(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns in which somebody did something."""
+    return [*COLUMNS[:2], *(name for name in FIGURES if any(_is_something(row[name]) for row in rows))]
 
 
-def _changes(one: dict[str, Any]) -> list[dict[str, Any]]:
-    """A line for each figure of which there is something in either period."""
-    lines = []
+def _readable(row: Mapping[str, Any], unit: str) -> dict[str, Any]:
+    start = row["start"] if unit == "hour" else row["start"].partition("T")[0]
+    return {**row, "start": start, "success_rate": _percent(row["success_rate"])}
+
+
+def _changes(one: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each figure of which there is something in either period."""
     for figure in FIGURES:
         change = one[figure]
         if change is None or not (_is_something(change["now"]) or _is_something(change["before"])):
             continue
-        show = _percent if figure == "success_rate" else str
-        before, now = (None if change[name] is None else show(change[name]) for name in ("before", "now"))
-        lines.append({"name": one["name"], "figure": figure, "before": before, "now": now, "change": _change(change)})
-    return lines
+        by_how_much = change["absolute" if figure == RATE else "relative"]
+        yield {"name": one["name"], "figure": figure, **_of(change, "before", "now"), "change": by_how_much}
+
+
+def _readable_change(change: Mapping[str, Any]) -> dict[str, Any]:
+    """The change in per cent of what was before; of a share, in points."""
+    how = change["change"]
+    if change["figure"] != RATE:
+        return {**change, "change": None if how is None else f"{how:+.1%}"}
+    shares = {name: _percent(share) for name, share in _of(change, "before", "now").items()}
+    return {**change, **shares, "change": None if how is None else f"{100 * how:+.1f} points"}
+
+
+def _of(change: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: change[name] for name in names}
 
 
 def _is_something(value: Any) -> bool:
     return value is not None and Decimal(str(value)) != 0
-
-
-def _change(change: dict[str, Any]) -> str | None:
-    """In per cent of what was before; of a share, in points."""
-    if "relative" in change:
-        return None if change["relative"] is None else f"{change['relative']:+.1%}"
-    return None if change["absolute"] is None else f"{100 * change['absolute']:+.1f} points"
 
 
 def _percent(share: float | None) -> str | None:

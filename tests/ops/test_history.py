@@ -247,11 +247,11 @@ def test_the_command_shows_days_and_a_comparison(rookery: Rookery, filled: Clien
     days = rookery("history", "--from", "2026-11-16", "--to", "2026-11-18", "--csv")
     assert days.code == 0
     table = list(csv.DictReader(io.StringIO(days.out)))
-    assert [(row["name"], row["success_rate"]) for row in table][:2] == [("coder-7", "50.0%"), ("coder-7", "100.0%")]
+    assert [(row["name"], row["success_rate"]) for row in table][:2] == [("coder-7", "0.5"), ("coder-7", "1.0")]
     compared = rookery("history", "compare", "--from", "2026-11-17", "--to", "2026-11-18", "--csv")
     lines = {(row["name"], row["figure"]): row for row in csv.DictReader(io.StringIO(compared.out))}
-    assert lines["all", "runs_completed"]["change"] == "+100.0%"
-    assert lines["coder-7", "success_rate"]["change"] == "+50.0 points"
+    assert lines["all", "runs_completed"]["change"] == "1.0"
+    assert lines["coder-7", "success_rate"]["change"] == "0.5"
     assert ("all", "runs_started") in lines
     assert rookery("history", "--by", "model", "--unit", "month", "--json").json["unit"] == "month"
     assert rookery("history", "--unit", "week").code == 2
