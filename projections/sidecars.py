@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from hashlib import file_digest, sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -79,16 +80,10 @@ class SideCars:
 
     def make(self, segment: Segment) -> Path:
         """The segment's side-car, made where there is none. Raises `SideCarFailed`; blocks for half a second."""
-        with self._making:
-            if path := self.current(segment):
-                return path
-            path = self._path(segment)
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._write(segment, path)
-            except (OSError, duckdb.Error, LoadFailed, EventStoreError) as error:
-                raise SideCarFailed(segment.origin, segment.first, segment.last, str(error)) from error
+        if path := self.current(segment):
             return path
+        with self._making:
+            return self.current(segment) or self._made(segment)
 
     def make_missing(self, stop: threading.Event, pace: Pace) -> int:
         """Make what is missing of segments that lie here, until `stop` is set; returns how many were made.
@@ -127,6 +122,15 @@ class SideCars:
 
     def _path(self, segment: Segment) -> Path:
         return self.folder / segment.origin / f"{segment.first:020}{_SUFFIX}"
+
+    def _made(self, segment: Segment) -> Path:
+        path = self._path(segment)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(segment, path)
+        except (OSError, duckdb.Error, LoadFailed, EventStoreError) as error:
+            raise SideCarFailed(segment.origin, segment.first, segment.last, str(error)) from error
+        return path
 
     def _write(self, segment: Segment, path: Path) -> None:
         """The note comes last: a file without one is not relied on."""
@@ -189,6 +193,10 @@ def _is_whole(path: Path, made_from: str) -> bool:
 
 def _made_from(segment: Segment) -> str:
     """What tells whether a side-car is of this segment and of today's schemas."""
-    shapes = "\n".join(map(str, relations().values()))
-    recipe = f"{LAYOUT} {registry_fingerprint()} {shapes} {segment.origin} {segment.sha256}"
+    recipe = f"{LAYOUT} {registry_fingerprint()} {_shapes()} {segment.origin} {segment.sha256}"
     return sha256(recipe.encode()).hexdigest()
+
+
+@cache
+def _shapes() -> str:
+    return "\n".join(map(str, relations().values()))
