@@ -16,7 +16,7 @@ from pyoxigraph import DefaultGraph, Literal, NamedNode, Quad, Store
 from .mapping import Triple
 from .names import INFERRED, TYPE, URN, rk
 from .ontology import Names, consequences, terminology
-from .patterns import merged, said
+from .patterns import find, merged, said
 from .resemblance import partings
 from .rules import Batch
 
@@ -35,7 +35,7 @@ def undo(store: Store, events: Iterable[NamedNode]) -> None:
     _remove(store, doubtful)
     _remove(store, (_seen(quad) for quad in doubtful if not _is_said(store, quad)))
     _remove(store, (_seen(quad) for quad in unsaid if Quad(*_triple(quad), INFERRED) not in store))
-    left = Batch(store, [])
+    left = _Left(store, [])
     left.add(triple for triple in map(_triple, doubted.derived) if follows(left, triple))
     left.close()
     store.extend(merged([*left.derived, *back]))
@@ -57,6 +57,16 @@ class _Doubted(Batch):
         self.derived[quad] = None
         self.index(triple)
         return True
+
+
+class _Left(Batch):
+    """What still follows. What an event says follows from something else only: not from what follows from it."""
+
+    def takes(self, triple: Triple) -> bool:
+        """Whether a triple that follows is not in the store."""
+        subject, predicate, value = triple
+        circular = predicate != TYPE and _is_told(self.store, subject, predicate, value) and not follows(self, triple)
+        return not circular and super().takes(triple)
 
 
 def _remove(store: Store, quads: Iterable[Quad]) -> None:
@@ -110,9 +120,10 @@ def _is_of_class(batch: Batch, subject: NamedNode, predicate: NamedNode, value: 
 def _is_implied(batch: Batch, subject: NamedNode, predicate: NamedNode, value: NamedNode | Literal) -> bool:
     """A property holds because one below it does, or the inverse of one."""
     causes = _causes()
-    return any(_is_known(batch.store, subject, name, value) for name in causes.forward.get(predicate, ())) or (
+    holds = _is_told if _is_told(batch.store, subject, predicate, value) else _is_known
+    return any(holds(batch.store, subject, name, value) for name in causes.forward.get(predicate, ())) or (
         isinstance(value, NamedNode)
-        and any(_is_known(batch.store, value, name, subject) for name in causes.backward.get(predicate, ()))
+        and any(holds(batch.store, value, name, subject) for name in causes.backward.get(predicate, ()))
     )
 
 
@@ -145,18 +156,18 @@ def _is_mentioned(store: Store, node: NamedNode) -> bool:
     return _is_known(store, node, None, None) or _is_known(store, None, None, node)
 
 
-def _is_known(
-    store: Store, subject: NamedNode | None, predicate: NamedNode | None, value: NamedNode | Literal | None
-) -> bool:
+Node = NamedNode | None
+
+
+def _is_known(store: Store, subject: Node, predicate: Node, value: Node | Literal) -> bool:
     """Whether an event says so, or it follows: nothing follows from reference data alone."""
     seen = store.quads_for_pattern(subject, predicate, value, DefaultGraph())
-    return any(_is_told(one) for quad in seen for one in said(store.quads_for_pattern(*quad.triple)))
+    return any(Quad(*_triple(quad), INFERRED) in store or _is_told(store, *_triple(quad)) for quad in seen)
 
 
-def _is_told(quad: Quad) -> bool:
-    return quad.graph_name == INFERRED or (
-        isinstance(quad.graph_name, NamedNode) and quad.graph_name.value.startswith(_EVENT)
-    )
+def _is_told(store: Store, subject: NamedNode, predicate: NamedNode, value: NamedNode | Literal) -> bool:
+    """Whether an event says so."""
+    return any(found.graph.value.startswith(_EVENT) for found in find(store, subject, predicate, value))
 
 
 def _is_there(store: Store, subject: Any, predicate: NamedNode, value: Any) -> bool:

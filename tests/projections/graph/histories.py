@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from rookery.schemas import (
     AgentRegistered,
     AgentStateChanged,
+    AssignmentStarted,
     EventData,
+    FeedbackGiven,
     InsightRecorded,
     MessageRecorded,
     RunFailed,
@@ -28,7 +30,9 @@ texts = st.sampled_from(["the tool was not in reach", "The tool: was NOT in  sig
 FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     AgentRegistered: {"name": entities, "capabilities": st.lists(entities, max_size=2)},
     AgentStateChanged: {"state": st.sampled_from(["alive", "suspect"])},
-    InsightRecorded: {"kind": entities, "text": texts, "run_id": maybe, "agent_id": maybe},
+    AssignmentStarted: {"agent_id": entities, "run_id": maybe},
+    FeedbackGiven: {"kind": st.just("human"), "score": st.just(0.5), "run_id": maybe, "agent_id": maybe},
+    InsightRecorded: {"kind": entities, "text": texts, "run_id": maybe, "agent_id": maybe, "skill": maybe},
     MessageRecorded: {"run_id": entities, "step": st.integers(0, 3), "role": st.just("user"), "agent_id": maybe},
     RunFailed: {"agent_id": maybe, "error": texts},
     RunFailureAttributed: {"agent_id": entities, "step": st.integers(0, 9), "reason": texts},

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyoxigraph import Quad
 from rookery.projections.graph import Graph, graph, resemblance, rules, sightings
-from rookery.schemas import Event
+from rookery.schemas import Event, MessageRecorded, RunFailed
 
-from ..colony import Colony
+from ..colony import Colony, fact
 from .histories import histories
 
 relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -57,4 +57,15 @@ def test_going_to_any_moment_from_any_other_gives_the_graph_of_a_node_that_stopp
             }
             one.go_to(moment)
             assert one.vector() == moment
+            assert set(one.store) == stopped_at(moment, colony, next(folders))
+
+
+def test_what_an_event_says_does_not_follow_from_what_follows_from_it(folders: Iterator[Path]) -> None:
+    """An inverse leads back to where one came from: no reason for anything to be there."""
+    with Colony(next(folders)) as colony, Graph.open(next(folders), colony.log) as one:
+        colony.append([fact(MessageRecorded(run_id="r", step=0, role="user", agent_id="a"), "m")])
+        colony.append([fact(RunFailed(agent_id="a", error="it fell"), "r")])
+        one.catch_up()
+        for moment in ({"here": 1}, {}):
+            one.go_to(moment)
             assert set(one.store) == stopped_at(moment, colony, next(folders))
