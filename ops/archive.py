@@ -36,7 +36,10 @@ _IMPORT = re.compile(rf"{GRAPH_IMPORTS}/[0-9a-f]{{64}}\.[a-z]{{1,10}}")
 
 
 class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one archiving did. `vector` is what the archive holds now; `bytes` are its lines before compression."""
+    """What one archiving did. `vector` is what the archive holds now; `bytes` are its lines before compression.
+
+    Trimmed segments that somebody reads right now are `waiting_bytes`: they go with a later archiving.
+    """
 
     archive: str
     vector: dict[str, int]
@@ -46,6 +49,7 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
     copied_bytes: int
     trimmed_segments: int
     freed_bytes: int
+    waiting_bytes: int
     seconds: float
 
 
@@ -89,7 +93,7 @@ def copy_out(
     """
     began = time.perf_counter()
     archived = archive(log, store, files_of(data), verify=verify, watch=watch)
-    trimmed = Trimmed(0, 0)
+    trimmed = Trimmed(0, 0, 0)
     if trims:
         before = None if keep_days is None else datetime.now(UTC) - timedelta(days=min(keep_days, KEEP_DAYS_MAX))
         trimmed = trim(log, store, archived.catalogue, before=before, watch=watch)
@@ -168,5 +172,6 @@ def _report(store: Store, archived: Archived, trimmed: Trimmed, seconds: float) 
         copied_bytes=archived.bytes,
         trimmed_segments=trimmed.segments,
         freed_bytes=trimmed.bytes,
+        waiting_bytes=trimmed.waiting_bytes,
         seconds=round(seconds, 3),
     )

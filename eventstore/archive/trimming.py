@@ -15,10 +15,14 @@ from .catalogue import Catalogue
 
 
 class Trimmed(NamedTuple):
-    """How many segments only the archive has from now on, and how many bytes are free that were not."""
+    """How many segments the archive alone may keep from now on, and how many bytes of those it may are free now.
+
+    `waiting_bytes`: of files that somebody reads right now, which go the next time.
+    """
 
     segments: int
     bytes: int
+    waiting_bytes: int
 
 
 def trim(
@@ -31,7 +35,7 @@ def trim(
     of that origin is let go of.
     """
     contents = log.contents()
-    trimmed = Trimmed(0, 0)
+    trimmed = Trimmed(0, 0, 0)
     for name, archived in catalogue.origins.items():
         if name not in contents:
             raise ForeignArchive(store.place, name, f"it holds events of {name!r}, of which this log has none")
@@ -49,7 +53,9 @@ def trim(
             cold=old[-1].last if old else cold,
         )
         freed_bytes = log.note_archived(name, tiering)
-        trimmed = Trimmed(trimmed.segments + len(old), trimmed.bytes + freed_bytes)
+        waiting = (part.entry.compressed_bytes for part in sealed if part.last <= tiering.cold and part.is_here)
+        found = Trimmed(len(old), freed_bytes, sum(waiting))
+        trimmed = Trimmed(*map(sum, zip(trimmed, found, strict=True)))
     return trimmed
 
 

@@ -20,6 +20,7 @@ _REPORT = {
     "copied_bytes": 4_200_000,
     "trimmed_segments": 1,
     "freed_bytes": 3_650_373,
+    "waiting_bytes": 0,
     "seconds": 0.41,
 }
 _STATUS = {
