@@ -182,15 +182,12 @@ class StreamSink:
         """See `Sink.go_on`."""
 
     async def tell(self, events: Sequence[Retold]) -> None:
-        """See `Sink.tell`."""
-        await asyncio.to_thread(self._write, b"".join(one.payload + b"\n" for one in events))
+        """See `Sink.tell`. Not in a thread: that could not be interrupted while the reader stands still."""
+        self._stream.write(b"".join(one.payload + b"\n" for one in events))
+        self._stream.flush()
 
     async def close(self) -> None:
         """See `Sink.close`."""
-
-    def _write(self, block: bytes) -> None:
-        self._stream.write(block)
-        self._stream.flush()
 
 
 class Clock:

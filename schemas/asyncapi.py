@@ -17,7 +17,8 @@ _DESCRIPTION = (
     "An agent in any language takes part with a NATS client: it publishes events, and takes work. Each token in an "
     "address is percent-encoded where it has other characters than letters, digits, `_`, `~` and `-`, dots included. "
     "Publish with JetStream and await its answer, with the event's id as `Nats-Msg-Id`: then doing it again after a "
-    "failure is harmless."
+    "failure is harmless. What is told once more, on `replay.>`, is the event as it was, with `replayaddress` and "
+    "others in front, which say where it comes from; it is no new fact, and not taken for one."
 )
 _ID = {"description": "The id of the thing that the event is about: its `subject`."}
 _PUBLISHER = {"description": "Who publishes it: the last segment of its `source`."}

@@ -15,7 +15,9 @@ with parts as (
 select
     hour,                                -- The hour, in UTC.
     agent_id,                            -- The agent; NULL for what nobody is named for.
-    coalesce(sum(columns(* exclude (hour, agent_id, cost_usd))), 0),
+    coalesce(sum(columns(* exclude (hour, agent_id, llm_calls, llm_errors, cost_usd))), 0),
+    coalesce(sum(llm_calls), 0) as llm_calls, -- Models called.
+    coalesce(sum(llm_errors), 0) as llm_errors, -- Model calls that failed.
     sum(cost_usd) as cost_usd            -- What the calls of known price cost; NULL if there are none.
 from parts
 group by all;

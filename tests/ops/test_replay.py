@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +13,22 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rookery.bus import ReplayBus
+from rookery.bus.connection import Connection
 from rookery.eventstore import Log, Replay, Retold
-from rookery.ops.replay import CannotReplay, Clock, FileSink, Pace, Sink, StreamSink, place_to_resume, tell_all
+from rookery.ops.nats_server import NatsServer
+from rookery.ops.replay import (
+    BusSink,
+    CannotReplay,
+    Clock,
+    FileSink,
+    Pace,
+    Progress,
+    Sink,
+    StreamSink,
+    place_to_resume,
+    tell_all,
+)
 from rookery.ops.replay_files import ReplayFile, UnfitFile
 from rookery.ops.seen import position_in
 from rookery.schemas import Mark, mark_in
@@ -182,3 +197,26 @@ async def test_a_replay_at_a_pace_waits_until_an_event_is_due(log: Log) -> None:
 async def test_what_is_too_large_for_its_target_is_left_out_and_counted(log: Log, events: list[Retold]) -> None:
     told = await tell_all(whole(log), Halting(event_bytes_max=10))
     assert (told.told, told.left_out, told.seen) == (0, 200, 200)
+
+
+async def test_a_replay_on_a_bus_that_was_interrupted_is_whole_when_it_is_resumed(
+    log: Log, events: list[Retold], nats_server: NatsServer
+) -> None:
+    for stop_after in (1, 7, 30, None):
+        sink = BusSink(await ReplayBus.connect(nats_server.url, "past"))
+        place = await place_to_resume(sink, "past", resume=True)
+        replay = whole(log, "past", position_in(place, log.vector()) if place else {})
+
+        def interrupt(progress: Progress, replay: Replay = replay, limit: int | None = stop_after) -> None:
+            if limit is not None and progress.told >= limit:
+                raise KeyboardInterrupt
+
+        with suppress(KeyboardInterrupt):
+            await tell_all(replay, sink, Pace(1e6), interrupt)
+        await sink.close()
+    connection = await Connection.open(nats_server.url)
+    subscription = await connection.client.jetstream().subscribe("replay.past.>", ordered_consumer=True)
+    heard = [(await subscription.next_msg(timeout=5)).data for _ in events]
+    assert heard == [one.payload for one in events]
+    assert (await subscription.consumer_info()).num_pending == 0
+    await connection.close()
