@@ -54,6 +54,16 @@ def test_every_route_is_at_a_glance(http: httpx.Client) -> None:
     assert set(re.findall(r"`((?:GET|POST|DELETE) [^`]+)`", PAGE.partition("## ")[0])) == routes
 
 
+def test_every_moment_in_the_table_is_one_or_lacks_nothing_but_its_events(http: httpx.Client) -> None:
+    (table,) = re.findall(r"\| `as_of=` \|.*?\n\n", PAGE, re.DOTALL)
+    moments = [moment for row in table.strip().splitlines()[2:] for moment in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    assert len(moments) == 8
+    for moment in moments:
+        answer = http.get("/query/runs", params={"as_of": moment.replace(",west:7", "").replace("41", "1")})
+        assert answer.status_code == 200, answer.text
+        assert "rookery-as-of" in answer.headers
+
+
 def test_the_formats_are_those_that_are_answered(http: httpx.Client) -> None:
     for name, media_type in re.findall(r"^\| `(\w+)` \| `([\w./+-]+)` \|", PAGE, re.MULTILINE):
         answer = http.get("/query/runs", params={"format": name})
