@@ -36,7 +36,7 @@ from pathlib import Path
 
 from ..schemas import InvalidInput, RookeryError
 
-STATEMENT_CHARACTERS_SHOWN_MAX = 120
+CHARACTERS_SHOWN_MAX = 120
 NAMES_SHOWN_MAX = 5
 
 
@@ -232,7 +232,7 @@ class NoSuchRow(ProjectionError):
         self.nearest = tuple(map(tuple, nearest))
         known = " or ".join(repr(",".join(key)) for key in nearest)
         hint = f"did you mean {known}?" if known else f"`rookery query {name}` lists what there is"
-        super().__init__(f"no row of {name} has the key {','.join(parts)!r}; {hint}")
+        super().__init__(f"no row of {name} has the key {_shortened(','.join(parts))!r}; {hint}")
 
 
 class InvalidMoment(ProjectionError, InvalidInput):
@@ -285,6 +285,6 @@ class AnswerTooLarge(QueryFailed):
         super().__init__(f"the answer has more than {bytes_max:,} bytes; ask for fewer columns or rows, page by page")
 
 
-def _shortened(statement: str) -> str:
-    text = " ".join(statement.split())
-    return text if len(text) <= STATEMENT_CHARACTERS_SHOWN_MAX else f"{text[: STATEMENT_CHARACTERS_SHOWN_MAX - 1]}…"
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= CHARACTERS_SHOWN_MAX else f"{text[: CHARACTERS_SHOWN_MAX - 1]}…"

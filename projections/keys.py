@@ -14,8 +14,9 @@ from .relations import quoted
 
 NEAREST_MAX = 3
 NEAREST_SIMILARITY_MIN = 0.7
-# Among more rows than these, one that is nearer may be missed: nobody waits long to hear of a slip of the pen.
-NEAREST_AMONG_ROWS_MAX = 100_000
+# Nobody waits long to hear of a slip of the pen: among more rows than these, one that is nearer may be missed.
+NEAREST_AMONG_ROWS_MAX = 20_000
+LIKENED_CHARACTERS_MAX = 256
 
 
 class KeyPart(NamedTuple):
@@ -35,12 +36,15 @@ def question_for(name: str, key: Sequence[str], parts: Sequence[str]) -> Questio
 
 def nearest(cursor: duckdb.DuckDBPyConnection, name: str, key: Sequence[str], parts: Sequence[str]) -> list[list[str]]:
     """The keys most like one that no row has, the nearest first."""
+    asked = ",".join(parts)
+    if len(asked) > LIKENED_CHARACTERS_MAX:
+        return []
     texts = ", ".join(f"coalesce({quoted(column)}::varchar, '')" for column in key)
     found = cursor.execute(
         f"from (select distinct [{texts}] as parts from {quoted(name)} limit {NEAREST_AMONG_ROWS_MAX}) "  # noqa: S608
         "select parts, jaro_winkler_similarity(array_to_string(parts, ','), ?) as similarity "
         f"where similarity >= {NEAREST_SIMILARITY_MIN} order by similarity desc, parts limit {NEAREST_MAX}",
-        [",".join(parts)],
+        [asked],
     )
     return [parts for (parts, *_) in found.fetchall()]
 

@@ -103,11 +103,10 @@ class Lineage:
         `events_max`: so many addresses each. Raises as `behind` does.
         """
         key = self._catalogue.by_name[name].key if name in self._catalogue.by_name else ()
-        columns = ", ".join(map(quoted, key))
-        grouped = f"group by {columns} order by {columns} limit $limit" if key else "limit $limit"
-        ask = f"select count(*) as total, min({ADDRESS}, $events) as first, {columns} from lineage {grouped}"  # noqa: S608
         with self._events(name, after, until, leash) as con:
-            found = con.execute(ask, {"limit": limit, "events": events_max}).fetchall()
+            # First the keys, then their events: those of all keys would not fit into the memory.
+            con.execute(f"create temp table keys as {_first_keys(key)}", {"limit": limit} if key else None)
+            found = con.execute(_events_by_key(key), {"events": events_max}).fetchall()
         return [
             Touched(dict(zip(key, values, strict=True)), Behind(total, _addresses(first)))
             for total, first, *values in found
@@ -187,6 +186,18 @@ class Lineage:
             con = self._database.cursor()
         with con:
             yield con
+
+
+def _first_keys(key: Sequence[str]) -> str:
+    columns = ", ".join(map(quoted, key))
+    return f"select distinct {columns} from lineage order by {columns} limit $limit" if key else "select 1"  # noqa: S608
+
+
+def _events_by_key(key: Sequence[str]) -> str:
+    columns = "".join(f", keys.{quoted(column)}" for column in key)
+    same = " and ".join(f"lineage.{quoted(column)} is not distinct from keys.{quoted(column)}" for column in key)
+    asked = f"select count(*) as total, min({ADDRESS}, $events){columns} from lineage join keys on {same or 'true'}"  # noqa: S608
+    return f"{asked} group by {columns[2:]} order by {columns[2:]}" if key else asked
 
 
 def _same(part: KeyPart, place: int) -> str:
