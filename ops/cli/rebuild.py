@@ -30,8 +30,9 @@ Draw = Callable[[dict[str, Any]], None]
 def rebuild(client: Client, verify: bool, rollback: bool, status: bool, cancel: bool, as_json: bool) -> None:
     """Build all read models anew from the log and put them in the place of the old ones.
 
-    Queries are answered throughout. A digest of each read model, before and after, shows whether anything changed. The
-    version before is kept: --rollback brings it back, level with the log, and a second --rollback undoes the first.
+    Queries are answered throughout. A digest of each read model, before and after, shows whether anything changed:
+    --json has them all. The version before is kept: --rollback brings it back, level with the log, and a second
+    --rollback undoes the first.
 
     It is seldom needed: a node whose read models are damaged, or of another version than its own, rebuilds them by
     itself when it starts. --verify proves that they are what the log says. Ctrl-C ends the waiting, not the rebuild.
@@ -107,20 +108,15 @@ def _show(report: dict[str, Any], what: str) -> None:
     if what == "/rollback":
         click.echo(f"the version before is back; it took {done} to bring it level with the log")
         return
-    before, after = report["digests_before"], report["digests_after"]
-    models = [
-        {"read model": name, "before": before.get(name), "after": digest, "same": before.get(name) == digest}
-        for name, digest in after.items()
-    ]
-    if models:
-        show_rows(["read model", "before", "after", "same"], models, as_json=False)
     changed = report["changed"]
     if changed is None:
         click.echo(f"{done}; there was nothing to compare with")
-    else:
-        click.echo(f"{done}; {len(models) - len(changed)} of {plural(len(models), 'read model')} as before")
-        if changed:
-            remark(f"{'differing' if what else 'put right'}: {', '.join(changed)}")
+        return
+    before, after = report["digests_before"], report["digests_after"]
+    if changed:
+        models = [{"read model": name, "before": before.get(name), "after": after[name]} for name in changed]
+        show_rows(["read model", "before", "after"], models, as_json=False)
+    click.echo(f"{done}; {len(after) - len(changed):,} of {plural(len(after), 'read model')} as before")
 
 
 def _tell(found: dict[str, Any], *, as_json: bool) -> None:

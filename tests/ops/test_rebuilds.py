@@ -43,7 +43,7 @@ def tampered(database: Path, statement: str) -> None:
 # On the command line
 
 
-def test_right_read_models_are_verified_with_a_table_of_digests(rookery: Rookery, client: Client) -> None:
+def test_right_read_models_are_verified(rookery: Rookery, client: Client) -> None:
     client.publish([started("r1")])
     told = rookery("rebuild", "--verify")
     assert told.code == 0
@@ -103,7 +103,8 @@ def test_wrong_read_models_are_named_put_right_and_had_back(
         found = rookery("rebuild", "--verify", "--json")
         assert (found.code, found.json["changed"]) == (1, WRONG)
         told = rookery("rebuild", "--verify")
-        assert (told.code, f"differing: {', '.join(WRONG)}" in told.err) == (1, True)
+        assert told.code == 1
+        assert [line.split()[0] for line in told.out.splitlines()[1:-1]] == WRONG
         assert rookery("rebuild", "--json").json["changed"] == WRONG
         assert rookery("rebuild", "--verify").code == 0
         assert rookery("rebuild", "--rollback", "--json").json["changed"] is None
