@@ -48,9 +48,12 @@ Trim = Annotated[
         ge=0,
         le=KEEP_DAYS_MAX,
         description="Leave only in the archive what is older than so many days; without it, nothing is let go of.",
+        examples=[90],
     ),
 ]
-Verify = Annotated[bool, Query(description="Read what was archived before, and copy it anew where it is damaged.")]
+Verify = Annotated[
+    bool, Query(description="Read what was archived before, and copy it anew where it is damaged.", examples=[True])
+]
 
 router = APIRouter(prefix="/hobby", tags=["archive"])
 

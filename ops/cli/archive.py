@@ -238,8 +238,10 @@ def _show(report: ArchiveReport, as_json: bool) -> None:
         f"copied and read back {plural(report.copied_objects, 'object')}, {_mebibytes(report.copied_bytes)}, "
         f"in {report.seconds:.2f} s"
     )
-    if report.trimmed_segments or report.freed_bytes:
-        click.echo(f"trimmed {plural(report.trimmed_segments, 'segment')}: {_mebibytes(report.freed_bytes)} are free")
+    if report.trimmed_segments:
+        click.echo(f"trimmed {plural(report.trimmed_segments, 'segment')}")
+    if report.freed_bytes:
+        click.echo(f"freed {_mebibytes(report.freed_bytes)} that the archive alone keeps now")
     if report.waiting_bytes:
         remark(f"{_mebibytes(report.waiting_bytes)} are being read right now, and go with a later archiving")
 

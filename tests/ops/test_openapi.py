@@ -11,6 +11,7 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from rookery.ops.api import (
+    archive,
     assignments,
     events,
     graph,
@@ -45,7 +46,20 @@ ENDLESS = {"follow"}  # an answer that never ends can't be looked at as a whole
 @lru_cache
 def document() -> dict[str, Any]:
     app = FastAPI(title="Rookery")
-    for module in (state, events, assignments, queries, lineage, metrics, hobby, history, graph, rebuilds, snapshot):
+    for module in (
+        archive,
+        state,
+        events,
+        assignments,
+        queries,
+        lineage,
+        metrics,
+        hobby,
+        history,
+        graph,
+        rebuilds,
+        snapshot,
+    ):
         app.include_router(module.router)
     return openapi.completed(app.openapi())
 
