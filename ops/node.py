@@ -93,7 +93,7 @@ class Node:
         self.rebuilds = Rebuilds(projections, health, self.projector.wake)
         self.graph_projector = Projector(graph, health, "graph", on_thread=step_back)
         self.append_seconds = Timings()
-        self.side_car_maker = SideCarMaker(projections.side_cars, GivingWay(log, projections), disk.has_room)
+        self.side_car_maker = SideCarMaker(projections.side_cars, GivingWay(log, projections))
         self.ingest = Ingest(
             bus,
             log,

@@ -77,7 +77,7 @@ async def test_what_is_sealed_gets_a_side_car_at_the_start_and_whenever_it_is_wo
 ) -> None:
     append_and_seal(log, 2 * SEGMENT_EVENTS)
     pace = Watched()
-    maker = SideCarMaker(side_cars, pace, lambda: True)
+    maker = SideCarMaker(side_cars, pace)
     async with running(maker):
         await pace.until(2)
         assert side_cars.unmade() == 0
@@ -87,22 +87,18 @@ async def test_what_is_sealed_gets_a_side_car_at_the_start_and_whenever_it_is_wo
         assert side_cars.unmade() == 0
 
 
-async def test_nothing_is_made_on_a_full_disk_before_it_has_room(log: Log, side_cars: SideCars) -> None:
+async def test_nothing_is_made_before_the_disk_has_room(
+    log: Log, side_cars: SideCars, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(making, "RETRY_SECONDS_MIN", 0.01)
+    monkeypatch.setattr(making, "ROOM_BYTES_MIN", 2**60)
     append_and_seal(log, SEGMENT_EVENTS)
-    asked = asyncio.Event()
-    room = False
-
-    def has_room() -> bool:
-        asked.set()
-        return room
-
     pace = Watched()
-    maker = SideCarMaker(side_cars, pace, has_room)
-    async with running(maker):
-        await asked.wait()
+    async with running(SideCarMaker(side_cars, pace)):
+        while "MiB are free" not in caplog.text:
+            await asyncio.sleep(0.01)
         assert side_cars.unmade() == 1
-        room = True
-        maker.wake()
+        monkeypatch.setattr(making, "ROOM_BYTES_MIN", 0)
         await pace.until(1)
         assert side_cars.unmade() == 0
 
@@ -115,7 +111,7 @@ async def test_one_that_failed_is_tried_again(
     in_the_way = side_cars.folder / ORIGIN / "00000000000000000001.parquet"
     in_the_way.mkdir(parents=True)
     pace = Watched()
-    async with running(SideCarMaker(side_cars, pace, lambda: True)):
+    async with running(SideCarMaker(side_cars, pace)):
         await pace.until(1)
         in_the_way.rmdir()
         while side_cars.unmade():
