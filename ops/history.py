@@ -77,7 +77,7 @@ class Entry(Figures, frozen=True, kw_only=True):
 
 
 class History(msgspec.Struct, frozen=True, rename={"start": "from", "end": "to"}):
-    """What was done in the periods that began from `from` on and before `to`, the oldest first."""
+    """What was done in the hours that began from `from` on and before `to`, by periods, the oldest first."""
 
     by: By
     unit: Unit

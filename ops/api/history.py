@@ -29,13 +29,15 @@ From = Annotated[
     datetime | None,
     AfterValidator(in_utc),
     Query(
-        alias="from", description="Periods that begin then or later (RFC 3339; without a zone, UTC).", examples=[A_DAY]
+        alias="from",
+        description="Hours that begin then or later count (RFC 3339; without a zone, UTC).",
+        examples=[A_DAY],
     ),
 ]
 To = Annotated[
     datetime | None,
     AfterValidator(in_utc),
-    Query(description="Periods that begin before; by default, now.", examples=[A_LATER_DAY]),
+    Query(description="Hours that begin before count; by default, now.", examples=[A_LATER_DAY]),
 ]
 Begin = Annotated[
     datetime, AfterValidator(in_utc), Query(alias="from", description="Where the period begins.", examples=[A_DAY])
@@ -71,8 +73,8 @@ async def history_of(
 ) -> Response:
     """What each agent, model or skill did in each hour, day or month since the first event, archived ones included.
 
-    Where no `from` says otherwise, the last 30 of them. A period in which nothing happened has no row. Whole hours
-    count. Figures that do not apply, like a model's runs, are null; so is money that nobody knows.
+    Where no `from` says otherwise, the last 30 of them. A period in which nothing happened has no row. Of a day or a
+    month that `from` or `to` cuts, the hours between them count. Figures that do not apply, like a model's runs, are null; so is money that nobody knows.
     """
     leash = Leash(node.settings.query_seconds_max)
 

@@ -28,8 +28,10 @@ RATE = "success_rate"
 @click.group(invoke_without_command=True)
 @click.option("--by", type=BY, default="agent", show_default=True, help="Whose history.")
 @click.option("--unit", type=UNIT, default="day", show_default=True, help="How long each period is.")
-@click.option("--from", "begin", metavar="TIME", help="Periods that begin then or later.  [default: the last 30]")
-@click.option("--to", "end", metavar="TIME", help="Periods that begin before.  [default: now]")
+@click.option(
+    "--from", "begin", metavar="TIME", help="Hours that begin then or later count.  [default: the last 30 periods]"
+)
+@click.option("--to", "end", metavar="TIME", help="Hours that begin before count.  [default: now]")
 @click.option("--limit", type=click.IntRange(1, ROWS_MAX), default=ROWS_MAX, show_default=True, help="At most so many.")
 @as_of_option
 @csv_option

@@ -132,6 +132,11 @@ def test_what_is_kept_by_day_and_month_is_summed_from_the_hours(models: Projecti
             assert kept
 
 
+def test_of_a_day_that_is_cut_the_hours_between_count(models: Projections) -> None:
+    found = history(models, "agent", "day", start=MONDAY + 2 * HOUR, end=MONDAY + 3 * HOUR).rows
+    assert [(row.start, row.runs_started, row.runs_completed, row.runs_failed) for row in found] == [(MONDAY, 1, 1, 0)]
+
+
 def test_a_history_without_a_beginning_has_the_last_periods(models: Projections) -> None:
     end = MONDAY + DAY + HOUR
     assert history(models, "agent", "hour", start=None, end=end).start == MONDAY - 4 * HOUR
