@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import duckdb
 
 from .database import DamagedDatabase
+from .digests import digests
 from .engine import Progress, Vector
 from .errors import DatabaseUnusable, RebuildAbandoned, RebuildFailed
 from .tables import Tables
+
+logger = logging.getLogger(__name__)
 
 
 class RebuildReport(NamedTuple):
@@ -47,6 +51,18 @@ class Successor:
         if self._is_stopped or any(vector.get(origin, 0) < n for origin, n in target.items()):
             raise RebuildAbandoned
 
+    def digests(self, names: Iterable[str]) -> dict[str, str]:
+        """The digests of its tables. Raises `RebuildAbandoned` if stopped meanwhile."""
+        return digests(self.tables.database.con, self._unless_stopped(names))
+
+    def digests_of(self, live: duckdb.DuckDBPyConnection, names: Iterable[str]) -> dict[str, str]:
+        """Those of the live tables, to compare with; none if they are past telling. Raises `RebuildAbandoned`, too."""
+        try:
+            return digests(live, self._unless_stopped(names))
+        except duckdb.Error as error:
+            logger.warning("the live read models can't be compared with the rebuilt ones: %s", error)
+            return {}
+
     def write(self) -> None:
         """Write everything into the file. Once that is done, doing it again takes little time."""
         self.tables.database.con.execute("checkpoint")
@@ -55,6 +71,12 @@ class Successor:
         """Let it come to nothing, soon."""
         self._is_stopped = True
         self.tables.engine.stop()
+
+    def _unless_stopped(self, names: Iterable[str]) -> Iterator[str]:
+        for name in names:
+            if self._is_stopped:
+                raise RebuildAbandoned
+            yield name
 
 
 @contextmanager

@@ -19,7 +19,6 @@ from ..eventstore import Disk, Log
 from .asking import ReadModels
 from .database import DamagedDatabase, Resources, empty, is_damage, move_aside, write_ahead_log
 from .definitions import Catalogue
-from .digests import digests, digests_at_one_moment
 from .engine import Progress, Vector
 from .errors import (
     NoWayBack,
@@ -343,8 +342,8 @@ class Projections(ReadModels):
                 target = self._log.vector()
                 live = self._live_at(target, pinned)
             successor.reach(target)
-            before = _digests_of(live, names) if live else {}
-        return before, digests_at_one_moment(successor.tables.database.con, names)
+            before = successor.digests_of(live, names) if live else {}
+        return before, successor.digests(names)
 
     def _live_at(self, target: Vector, pinned: ExitStack) -> duckdb.DuckDBPyConnection | None:
         """A cursor to which the live tables stay as they are at `target`; None if they are past telling."""
@@ -382,6 +381,8 @@ class Projections(ReadModels):
 
     def _open_anew(self) -> None:
         self._live = self._open()
+        if self._is_stopped:
+            self._live.engine.stop()
         self._names, self._columns = self._live.names, {}
         self._readers.database = self._live.database
 
@@ -398,11 +399,3 @@ class Projections(ReadModels):
     def _put_aside(self, error: BaseException | None) -> None:
         kept = move_aside(self.path)
         logger.warning("the read models were damaged (%s); kept as %s and made anew from the log", error, kept)
-
-
-def _digests_of(cursor: duckdb.DuckDBPyConnection, names: Iterable[str]) -> dict[str, str]:
-    try:
-        return digests(cursor, names)
-    except duckdb.Error as error:
-        logger.warning("the live read models can't be compared with the rebuilt ones: %s", error)
-        return {}
