@@ -17,6 +17,7 @@ from .errors import (
     LogReadOnly,
     LogWriteFailed,
     NoArchive,
+    RestoreFailed,
     RestoreRefused,
 )
 from .ingest import Ingest, IngestStatus
@@ -52,6 +53,7 @@ __all__ = [
     "NoArchive",
     "Record",
     "Replay",
+    "RestoreFailed",
     "RestoreRefused",
     "Retold",
     "Segment",

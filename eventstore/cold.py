@@ -25,6 +25,7 @@ from .stores import Store, open_store
 
 NAME = "archive.json"
 FETCHED_BYTES_MAX = 2 * 2**30  # of segments that the archive has as well
+FREE_BYTES_MIN = 128 * 2**20
 LENT_SECONDS = 120.0  # for so long, a path that was handed out is good
 
 _SEALED_NAME = re.compile(r"[0-9]{20}\.ndjson\.zst")
@@ -89,7 +90,7 @@ class ColdTier:
             found = self.tiering()
             if found is None or entry.last > found.cold:
                 raise FileNotFoundError(path)
-            self.let_go(FETCHED_BYTES_MAX - entry.compressed_bytes, found)
+            self._make_room(entry, found)
             self._keep(path, self._got(entry, found))
             self._fetched[entry.segment] = self._clock()
 
@@ -109,6 +110,16 @@ class ColdTier:
             if held_bytes > bytes_max > 0:
                 raise ColdLimit(FETCHED_BYTES_MAX)
             return before_bytes - held_bytes
+
+    def _make_room(self, entry: Entry, tiering: Tiering) -> None:
+        """What is fetched must not be what fills the disk."""
+        self.let_go(FETCHED_BYTES_MAX - entry.compressed_bytes, tiering)
+        needed_bytes = entry.compressed_bytes + FREE_BYTES_MIN
+        if self._disk.free_bytes(self._folder) < needed_bytes:
+            self.let_go(0, tiering)
+        if (free_bytes := self._disk.free_bytes(self._folder)) < needed_bytes:
+            reason = f"it is in the archive, and only {free_bytes / 2**20:.0f} MiB are free to fetch it"
+            raise LogWriteFailed(self._folder / entry.segment, reason)
 
     def _is_lent(self, name: str) -> bool:
         return self._clock() - self._lent.get(name, -LENT_SECONDS) < LENT_SECONDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 
@@ -79,6 +80,10 @@ class Disk:
     def size_bytes(self, path: Path) -> int:
         """How long the file is."""
         return path.stat().st_size
+
+    def free_bytes(self, folder: Path) -> int:
+        """How much more may be written where the folder is."""
+        return shutil.disk_usage(folder).free
 
     def read(self, path: Path, offset: int = 0, size_bytes: int = -1) -> bytes:
         """The file's bytes from `offset`, at most `size_bytes` of them. Raises `FileNotFoundError`."""

@@ -16,7 +16,8 @@ RookeryError
         ├── ArchiveDamaged      an object is not what was archived (place, object, reason)
         ├── ForeignArchive      it is another log's, or ahead of this one (place, origin, reason)
         ├── ColdLimit           more was wanted at once than may be fetched (bytes_max)
-        └── RestoreRefused      there is a log already where one should be restored (folder)
+        ├── RestoreRefused      there is a log already where one should be restored (folder)
+        └── RestoreFailed       the disk refused what should be restored (folder, reason)
 """
 
 from __future__ import annotations
@@ -178,3 +179,12 @@ class RestoreRefused(ArchiveError):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         super().__init__(f"{folder} holds a log already; restore into a new folder, with --data")
+
+
+class RestoreFailed(ArchiveError):
+    """The disk refused. What is there so far is kept beside, and the same restore goes on with it."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        self.folder = folder
+        self.reason = reason
+        super().__init__(f"can't restore into {folder}: {reason}; mend that, and the same command goes on from there")

@@ -77,11 +77,17 @@ class SealedPart:
         try:
             data = self._disk.read(self.path)
         except FileNotFoundError:
-            self._tier.fetch(self.entry)
-            data = self._disk.read(self.path)
+            data = self._fetched()
         if sha256(data).hexdigest() != self.entry.sha256:
             raise LogDamaged(self.path, "its hash is not the manifest's", REMEDY)
         return data
+
+    def _fetched(self) -> bytes:
+        try:
+            self._tier.fetch(self.entry)
+            return self._disk.read(self.path)
+        except FileNotFoundError:
+            raise LogDamaged(self.path, "it is gone", REMEDY) from None
 
     @property
     def is_here(self) -> bool:

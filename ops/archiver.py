@@ -101,7 +101,7 @@ class Archiver:
                 await self.archive(keep_days=self._settings.archive_keep_days)
             except ArchiveRunning:
                 pass
-            except RookeryError:
+            except (RookeryError, OSError):
                 pause_seconds = min(pause_seconds, RETRY_SECONDS)
             await asyncio.sleep(pause_seconds)
 
@@ -145,7 +145,7 @@ class Archiver:
             report = await _in_thread(work)
         except ArchivingStopped:
             raise
-        except RookeryError as error:
+        except (RookeryError, OSError) as error:
             logger.warning("archiving failed: %s", error)
             self._failed = str(error)
             self._health.set(SUBSYSTEM, "degraded", str(error))

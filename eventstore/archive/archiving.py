@@ -140,7 +140,10 @@ class _Copying:
         return found if found and kept == found.kept else OpenPart(first, last, lines.size_bytes, kept)
 
     def _file(self, name: str, path: Path) -> Kept:
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ArchiveUnavailable(self._store.place, name, f"{path}: {error.strerror or error}") from error
         kept = kept_of(data)
         is_there = self._before is not None and self._before.files.get(name) == kept
         return self._ensure(file_object(name, kept), kept if is_there else None, lambda: data)

@@ -10,7 +10,7 @@ import zstandard
 
 from ..cold import ColdTier, segment_object, verified
 from ..disk import Disk
-from ..errors import ArchiveDamaged, LogDamaged, LogWriteFailed, RestoreRefused
+from ..errors import ArchiveDamaged, LogDamaged, RestoreFailed, RestoreRefused
 from ..manifest import NAME as MANIFEST
 from ..manifest import Entry, Manifest
 from ..parts import Part, plain_name
@@ -34,8 +34,7 @@ UNFINISHED_SUFFIX = ".restoring"
 def restore(store: Store, folder: Path, *, disk: Disk | None = None, watch: Watch = unwatched) -> Catalogue:
     """Make the log in `folder` from the archive; it is there when all of it is, and not before.
 
-    One that was interrupted goes on where it was. Raises `RestoreRefused` where a log is already, `ArchiveError`, or
-    `LogWriteFailed`.
+    One that was interrupted goes on where it was. Raises `ArchiveError`: `RestoreRefused` where a log is already.
     """
     disk = disk or Disk()
     if disk.names(folder):
@@ -50,7 +49,7 @@ def restore(store: Store, folder: Path, *, disk: Disk | None = None, watch: Watc
         disk.rename(unfinished, folder)
         disk.fsync_folder(folder.parent)
     except OSError as error:
-        raise LogWriteFailed(folder, error.strerror or str(error)) from error
+        raise RestoreFailed(folder, error.strerror or str(error)) from error
     return catalogue
 
 

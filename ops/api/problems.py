@@ -30,7 +30,7 @@ from ...projections import (
     UnknownReadModel,
 )
 from ...schemas import InvalidInput, RookeryError
-from ..archiver import ArchiveRunning, NoArchiveSet
+from ..archiver import ArchiveRunning, ArchivingStopped, NoArchiveSet
 from ..assignments import UnknownAssignment
 from ..disk import DiskFull
 from ..health import HeldUp
@@ -75,6 +75,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     BusError: HTTPStatus.BAD_GATEWAY,
     NoArchiveSet: HTTPStatus.CONFLICT,
     ArchiveRunning: HTTPStatus.CONFLICT,
+    ArchivingStopped: HTTPStatus.SERVICE_UNAVAILABLE,
     ForeignArchive: HTTPStatus.CONFLICT,
     ArchiveDamaged: HTTPStatus.BAD_GATEWAY,
     EventStoreError: HTTPStatus.SERVICE_UNAVAILABLE,

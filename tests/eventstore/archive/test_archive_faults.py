@@ -110,5 +110,17 @@ def test_a_full_archive_is_named_and_nothing_is_trimmed(tmp_path: Path) -> None:
         assert files_of(log) == before
 
 
+def test_a_disk_that_has_no_room_for_it_fetches_nothing(tmp_path: Path) -> None:
+    class Crowded(Disk):
+        def free_bytes(self, folder: Path) -> int:
+            return 2**20
+
+    with filled(tmp_path / "log") as log:
+        store = open_store(str(tmp_path / "cold"))
+        trim(log, store, archive(log, store).catalogue, before=LATER)
+    with opened(tmp_path / "log", disk=Crowded()) as log, pytest.raises(LogWriteFailed, match="only 1 MiB are free"):
+        log.get("here", 1)
+
+
 def files_of(log: Log) -> list[Path]:
     return sorted(log.folder.glob("here/*ndjson*"))
