@@ -74,7 +74,8 @@ async def history_of(
     """What each agent, model or skill did in each hour, day or month since the first event, archived ones included.
 
     Where no `from` says otherwise, the last 30 of them. A period in which nothing happened has no row. Of a day or a
-    month that `from` or `to` cuts, the hours between them count. Figures that do not apply, like a model's runs, are null; so is money that nobody knows.
+    month that `from` or `to` cuts, the hours between them count. Figures that do not apply, like a model's runs, are
+    null; so is money that nobody knows.
     """
     leash = Leash(node.settings.query_seconds_max)
 
