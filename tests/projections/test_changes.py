@@ -53,7 +53,7 @@ class History:
             return changes(self.at, lineage, name, start, end, limit=limit, leash=Leash())
 
 
-@settings(relaxed, max_examples=8)
+@settings(relaxed, max_examples=6)
 @given(history=histories, data=st.data())
 def test_the_changes_between_any_two_moments_are_all_that_differs(
     folders: Iterator[Path], history: dict[str, list[Event]], data: st.DataObject

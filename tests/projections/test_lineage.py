@@ -102,7 +102,7 @@ def test_every_projection_says_which_events_are_behind_its_rows() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-@settings(relaxed, max_examples=3)
+@settings(relaxed, max_examples=2)
 @given(data=st.data())
 def test_the_events_behind_a_row_alone_give_that_row_and_the_others_none_of_its_key(
     folders: Iterator[Path], name: str, data: st.DataObject
