@@ -1,4 +1,4 @@
-"""Whatever the schemas accept arrives in DuckDB with the same values, by either way."""
+"""Whatever the schemas accept arrives in DuckDB with the same values, by every way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rookery.eventstore import Log
-from rookery.projections import LoadFailed
+from rookery.projections import LoadFailed, SideCars
 from rookery.projections.loader import Batch, Loader
 from rookery.projections.relations import Field, relations
 from rookery.projections.selection import Selection
@@ -130,13 +130,14 @@ def con() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"threads": 2})
 
 
-def loaded(con: duckdb.DuckDBPyConnection, log: Log, scratch: Path, *, segments: bool) -> dict[int, dict[str, Any]]:
-    """The rows of all relations, by n."""
+def loaded(
+    con: duckdb.DuckDBPyConnection, log: Log, scratch: Path, *paths: Path, columnar: bool = False
+) -> dict[int, dict[str, Any]]:
+    """The rows of all relations, by n; through Python, where no files are given that DuckDB reads."""
     last = log.vector()["here"]
-    paths = tuple(segment.path for segment in log.segments("here")) if segments else ()
     loader = Loader(log, Selection.of_everything(), scratch)
     loader.prepare(con)
-    loader.load(con, Batch("here", 1, last, paths))
+    loader.load(con, Batch("here", 1, last, paths, columnar, columnar))
     return {row["n"]: row for name in relations() for row in records(con.execute(f"from {name}"))}
 
 
@@ -149,17 +150,21 @@ def records(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 @given(
     st.lists(payloads().filter(accepted), min_size=1, max_size=8, unique_by=lambda payload: json.loads(payload)["id"])
 )
-def test_what_the_schemas_accept_is_loaded_with_its_values_by_either_way(
+def test_what_the_schemas_accept_is_loaded_with_its_values_by_every_way(
     con: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFactory, events: list[bytes]
 ) -> None:
     folder = tmp_path_factory.mktemp("log")
     with Colony(folder, segment_events_max=len(events)) as colony:
         colony.append(events)
         colony.log.seal_full_segments()
-        assert [segment.plain for segment in colony.log.segments("here")] == [True]
-        through_python = loaded(con, colony.log, folder, segments=False)
-        as_it_is = loaded(con, colony.log, folder, segments=True)
+        (segment,) = colony.log.segments("here")
+        assert segment.plain
+        through_python = loaded(con, colony.log, folder)
+        as_it_is = loaded(con, colony.log, folder, segment.path)
+        side_car = SideCars(folder / "columns", colony.log).make(segment)
+        as_columns = loaded(con, colony.log, folder, side_car, columnar=True)
     assert as_it_is == through_python
+    assert as_columns == through_python
     for n, payload in enumerate(events, start=1):
         event, data = check(payload)
         record = through_python[n]
