@@ -15,8 +15,8 @@ from ..schemas import Event, replay_name, replay_subject, replay_subjects
 from . import streams
 from .connection import CONNECT_TIMEOUT_SECONDS, Connection
 from .contract import StreamState
-from .errors import BusError
-from .jetstream import last_message
+from .errors import BusError, BusRefused
+from .jetstream import STREAM_NOT_FOUND, call, last_message
 from .outgoing import HEADER_BYTES_MAX, MESSAGE_ID
 from .publisher import Publisher
 from .streams import StreamConfig
@@ -92,6 +92,16 @@ class ReplayBus:
         for event, payload in events:
             await self._connection.send(replay_subject(self.name, event), payload, {MESSAGE_ID: event.id})
         await self._connection.flush()
+
+    async def forget(self) -> bool:
+        """Delete the replay's stream; False if there is none. The facts, and the log, are not touched."""
+        try:
+            await call(self._connection, f"STREAM.DELETE.{self._stream.name}", None, dict[str, object])
+        except BusRefused as refused:
+            if refused.code != STREAM_NOT_FOUND:
+                raise
+            return False
+        return True
 
     async def close(self) -> None:
         """Disconnect."""

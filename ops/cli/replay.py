@@ -22,7 +22,7 @@ from ..replay import BusSink, FileSink, Pace, Progress, Sink, StreamSink, place_
 from ..seen import Filters, Seen
 from ..settings import Settings
 from .options import json_option, setting_options
-from .output import plural, remark
+from .output import plural, remark, show_json
 
 BUS = "bus"
 BUS_SCHEMES = ("nats", "tls", "ws", "wss")
@@ -61,6 +61,7 @@ class NoNode(RookeryError):
 @click.option("--pause-max", type=click.FloatRange(min=0), metavar="SECONDS", help="With a pace: no longer pauses.")
 @click.option("--resume", is_flag=True, help="Go on behind what the target has of this replay.")
 @click.option("--unkept", is_flag=True, help="On a bus: for who listens right now, with no stream that keeps it.")
+@click.option("--forget", is_flag=True, help="On a bus: tell nothing, and delete the stream of this replay.")
 @setting_options("data")
 @json_option
 def replay(
@@ -77,6 +78,7 @@ def replay(
     pause_max: float | None,
     resume: bool,
     unkept: bool,
+    forget: bool,
     data: str | None,
     as_json: bool,
 ) -> None:
@@ -93,6 +95,7 @@ def replay(
     rookery replay tuesday.ndjson.zst --from 2026-11-17 --to 2026-11-18
     rookery replay bus --name what-if --agent coder-7 --from '3 days ago' --pace 10x --pause-max 2
     rookery replay nats://test:4222 --name load --resume
+    rookery replay bus --name what-if --forget
 
     A moment is a time at which the log learnt of things (2026-11-17, 2026-11-17T09:00+02:00, '3 days ago'), a place in
     it (local:41), start or now. Interrupt it whenever you like: the same command with --resume goes on, with nothing
@@ -103,6 +106,9 @@ def replay(
     wish = _wish(Filters.of(types, entity, agent, source))
     asked.refuse_what_cannot_be()
     folder = DataFolder(settings.data)
+    if forget:
+        _forget(asked, folder, as_json=as_json)
+        return
     if not folder.log.is_dir():
         raise NoLog(folder.path)
     with Log.open(folder.log, writable=False) as log:
@@ -142,15 +148,34 @@ class _Asked(NamedTuple):
     async def sink(self, folder: DataFolder) -> Sink:
         """The target, opened."""
         if self.is_bus:
-            url = self._nodes_bus(folder) if self.target == BUS else self.target
-            return BusSink(await ReplayBus.connect(url, self.name, kept=not self.unkept))
+            return BusSink(await ReplayBus.connect(self._url(folder), self.name, kept=not self.unkept))
         return StreamSink(sys.stdout.buffer) if self.is_output else FileSink(Path(self.target))
 
-    def _nodes_bus(self, folder: DataFolder) -> str:
+    async def forget(self, folder: DataFolder) -> bool:
+        """Delete what the bus keeps of it; False if that is nothing."""
+        bus = await ReplayBus.connect(self._url(folder), self.name, kept=False)
+        try:
+            return await bus.forget()
+        finally:
+            await bus.close()
+
+    def _url(self, folder: DataFolder) -> str:
+        if self.target != BUS:
+            return self.target
         node = folder.running()
         if node is None:
             raise NoNode(folder.path)
         return node.nats_url
+
+
+def _forget(asked: _Asked, folder: DataFolder, *, as_json: bool) -> None:
+    if not asked.is_bus:
+        raise click.UsageError("--forget is about a bus: name one. A file you may delete yourself.")
+    was_there = asyncio.run(asked.forget(folder))
+    if as_json:
+        show_json({"name": asked.name, "forgotten": was_there})
+    else:
+        click.echo(f"{replay_subjects(asked.name)} is forgotten" if was_there else "there was nothing to forget")
 
 
 async def _run(

@@ -54,6 +54,21 @@ async def test_who_comes_back_hears_what_was_told_last(nats_server: NatsServer) 
     await other.close()
 
 
+async def test_a_replay_is_forgotten_and_begins_anew(nats_server: NatsServer, nats_bus: NatsBus) -> None:
+    bus = await ReplayBus.connect(nats_server.url, "past")
+    await bus.tell([told(1), told(2)])
+    await bus.close()
+    bus = await ReplayBus.connect(nats_server.url, "past", kept=False)
+    assert await bus.forget()
+    assert not await bus.forget()
+    await bus.close()
+    again = await ReplayBus.connect(nats_server.url, "past")
+    assert await again.last() is None
+    await again.tell([told(1)])
+    await again.close()
+    assert await stored(nats_server.url, "past", 1) == [("replay.past.run.run-1.started.coder-7", told(1).payload)]
+
+
 async def test_an_unkept_replay_is_heard_by_who_listens_and_leaves_nothing(nats_server: NatsServer) -> None:
     listener = await Connection.open(nats_server.url)
     subscription = await listener.client.subscribe("replay.past.>")

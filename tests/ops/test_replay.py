@@ -124,7 +124,7 @@ async def test_a_file_of_anything_else_is_refused_and_left_alone(log: Log, tmp_p
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("content", [b"my diary, without an end", b"\x00" * 5_000])
+@pytest.mark.parametrize("content", [b"my diary, without an end", b"\x00" * 5_000, b"my"])
 async def test_what_is_no_replay_is_never_cut(log: Log, tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)

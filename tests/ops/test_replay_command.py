@@ -79,6 +79,8 @@ def test_a_replay_on_the_nodes_own_bus_is_no_news_to_the_node(replay: Rookery, c
     assert replay("bus", "--name", "again", "--type", "run.*").code == 2
     resumed = replay("bus", "--name", "again", "--type", "run.*", "--resume", "--json").json
     assert resumed["events"] == 0
+    assert replay("bus", "--name", "again", "--forget").out == "replay.again.> is forgotten\n"
+    assert replay("bus", "--name", "again", "--forget", "--json").json == {"name": "again", "forgotten": False}
     assert replay("bus", "--name", "heard", "--unkept", "--pace", "1000000x").code == 0
     assert client.get("/status")["events"] == before
 
@@ -107,6 +109,7 @@ def test_a_file_holds_what_standard_output_had(replay: Rookery, tmp_path: Path) 
         (["-", "--resume"], "keeps what it was told"),
         (["told.ndjson", "--unkept"], "about a bus"),
         (["http://127.0.0.1:4222"], "is no bus"),
+        (["told.ndjson", "--forget"], "about a bus"),
     ],
 )
 def test_what_cannot_be_told_is_refused_in_words(
