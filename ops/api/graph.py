@@ -18,7 +18,7 @@ from ...projections.graph.sparql import TRIPLES, read
 from .bodies import read_body
 from .dependencies import OpenLanes, ServingNode, json, unless_gone
 from .negotiation import preferred
-from .past import AsOf, Vector, dated
+from .past import AsOf, Vector, as_of, dated
 from .waiting import until_visible
 
 QUERY_BYTES_MAX = 256 * 1024
@@ -77,8 +77,13 @@ async def sparql(
 
 
 @router.post("/sparql", responses=SPARQL_ANSWERS)
-async def sparql_posted(request: Request, node: ServingNode, wait_for: WaitFor = None, moment: AsOf = None) -> Response:
-    """The same, with the query as the body, `application/sparql-query`, or in a form, as the SPARQL protocol has it."""
+async def sparql_posted(
+    request: Request, node: ServingNode, lanes: OpenLanes, wait_for: WaitFor = None, moment: AsOf = None
+) -> Response:
+    """The same, with the query as the body, `application/sparql-query`, or in a form, as the SPARQL protocol has it.
+
+    A form may have `as_of` in it: clients put there whatever they send along.
+    """
     await until_visible(node, wait_for, projector=node.graph_projector)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == SPARQL_UPDATE:
@@ -86,8 +91,10 @@ async def sparql_posted(request: Request, node: ServingNode, wait_for: WaitFor =
     if kind not in (FORM, SPARQL_QUERY):
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {SPARQL_QUERY}, or a form as {FORM}")
     body = _text(await read_body(request, bytes_max=QUERY_BYTES_MAX))
-    parameters = _parameters(request.url.query)
-    return await _sparql(request, node, moment, parameters | (_parameters(body) if kind == FORM else {"query": [body]}))
+    sent = _parameters(body) if kind == FORM else {"query": [body]}
+    if moment is None and "as_of" in sent:
+        moment = await as_of(node, lanes, sent["as_of"][-1])
+    return await _sparql(request, node, moment, _parameters(request.url.query) | sent)
 
 
 @router.get("/graph/neighbours/{name:path}")

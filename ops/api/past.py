@@ -26,7 +26,8 @@ Asked = Annotated[
 ]
 
 
-async def _as_of(node: ServingNode, lanes: OpenLanes, as_of: Asked = None) -> Vector | None:
+async def as_of(node: ServingNode, lanes: OpenLanes, as_of: Asked = None) -> Vector | None:
+    """How far the log was at the moment that is asked for; None if none is. Raises `InvalidMoment`."""
     return None if as_of is None else await lanes.reads.run(partial(moment_of, as_of, node.log))
 
 
@@ -36,7 +37,7 @@ async def _time_as_of(node: ServingNode, lanes: OpenLanes, as_of: Asked = None) 
     return max(await lanes.reads.run(partial(time_of, as_of, node.log)), EPOCH)
 
 
-AsOf = Annotated[Vector | None, Depends(_as_of)]
+AsOf = Annotated[Vector | None, Depends(as_of)]
 TimeAsOf = Annotated[datetime, Depends(_time_as_of)]  # the present, where nobody asks about the past
 
 
