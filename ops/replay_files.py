@@ -18,7 +18,6 @@ from ..schemas import InvalidInput
 
 ZSTD_SUFFIX = ".zst"
 ZSTD_LEVEL = 3
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 BLOCK_BYTES = 2**20
 LINE_BYTES_MAX = 16 * 2**20
 BEGINNING = b'{"replayname":"'
@@ -102,10 +101,6 @@ def _lines(file: IO[bytes], path: Path) -> _Whole:
 
 def _frames(file: IO[bytes], path: Path) -> _Whole:
     """Go through the frames from the file's beginning."""
-    file.seek(0)
-    beginning = file.read(len(ZSTD_MAGIC))
-    if not ZSTD_MAGIC.startswith(beginning):
-        raise UnfitFile(path, "holds something that is no replay; choose another file")
     file.seek(0)
     whole, offset, last, pending = 0, 0, None, b""
     frame, text = zstandard.ZstdDecompressor().decompressobj(), b""

@@ -53,6 +53,16 @@ def test_a_search_gives_what_fits_all_that_is_asked(log: Log) -> None:
     assert searched(log, since=moment(500)) == []
 
 
+def test_a_search_ends_where_a_vector_says_and_leaves_out_origins_that_it_does_not_name(log: Log) -> None:
+    log.append("here", many(20))
+    log.append("there", many(3, first=50))
+    log.seal_full_segments()
+    assert searched(log, after={"here": 5}, up_to={"here": 7}) == [("here", 6), ("here", 7)]
+    assert searched(log, after={"here": 15}, up_to={"here": 99}) == [("here", n) for n in range(16, 21)]
+    assert searched(log, up_to={"here": 2, "there": 1}, types=["run.completed"]) == [("here", 2), ("there", 1)]
+    assert searched(log, up_to={}) == []
+
+
 def test_a_search_for_an_entity_passes_by_the_segments_that_are_not_about_it(log: Log) -> None:
     log.append("here", many(16))
     log.seal_full_segments()

@@ -105,6 +105,18 @@ def test_a_file_that_was_cut_at_any_byte_is_made_whole_again(
     assert lines(path) == [one.payload for one in events]
 
 
+@pytest.mark.parametrize("name", NAMES)
+async def test_what_an_interruption_left_behind_is_cut_off_even_where_nothing_follows(
+    log: Log, tmp_path: Path, name: str
+) -> None:
+    await tell(log, FileSink(tmp_path / name))
+    content = (tmp_path / name).read_bytes()
+    torn = content[:40] if name.endswith(".zst") else b'{"replayname":"past","replayaddr'
+    (tmp_path / name).write_bytes(content + torn)
+    assert await tell(log, FileSink(tmp_path / name), resume=True) == 0
+    assert (tmp_path / name).read_bytes() == content
+
+
 async def test_a_file_with_a_replay_is_not_written_over(log: Log, tmp_path: Path) -> None:
     path = tmp_path / "told.ndjson"
     await tell(log, FileSink(path))
