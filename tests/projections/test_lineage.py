@@ -29,7 +29,7 @@ from rookery.projections.lineage import Address, Behind, Lineage
 from rookery.projections.sidecars import SideCars
 from rookery.schemas import Event, LlmCallCompleted, RunStarted, all_types
 
-from .colony import Colony, fact
+from .colony import NOON, Colony, fact
 from .test_convergence import CATALOGUE, FACTS, entities, events, facts, folders, moments, relaxed
 
 __all__ = ["folders"]
@@ -180,7 +180,7 @@ def test_a_column_without_any_value_is_looked_through_like_others(colony: Colony
     """DuckDB may fail over `nullif(coalesce(skill, ''), '') = 'x'` where it knows that every skill is NULL."""
     colony.append([fact(RunStarted(agent_id="a"), "run-1")])
     with closing(Lineage(CATALOGUE, colony.log, colony.folder)) as lineage:
-        key = {"hour": datetime(2026, 11, 20, 12), "agent_id": "a", "skill": "x"}
+        key = {"hour": NOON.replace(tzinfo=None), "agent_id": "a", "skill": "x"}
         assert behind(lineage, "work_by_hour", key, {"here": 1}) == set()
         assert behind(lineage, "work_by_hour", key | {"skill": None}, {"here": 1}) == {Address("here", 1)}
 
