@@ -21,6 +21,7 @@ from .health import Health
 
 SUBSYSTEM = "projector"
 
+LOOK_SECONDS = 0.01
 RETRY_SECONDS_MIN = 5.0
 RETRY_SECONDS_MAX = 600.0
 
@@ -148,9 +149,17 @@ class Rebuilds:
         rebuild.work.add_done_callback(_look_at)
         return rebuild
 
-    def abandon(self) -> bool:
-        """Let the one that is under way come to nothing, soon; whether there is one."""
-        return self._projections.abandon_rebuild()
+    async def abandon(self) -> Rebuild | None:
+        """Let the one that is under way come to nothing, soon; it, if there is one.
+
+        Outdated tables are tried again, as after a failure.
+        """
+        rebuild = self.latest
+        if rebuild is None or rebuild.standing != "running":
+            return None
+        while rebuild.standing == "running" and not self._projections.abandon_rebuild():
+            await asyncio.sleep(LOOK_SECONDS)  # it still opens its tables
+        return rebuild
 
     async def run(self) -> None:
         """Have outdated tables replaced; a failure is tried again, with growing pauses."""

@@ -100,7 +100,7 @@ class Projections(ReadModels):
 
         A file that is damaged is made anew from the log before this returns. So is one that other projections or event
         schemas than today's made, unless the version before it was made from today's, which then takes its place; with
-        `serve_outdated` it is left to answer until somebody calls `rebuild` (see `outdated`). One that is merely behind
+        `serve_outdated` it is left to answer until somebody calls `renew` (see `outdated`). One that is merely behind
         is left so: call `catch_up`. Raises `DatabaseLocked`.
         """
         path.parent.mkdir(parents=True, exist_ok=True)

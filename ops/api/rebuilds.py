@@ -122,10 +122,13 @@ async def roll_back(node: ServingNode, wait: Wait = True) -> Response:
     "/rebuild", summary="End the rebuild that is under way", status_code=202, response_class=Response, responses=BEGUN
 )
 async def abandon(node: ServingNode) -> Response:
-    """Let the rebuild that is under way come to nothing; the read models stay as they are. 404 where there is none."""
-    if not (node.rebuilds.abandon() and node.rebuilds.latest):
+    """Let the rebuild that is under way come to nothing; the read models stay as they are. 404 where there is none.
+
+    One that the node began because its read models are outdated is begun again after a while.
+    """
+    if (ended := await node.rebuilds.abandon()) is None:
         return problem(HTTPStatus.NOT_FOUND, "no rebuild is under way")
-    return json(node.rebuilds.latest.status(), HTTPStatus.ACCEPTED)
+    return json(ended.status(), HTTPStatus.ACCEPTED)
 
 
 async def _begun(node: Node, kind: Kind, *, wait: bool) -> Response:

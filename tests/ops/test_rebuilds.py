@@ -277,10 +277,9 @@ async def test_a_rebuild_that_is_ended_is_told_of_as_that(log: Log, tmp_path: Pa
     with Projections.open(tmp_path / "projections.duckdb", log) as projections:
         projections.catch_up()
         rebuilds = Rebuilds(projections, Health(), nothing)
-        assert not rebuilds.abandon()
+        assert await rebuilds.abandon() is None
         rebuild = rebuilds.begin("rebuild")
-        while not rebuilds.abandon():  # it has to open its tables first
-            await asyncio.sleep(0)
+        assert await rebuilds.abandon() is rebuild
         with pytest.raises(RebuildAbandoned):
             await rebuild.work
         status = rebuild.status()
