@@ -152,7 +152,7 @@ def _batch_of(segments: Sequence[Segment], side_cars: Sequence[Path], after: int
 
 
 def _leading(file_of: Callable[[Segment], Path | None], segments: Sequence[Segment], last: int) -> list[Path]:
-    """The files of the first segments that reach no further than `last`, as far as they all have one."""
+    """The files of the first segments that begin by `last`, as far as they all have one."""
     found = map(file_of, takewhile(lambda segment: segment.first <= last, segments))
     return [path for path in takewhile(lambda path: path is not None, found) if path is not None]
 
