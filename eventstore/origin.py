@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -18,7 +19,7 @@ from .cold import ColdTier, Tiering
 from .disk import Disk
 from .errors import REMEDY, LogDamaged
 from .ids import IdIndex, event_key, is_event, record_key
-from .judging import DeadLetter, dead_letter
+from .judging import DeadLetter, dead_letter, judge_record
 from .line import Record, parse
 from .manifest import NAME as MANIFEST
 from .manifest import Manifest
@@ -86,6 +87,8 @@ class OriginLog:
         self._stale = True
         self._tier = ColdTier(name, folder, disk)
         self._manifest: Manifest | None = None
+        self._judging = threading.Lock()
+        self._judged_plain: dict[int, Summary] = {}
         self._kept = lru_cache(maxsize=SUMMARIES_KEPT_MAX)(self._load)
 
     @property
@@ -243,7 +246,18 @@ class OriginLog:
         """Give everything back."""
 
     def _summary_of_plain(self, part: PlainPart) -> Summary:
-        return self._judged(part)
+        """Each line is judged once; what the writer appended since is judged when somebody asks again."""
+        with self._judging:
+            summary = self._judged_plain.get(part.first)
+            if summary is None or not summary.current or summary.last > part.last:
+                summary = self._judged(part)
+                firsts = {known.first for known in self._parts}
+                others = {first: known for first, known in self._judged_plain.items() if first in firsts}
+                self._judged_plain = others | {part.first: summary}
+                return summary
+            for record in self.records(after=max(summary.last, part.first - 1), last=part.last):
+                summary.add(record.n, judge_record(record))
+            return summary
 
     def _load(self, part: SealedPart) -> Summary:
         with suppress(FileNotFoundError, msgspec.MsgspecError):
@@ -291,7 +305,14 @@ class OriginLog:
         return last.n if last is not None and last.n in index.candidates(record_key(last)) else 0
 
     def _find_by_index(self, index: IdIndex, ids: Iterable[str]) -> dict[str, int]:
-        found = ((each, self._holder(index, event_key(each), partial(is_event, id=each))) for each in ids)
+        return self._held_among(self._candidates(index, ids))
+
+    def _candidates(self, index: IdIndex, ids: Iterable[str]) -> dict[str, list[int]]:
+        return {each: index.candidates(event_key(each)) for each in ids}
+
+    def _held_among(self, candidates: Mapping[str, Iterable[int]]) -> dict[str, int]:
+        """Of the lines that may be the events with these ids, those that are; reads them."""
+        found = ((each, self._first_of(numbers, partial(is_event, id=each))) for each, numbers in candidates.items())
         return {event_id: record.n for event_id, record in found if record is not None}
 
     def _find_in_lines(self, ids: set[str], *, after: int) -> dict[str, int]:
@@ -300,8 +321,10 @@ class OriginLog:
         return {event_id: n for event_id, n in events if event_id in ids}
 
     def _holder(self, index: IdIndex, key: int, is_it: Callable[[Record], bool]) -> Record | None:
-        records = map(self.get, index.candidates(key))
-        return next((record for record in records if record is not None and is_it(record)), None)
+        return self._first_of(index.candidates(key), is_it)
+
+    def _first_of(self, numbers: Iterable[int], is_it: Callable[[Record], bool]) -> Record | None:
+        return next((record for record in map(self.get, numbers) if record is not None and is_it(record)), None)
 
     def _durable_up_to(self) -> int | None:
         with suppress(FileNotFoundError, ValueError):

@@ -117,11 +117,6 @@ class Past:
         """What tells whether an answer may have changed: what the tables are made from, and the moment."""
         return f"{self._made_from} {moment_text(vector)}"
 
-    def size_bytes(self) -> int:
-        """How much room the kept moments take on the disk."""
-        with self._changed:
-            return self._kept.size_bytes
-
     def close(self) -> None:
         """Let what is made and asked end soon, and close all files."""
         with self._changed:

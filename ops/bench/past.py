@@ -113,6 +113,7 @@ def _travel(folder: Path) -> Travelled:
         catalogue = Catalogue.of_folder()
         now = log.vector()
         then = {origin: int(n * SHARE_KNOWN) for origin, n in now.items()}
+        assert not list(log.dead_letters())  # a node's log has judged its open end, too, when it was appended
         with closing(Past(folder / "past", log, catalogue, SideCars(folder / "columns", log))) as travels:
             cold, near = _seconds_to_ask(travels, then), _seconds_to_ask(travels, now)
     return Travelled(cold, near, memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)

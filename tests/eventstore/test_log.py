@@ -351,6 +351,17 @@ class MeanwhileDisk(Disk):
         return super().names(folder)
 
 
+def test_a_reader_knows_the_dead_letters_that_its_writer_knows_while_the_log_grows(log: Log, tmp_path: Path) -> None:
+    given = mixed(60)
+    with Log.open(tmp_path / "log", writable=False) as reader:
+        for begin in range(0, len(given), 7):
+            log.append("here", given[begin : begin + 7])
+            assert list(reader.dead_letters()) == list(log.dead_letters())
+            if begin == 28:
+                log.seal_full_segments()
+        assert reader.dead_events() == log.dead_events() > 0
+
+
 def test_a_reader_that_looks_while_a_segment_is_sealed_looks_again(log: Log, tmp_path: Path) -> None:
     log.append("here", many(20))
     with Log.open(tmp_path / "log", writable=False, disk=MeanwhileDisk(log.seal_full_segments)) as reader:
