@@ -129,7 +129,8 @@ class OriginWriter(OriginLog):
         """The n's of the events with these ids, for those that are held."""
         with self._appending:
             self._refuse_if_closed()
-            return self._with_sound_ids(lambda: self._find_by_index(self._ids, ids))
+            candidates = self._with_sound_ids(lambda: self._candidates(self._ids, ids))
+        return self._held_among(candidates)  # what the archive has may take its time
 
     def close(self) -> None:
         """Leave the folder so that opening it again is quick, and let others write it."""

@@ -6,14 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 from rookery.eventstore import ArchiveDamaged, ArchiveUnavailable, ColdLimit, Log, LogDamaged, LogWriteFailed, cold
 from rookery.eventstore.archive import archive, restore, trim
-from rookery.eventstore.stores import Store, open_store
+from rookery.eventstore.stores import FolderStore, Store, open_store
 from rookery.tests.eventstore.archive.logs import LATER, filled, lines_of, opened
 from rookery.tests.eventstore.deliveries import deliver, event, many, moment
 
@@ -113,6 +114,27 @@ def test_a_duplicate_of_what_only_the_archive_has_waits_for_it(tmp_path: Path, s
             log.append("here", again)
         (tmp_path / "unmounted").rename(tmp_path / "cold")
         assert log.append("here", again)[2:] == (1, 1)
+
+
+def test_who_looks_for_an_old_event_in_a_slow_archive_holds_up_no_append(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = Event(), Event()
+
+    class Slow(FolderStore):
+        def get(self, name: str, size_bytes_max: int) -> bytes | None:
+            asked.set()
+            answer.wait()
+            return super().get(name, size_bytes_max)
+
+    with filled(tmp_path / "log") as log, ThreadPoolExecutor(1) as pool:
+        trimmed(log, store)
+        monkeypatch.setattr(cold, "open_store", lambda place, disk: Slow(Path(place), disk))
+        looking = pool.submit(log.find, ["id-run-1"])
+        asked.wait()
+        log.append("here", many(3, first=100))
+        answer.set()
+        assert looking.result() == {"id-run-1": ("here", 1)}
 
 
 def test_an_edited_copy_is_not_read(tmp_path: Path, store: Store) -> None:
