@@ -165,6 +165,22 @@ def test_two_periods_are_compared_figure_by_figure(models: Projections) -> None:
     assert found.total.cost_usd.now == "1.25"
 
 
+def test_who_cost_most_comes_first_and_then_who_did_most(tmp_path: Path) -> None:
+    with Colony(tmp_path) as colony:
+        colony.given(
+            told(call("a", "1"), "1", MONDAY),
+            told(call("b", "10"), "2", MONDAY),
+            told(RunStarted(agent_id="d"), "3", MONDAY),
+            told(AssignmentCompleted(agent_id="c"), "4", MONDAY),
+        )
+        found = comparison(colony.projections, "agent", start=MONDAY, end=MONDAY + DAY)
+        spent = [(one.name, one.cost_usd.now) for one in found.rows]
+        assert spent == [("b", "10"), ("a", "1"), ("d", "0"), ("c", "0")]
+        first = comparison(colony.projections, "agent", start=MONDAY, end=MONDAY + DAY, limit=1)
+        assert ([one.name for one in first.rows], first.truncated) == (["b"], True)
+        assert first.total == found.total
+
+
 def test_who_did_nothing_before_has_zeros_then(models: Projections) -> None:
     found = comparison(models, "skill", start=MONDAY + DAY, end=MONDAY + 2 * DAY)
     review = next(one for one in found.rows if one.name == "review")
