@@ -72,7 +72,8 @@ async def live(node: ServingNode) -> Response:
 async def ready(node: ServingNode) -> Response:
     """200 when the node is ready to serve, 503 when it isn't; each part with its state, since when, and the reason.
 
-    A part without which the node serves all the same (the snapshot file) may be degraded while the node is ready.
+    A part without which the node serves all the same may be degraded while the node is ready: the snapshot file, or the
+    projector, while outdated read models answer as of a while ago and are made anew.
     """
     return _health(node)
 

@@ -69,6 +69,17 @@ def test_a_process_may_be_killed_at_every_touch_of_the_disk(colony: Colony, way:
     assert touch > TOUCHES_MIN
 
 
+def test_what_a_killed_rollback_left_in_a_write_ahead_log_meets_no_other_file(colony: Colony) -> None:
+    assert dies(colony.path, colony.folder / "log", "roll_back", 0)
+    assert (colony.folder / "read-models.duckdb.previous.wal").stat().st_size
+    with few_opened(colony.path, colony.log) as projections:
+        projections.rebuild()
+        assert not (colony.folder / "read-models.duckdb.previous.wal").exists()
+        colony.append(messages(50, 60))
+        projections.roll_back()
+        assert_whole(projections, colony)
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("refusals", [1, 1_000], ids=["once", "until the disk is well"])
 def test_a_disk_that_refuses_leaves_tables_that_answer_and_go_on(colony: Colony, way: Way, refusals: int) -> None:
