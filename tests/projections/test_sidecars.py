@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.eventstore import Log
-from rookery.projections import SideCarFailed, SideCars, loader, sidecars
+from rookery.projections import Catalogue, FoldFailed, Resources, SideCarFailed, SideCars, loader, sidecars
+from rookery.projections.definitions import parse
 from rookery.projections.engine import Engine
 from rookery.projections.loader import Batch, Loader
 from rookery.projections.relations import relations
 from rookery.projections.selection import Selection
+from rookery.projections.tables import Making
+from rookery.projections.tables import Tables as FileOfTables
 from rookery.schemas import Event, FeedbackGivenV1, MessageRecorded, RunStarted
 
 from .colony import ORIGIN, Colony, fact
@@ -26,6 +30,14 @@ from .test_convergence import CATALOGUE, Tables, folded_at_once, folders, histor
 __all__ = ["folders"]  # a fixture
 
 SEGMENT_EVENTS = 4
+FAILING = """-- projection: {0}   version: 1
+-- What can't be folded.
+
+create table {0} (run_id varchar);
+
+-- fold: run_started
+insert into {0} select error('no such thing') from run_started;
+"""
 few = settings(relaxed, max_examples=8)
 NOT_AT_ALL = threading.Event()  # stops nothing
 
@@ -234,3 +246,20 @@ def test_a_rebuild_from_side_cars_gives_what_folding_gave(tmp_path: Path, monkey
         report = colony.projections.rebuild()
         assert report.digests_before == report.digests_after
         assert len(colony.rows("messages")) == 14
+
+
+@pytest.mark.parametrize("name", ["aardvarks", "zebras"])
+def test_a_fold_beside_another_that_fails_is_told_of_and_moves_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(loader, "EVENTS_WORTH_A_SEGMENT", 1)
+    failing = parse(FAILING.format(name), f"{name}.sql")
+    with Colony(tmp_path, segment_events_max=SEGMENT_EVENTS) as colony:
+        colony.append(fact(RunStarted(), f"run-{number}") for number in range(8)).log.seal_full_segments()
+        side_cars = SideCars(tmp_path / "columns", colony.log)
+        made(side_cars)
+        making = Making(colony.log, Catalogue([*CATALOGUE.projections, failing]), Resources(), tmp_path, side_cars)
+        with closing(FileOfTables.open(tmp_path / "disposable.duckdb", making, disposable=True)) as opened:
+            with pytest.raises(FoldFailed, match=f"projection {name} can't fold events here:1 to 8: .*no such thing"):
+                opened.engine.catch_up()
+            assert opened.vector() == {}
