@@ -19,6 +19,7 @@ from .replay_files import ReplayFile
 
 CHUNK_EVENTS_MAX = 1_000
 CHUNK_BYTES_MAX = 4 * 2**20
+PROGRESS_SECONDS = 0.5
 
 
 class CannotReplay(InvalidInput):
@@ -97,22 +98,54 @@ async def place_to_resume(sink: Sink, name: str, *, resume: bool) -> str | None:
 async def tell_all(
     replay: Replay, sink: Sink, pace: Pace = AS_FAST_AS_IT_GOES, on_progress: Callable[[Progress], None] | None = None
 ) -> Progress:
-    """Tell the whole replay. If it's cancelled, or anything raises, what was told by then is whole."""
-    told = too_large = 0
-    position = ""
+    """Tell the whole replay. If it's cancelled, or anything raises, what was told by then is whole.
+
+    `on_progress` is called when something was told, and every now and then while nothing is found to be told.
+    """
+    so_far = _SoFar(replay)
     chunks = _chunks(replay)
+    looking = asyncio.create_task(_look_now_and_then(so_far, on_progress)) if on_progress else None
     try:
         async for chunk in _paced(chunks, pace):
             fitting = [one for one in chunk if sink.event_bytes_max is None or len(one.payload) <= sink.event_bytes_max]
             await sink.tell(fitting)
-            told, too_large = told + len(fitting), too_large + len(chunk) - len(fitting)
-            position = chunk[-1].position if chunk else position
+            so_far.add(chunk, len(fitting))
             if on_progress:
-                on_progress(_progress(replay, told, too_large, position))
+                on_progress(so_far.progress)
     finally:
+        if looking:
+            looking.cancel()
         replay.stop()
         await chunks.aclose()
-    return _progress(replay, told, too_large, position)
+    return so_far.progress
+
+
+class _SoFar:
+    """What a replay has told so far."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._told = self._too_large = 0
+        self._position = ""
+
+    def add(self, chunk: Sequence[Retold], told: int) -> None:
+        """Count a chunk of which so many events were told."""
+        self._told += told
+        self._too_large += len(chunk) - told
+        self._position = chunk[-1].position
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        replay = self._replay
+        left_out = replay.left_out + self._too_large
+        return Progress(replay.events_seen, replay.events_total, self._told, left_out, self._position)
+
+
+async def _look_now_and_then(so_far: _SoFar, on_progress: Callable[[Progress], None]) -> None:
+    while True:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        on_progress(so_far.progress)
 
 
 class BusSink:
@@ -251,7 +284,3 @@ def _take(found: Iterator[Retold]) -> list[Retold]:
         if len(chunk) == CHUNK_EVENTS_MAX or size_bytes >= CHUNK_BYTES_MAX:
             break
     return chunk
-
-
-def _progress(replay: Replay, told: int, too_large: int, position: str) -> Progress:
-    return Progress(replay.events_seen, replay.events_total, told, replay.left_out + too_large, position)

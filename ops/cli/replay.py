@@ -113,7 +113,7 @@ def replay(
         raise NoLog(folder.path)
     with Log.open(folder.log, writable=False) as log:
         after, up_to = moment_of(begin, log), _only(origins, moment_of(end, log))
-        with _display() as display, _explained(display, asked):
+        with _display(asked) as display, _explained(display, asked):
             told = asyncio.run(_run(log, after, up_to, wish, asked, folder, display))
     _show(told, asked, as_json=as_json)
 
@@ -240,8 +240,8 @@ class _Display:
 
 
 @contextmanager
-def _display() -> Iterator[_Display]:
-    if not sys.stderr.isatty() or sys.stdout.isatty():
+def _display(asked: _Asked) -> Iterator[_Display]:
+    if not sys.stderr.isatty() or (asked.is_output and sys.stdout.isatty()):
         yield _Display()
         return
     from rich.console import Console
