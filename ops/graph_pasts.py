@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from .graph_copies import Copy
 from .lanes import TooBusy
 
 PASTS_KEPT_MAX = 4
+KEPT_SECONDS_MAX = 900.0  # without a look: each holds on to files that the graph itself may have long replaced
 MOMENTS_WAITING_MAX = 16
 MAKING_SECONDS_MAX = 45.0
 
@@ -68,6 +70,24 @@ class _Making:
         self.waiting = 0
 
 
+class _Kept:
+    """A graph that is kept, until it has not been looked at for long."""
+
+    def __init__(self, copy: Copy) -> None:
+        self.copy = copy
+        self.expiry: asyncio.TimerHandle | None = None
+
+    def stay(self) -> None:
+        """Somebody looks at it."""
+        if self.expiry:
+            self.expiry.cancel()
+
+    def expire_with(self, forget: Callable[[], None]) -> None:
+        """Nobody does any more, as far as we know: it goes, with `forget`, unless somebody comes."""
+        self.stay()
+        self.expiry = asyncio.get_running_loop().call_later(KEPT_SECONDS_MAX, forget)
+
+
 # Makes a graph in a process of its own, with the options of `projections.graph.past.make`.
 Make = Callable[[dict[str, Any]], Awaitable[Vector]]
 
@@ -83,7 +103,7 @@ class Pasts:
         self._numbers = count()
         self._room = asyncio.Semaphore(1)
         self._making: dict[_Moment, _Making] = {}
-        self._kept: dict[_Moment, Copy] = {}  # the latest used last
+        self._kept: dict[_Moment, _Kept] = {}  # the latest used last
         shutil.rmtree(folder, ignore_errors=True)
 
     @asynccontextmanager
@@ -93,22 +113,24 @@ class Pasts:
         Raises `PastGraphNotMade` or `TooBusy`.
         """
         moment = _Moment(frozenset((origin, n) for origin, n in vector.items() if n), self._sources.imports.added)
-        while (copy := self._kept.pop(moment, None)) is None:
+        while (kept := self._kept.pop(moment, None)) is None:
             await self._made(moment)
-        self._kept[moment] = copy.use()
+        self._kept[moment] = kept
+        kept.stay()
+        copy = kept.copy.use()
         try:
             yield copy
         except CopyUnreadable:
-            if self._kept.get(moment) is copy:
-                self._forget(moment)
+            self._forget(moment, kept)
             raise
         finally:
             copy.release()
+            kept.expire_with(partial(self._forget, moment, kept))
 
     def close(self) -> None:
         """Remove all of them."""
-        for moment in list(self._kept):
-            self._forget(moment)
+        for moment, kept in list(self._kept.items()):
+            self._forget(moment, kept)
 
     async def _made(self, moment: _Moment) -> None:
         """Wait until it is made, by us or for somebody who asked before."""
@@ -169,13 +191,18 @@ class Pasts:
         nearest = min(kept, key=lambda one: kept[one], default=None)
         now, nothing = moment.distance(self._sources.vector()), moment.distance({})
         if nearest is not None and kept[nearest] <= min(now, nothing):
-            return self._kept[nearest].use()
+            return self._kept[nearest].copy.use()
         return (await self._now()).use() if now < nothing else None
 
     def _keep(self, moment: _Moment, folder: Path) -> None:
+        if before := self._kept.get(moment):
+            self._forget(moment, before)
         while len(self._kept) >= PASTS_KEPT_MAX:
-            self._forget(next(iter(self._kept)))
-        self._kept[moment] = Copy(folder, moment, folder / "store-000001")
+            self._forget(*next(iter(self._kept.items())))
+        self._kept[moment] = _Kept(Copy(folder, moment, folder / "store-000001"))
 
-    def _forget(self, moment: _Moment) -> None:
-        self._kept.pop(moment).release()
+    def _forget(self, moment: _Moment, kept: _Kept) -> None:
+        if self._kept.get(moment) is kept:
+            del self._kept[moment]
+            kept.stay()
+            kept.copy.release()

@@ -133,6 +133,17 @@ async def test_few_moments_are_kept_and_the_longest_unused_goes(
     assert len(kept(tmp_path)) == 2
 
 
+async def test_a_moment_that_nobody_has_looked_at_for_long_goes(
+    made: list[int], workers: GraphWorkers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_pasts, "KEPT_SECONDS_MAX", 0.0)
+    await ask(workers, 7)
+    await workers.ask("stats")  # the worker looks elsewhere
+    assert kept(tmp_path) == []
+    await ask(workers, 7)
+    assert made == [7, 7]
+
+
 async def test_a_graph_that_nobody_waits_for_any_more_is_given_up(workers: GraphWorkers, tmp_path: Path) -> None:
     asking = [asyncio.create_task(ask(workers, n)) for n in (5, 5, 9)]
     while not processes():
