@@ -43,7 +43,8 @@ def colony(tmp_path: Path) -> Iterator[Colony]:
 
 
 def assert_whole(projections: Projections, colony: Colony) -> None:
-    """The tables hold everything, and are what becomes of the log where nothing ever happened to it."""
+    """The tables answered at once, and are what becomes of the log where nothing ever happened to it."""
+    assert projections.vector()
     projections.catch_up()
     assert projections.vector() == colony.log.vector()
     assert projections.digests() == undisturbed(colony.log)
