@@ -106,15 +106,16 @@ class Kept:
     def clear(self) -> None:
         """Remove what was begun and will not be added."""
         remove(self.begun)
+        self.begun.with_suffix(_NOTE).unlink(missing_ok=True)
 
     def add(self, vector: Vector, names: frozenset[str]) -> Version:
         """Keep what was begun as these tables. Raises `OSError`."""
         note = _Note(self._made_from, vector, sorted(names))
         name = "past_" + hashlib.sha256(msgspec.json.encode(note, order="sorted")).hexdigest()[:24]
         path = self.folder / f"{name}{_DATABASE}"
-        self.begun.replace(path)
         written = self.begun.with_suffix(_NOTE)
         written.write_bytes(msgspec.json.encode(note))
+        self.begun.replace(path)
         written.replace(path.with_suffix(_NOTE))
         version = Version(path, vector, names, path.stat().st_size)
         self._versions = [*(one for one in self._versions if one.path != path), version]
@@ -159,7 +160,8 @@ class Kept:
         known = {version.path.stem for version in versions}
         for left in self.folder.iterdir():
             if left.is_file() and left.stem not in known:
-                left.unlink()
+                with suppress(OSError):
+                    left.unlink()
         return sorted(versions, key=lambda version: version.path.stat().st_mtime)
 
     def _noted(self, note_path: Path) -> Version | None:
