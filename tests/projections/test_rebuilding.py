@@ -206,7 +206,7 @@ def test_outdated_tables_answer_until_they_are_replaced(outdated: Projections, c
 
 def test_what_outdated_tables_do_not_have_is_told_apart_from_what_nobody_knows(outdated: Projections) -> None:
     for ask in (outdated.rows, lambda name: outdated.sql(f"from {name}")):
-        with pytest.raises(TablesOutdated, match="made anew: .*newcomer"):
+        with pytest.raises(TablesOutdated, match=r"made anew: .*newcomer"):
             ask("newcomer")
     with pytest.raises(UnknownReadModel):
         outdated.rows("nobody")
