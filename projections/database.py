@@ -173,6 +173,7 @@ def _connect(
     config["memory_limit"] = f"{resources.rebuild_memory_size_mib_max}MiB"
     config["checkpoint_threshold"] = "1TiB"
     con = duckdb.connect(config=config)
+    con.execute("set parquet_metadata_cache = true")  # every fold would read every side-car's footer again
     options = f"recovery_mode 'no_wal_writes', row_group_size {_ROW_GROUP_ROWS}, storage_version '{STORAGE_VERSION}'"
     con.execute(f"attach {literal(str(path))} as {_DISPOSABLE} ({options})")
     con.execute(f"use {_DISPOSABLE}")
