@@ -16,7 +16,7 @@ from rookery.schemas import Event, MessageRecorded, RunFailed
 from ..colony import Colony, fact
 from .histories import histories
 
-relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)
