@@ -56,7 +56,8 @@ def test_every_route_is_at_a_glance(http: httpx.Client) -> None:
 
 def test_every_moment_in_the_table_is_one_or_lacks_nothing_but_its_events(http: httpx.Client) -> None:
     (table,) = re.findall(r"\| `as_of=` \|.*?\n\n", PAGE, re.DOTALL)
-    moments = [moment for row in table.strip().splitlines()[2:] for moment in re.findall(r"`([^`]+)`", row.split("|")[1])]
+    rows = table.strip().splitlines()[2:]
+    moments = [moment for row in rows for moment in re.findall(r"`([^`]+)`", row.split("|")[1])]
     assert len(moments) == 8
     for moment in moments:
         answer = http.get("/query/runs", params={"as_of": moment.replace(",west:7", "").replace("41", "1")})
