@@ -9,6 +9,7 @@ from .graph import graph
 from .live import live
 from .live_readers import live_readers
 from .otlp import otlp
+from .past import past
 from .publish import publish
 from .query import query
 from .rebuild import rebuild
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "snapshot": snapshot,
     "otlp": otlp,
     "agents": agents,
+    "past": past,
 }
 
 __all__ = ["BENCHMARKS", "Figure", "Report", "machine"]
