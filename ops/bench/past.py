@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import shutil
 import threading
 import time
@@ -118,7 +117,13 @@ def _travel(folder: Path, name: str) -> Travelled:
         assert not list(log.dead_letters())  # a node's log has judged its open end, too, when it was appended
         with closing(Past(folder / "past", log, catalogue, SideCars(folder / "columns", log))) as travels:
             cold, near = _seconds_to_ask(travels, name, then), _seconds_to_ask(travels, name, now)
-    return Travelled(cold, near, memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+    return Travelled(cold, near, memory_mib=_most_memory_mib())
+
+
+def _most_memory_mib() -> float:
+    """Of this process; `getrusage` would tell of the one that it was begun by, too."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
 
 
 def _seconds_to_ask(travels: Past, name: str, moment: dict[str, int]) -> float:
