@@ -57,7 +57,7 @@ class Database:
         self.path = path
         self.con = con
         self._parent = con.cursor()
-        self.is_disposable = disposable
+        self._disposable = disposable
 
     @classmethod
     def open(
@@ -94,7 +94,7 @@ class Database:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own for one query; temporary views in it are its own too."""
         cursor = self._parent.cursor()
-        if self.is_disposable:
+        if self._disposable:
             cursor.execute(f"use {_DISPOSABLE}")
         return cursor
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ import duckdb
 
 from ..eventstore import Log
 from .database import STORAGE_VERSION
-from .definitions import Catalogue, Projection
+from .definitions import Catalogue
 from .errors import CheckpointConflict, FoldFailed, TablesOutdated
 from .loader import Batch, Loader, batches
 from .relations import relations
@@ -46,9 +45,7 @@ class _Loaded(NamedTuple):
 class Engine:
     """One writer of one database. Not for two threads at once.
 
-    It has two connections to the database: while a batch is folded on one, the next is loaded on the other. With a
-    third, the `helper`, half of what is folded from side-cars is folded beside the rest; of a database that is thrown
-    away should that fail.
+    It has two connections to the database: while a batch is folded on one, the next is loaded on the other.
     """
 
     def __init__(
@@ -58,14 +55,12 @@ class Engine:
         log: Log,
         scratch: Path,
         side_cars: SideCars | None = None,
-        helper: duckdb.DuckDBPyConnection | None = None,
     ) -> None:
         self._connections = connections
         self._con = connections[0]
         self._catalogue = catalogue
         self._log = log
         self._side_cars = side_cars
-        self._helper = helper
         # Parsed once: they run many times a second.
         self._parsed = {text: duckdb.extract_statements(text)[0] for text in catalogue.statements}
         self._loader = Loader(log, catalogue.selection, scratch, side_cars)
@@ -145,41 +140,18 @@ class Engine:
 
     def _fold(self, loaded: _Loaded) -> None:
         """Fold one batch: all of it and its checkpoint, or nothing."""
-        waiting = iter(self._catalogue.projections)
-        with _transaction(loaded.con):
-            if self._helper and loaded.batch.columnar:
-                self._fold_side_by_side(loaded, self._helper, waiting)
-            else:
-                self._fold_waiting(loaded, waiting)
-            _advance(loaded.con, loaded.batch)
-        self._vector[loaded.batch.origin] = loaded.batch.last
-
-    def _fold_side_by_side(
-        self, loaded: _Loaded, helper: duckdb.DuckDBPyConnection, waiting: Iterator[Projection]
-    ) -> None:
-        """Let two connections share the projections: each has tables of its own, and side-cars load at no cost.
-
-        The other transaction ends first, so a failure may leave its half behind: for disposable databases only.
-        """
-        with ThreadPoolExecutor(1, thread_name_prefix="helper") as thread:
-            beside = thread.submit(self._help, self._load(helper, loaded.batch), waiting)
-            self._fold_waiting(loaded, waiting)
-            beside.result()
-
-    def _help(self, loaded: _Loaded, waiting: Iterator[Projection]) -> None:
-        with _transaction(loaded.con):
-            self._fold_waiting(loaded, waiting)
-
-    def _fold_waiting(self, loaded: _Loaded, waiting: Iterator[Projection]) -> None:
-        """Fold into one projection after the other, as long as any is left and none has failed."""
         con, batch, occurring = loaded
+        con.execute("begin transaction")
         try:
-            for projection in waiting:
+            for projection in self._catalogue.projections:
                 for statement in projection.statements(occurring):
                     self._run(con, statement, projection.name, batch)
+            _advance(con, batch)
+            con.execute("commit")
         except BaseException:
-            tuple(waiting)  # whoever shares them finds none
+            _roll_back(con)
             raise
+        self._vector[batch.origin] = batch.last
 
     def _run(self, con: duckdb.DuckDBPyConnection, statement: str, projection: str, batch: Batch) -> None:
         try:
@@ -216,17 +188,6 @@ def _advance(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     if found or before:
         raise CheckpointConflict(batch.origin, batch.first, found[0][0] if found else 0)
     con.execute("insert into rookery.checkpoints values (?, ?)", [batch.origin, batch.last])
-
-
-@contextmanager
-def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    con.execute("begin transaction")
-    try:
-        yield
-        con.execute("commit")
-    except BaseException:
-        _roll_back(con)
-        raise
 
 
 def _roll_back(con: duckdb.DuckDBPyConnection) -> None:

@@ -41,8 +41,7 @@ class Tables:
     def __init__(self, database: Database, making: Making) -> None:
         self.database = database
         connections = (database.con, database.cursor())
-        helper = database.cursor() if database.is_disposable else None
-        self.engine = Engine(connections, making.catalogue, making.log, making.scratch, making.side_cars, helper)
+        self.engine = Engine(connections, making.catalogue, making.log, making.scratch, making.side_cars)
         self.edition = uuid4().hex
         self.outdated: TablesOutdated | None = None
         self._keys = {name: projection.key for name, projection in making.catalogue.by_name.items()}

@@ -249,7 +249,7 @@ def test_a_rebuild_from_side_cars_gives_what_folding_gave(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("name", ["aardvarks", "zebras"])
-def test_a_fold_beside_another_that_fails_is_told_of_and_moves_no_checkpoint(
+def test_a_fold_of_side_cars_that_fails_is_told_of_and_moves_no_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(loader, "EVENTS_WORTH_A_SEGMENT", 1)
