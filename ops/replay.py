@@ -14,7 +14,7 @@ from typing import IO, NamedTuple, Protocol
 
 from ..bus import ReplayBus, Told
 from ..eventstore import Replay, Retold
-from ..schemas import InvalidInput, mark_in
+from ..schemas import InvalidInput, Mark, mark_in
 from .replay_files import ReplayFile
 
 CHUNK_EVENTS_MAX = 1_000
@@ -76,8 +76,13 @@ class Progress(NamedTuple):
     position: str
 
 
-async def place_to_resume(sink: Sink, name: str, *, resume: bool) -> str | None:
-    """The position behind what an earlier run of the replay told; None at its beginning. Raises `CannotReplay`."""
+async def place_to_resume(
+    sink: Sink, name: str, *, resume: bool, fits: Callable[[Mark], bool] | None = None
+) -> str | None:
+    """The position behind what an earlier run of the replay told; None at its beginning. Raises `CannotReplay`.
+
+    `fits` says whether the replay, as it is asked for now, tells the event that was told last.
+    """
     last = await sink.last()
     if last is None:
         await sink.go_on()
@@ -90,6 +95,12 @@ async def place_to_resume(sink: Sink, name: str, *, resume: bool) -> str | None:
     if not resume:
         raise CannotReplay(
             sink.target, f"holds this replay up to {mark.replayaddress}: go on with --resume, or choose another"
+        )
+    if fits is not None and not fits(mark):
+        raise CannotReplay(
+            sink.target,
+            f"was made with other filters: it ends with {mark.replayaddress}, which this replay does not tell. Go on "
+            "with the filters that it was made with, or choose another",
         )
     await sink.go_on()
     return mark.replayposition

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from ... import __version__
 from ..lanes import Lanes
@@ -28,12 +28,18 @@ from . import (
     state,
 )
 from .bodies import Room
+from .parameters import known_parameters
 from .traffic import Traffic, TrafficMiddleware
 
 
 def create_app(node: Node) -> FastAPI:
     """The application that serves `node`. Make it on the event loop that will run it."""
-    app = FastAPI(title="Rookery", version=__version__, summary="The system of record for colonies of AI agents.")
+    app = FastAPI(
+        title="Rookery",
+        version=__version__,
+        summary="The system of record for colonies of AI agents.",
+        dependencies=[Depends(known_parameters)],
+    )
     app.state.node = node
     app.state.lanes = Lanes()
     app.state.room = Room()

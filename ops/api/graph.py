@@ -18,6 +18,7 @@ from ...projections.graph.sparql import TRIPLES, read
 from .bodies import read_body
 from .dependencies import OpenLanes, ServingNode, json, unless_gone
 from .negotiation import preferred
+from .parameters import refuse_unknown
 from .past import AsOf, Vector, as_of, dated
 from .waiting import until_visible
 
@@ -92,6 +93,7 @@ async def sparql_posted(
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {SPARQL_QUERY}, or a form as {FORM}")
     body = _text(await read_body(request, bytes_max=QUERY_BYTES_MAX))
     sent = _parameters(body) if kind == FORM else {"query": [body]}
+    refuse_unknown(request, sent)
     if moment is None and "as_of" in sent:
         moment = await as_of(node, lanes, sent["as_of"][-1])
     return await _sparql(request, node, moment, _parameters(request.url.query) | sent)

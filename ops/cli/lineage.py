@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,7 @@ ROWS_COMPARED = 1_000
 ROWS_COMPARED_MAX = 10_000
 EVENTS_NAMED_MAX = 3
 
+KINDS = ("added", "removed", "changed")
 EVENT_COLUMNS = ["address", "time", "type", "subject", "source", "data"]
 
 
@@ -100,7 +102,7 @@ def diff(client: Client, name: str, start: str, end: str | None, limit: int, as_
     rows = [row for change in found["changes"] for row in _changed(change)]
     keys = list(found["changes"][0]["key"]) if found["changes"] else []
     show_rows(["change", *keys, "column", "before", "after", "events"], rows, as_json=False, as_csv=as_csv)
-    remark(f"{plural(len(found['changes']), 'changed row')} from {found['from']} to {found['to']}")
+    remark(f"{_counted(found['changes'])} from {found['from']} to {found['to']}")
     if found["truncated"]:
         remark("more rows have new events: a larger --limit, or moments that are nearer to each other, show them")
 
@@ -128,6 +130,12 @@ def _name(name: str) -> str:
 def _event(event: dict[str, Any]) -> dict[str, Any]:
     shown = {name: event.get(name) for name in EVENT_COLUMNS}
     return {**shown, "address": f"{event['origin']}:{event['n']}", "data": msgspec.json.encode(event["data"]).decode()}
+
+
+def _counted(changes: Sequence[dict[str, Any]]) -> str:
+    """`1 added row, 2 changed rows`."""
+    kinds = Counter(change["change"] for change in changes)
+    return ", ".join(plural(kinds[kind], f"{kind} row") for kind in KINDS if kinds[kind]) or "no row changed"
 
 
 def _changed(change: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ import msgspec
 from ...bus import ReplayBus
 from ...eventstore import Log, Record, Replay, Wish
 from ...projections import moment_of
-from ...schemas import RookeryError, replay_name, replay_subjects
+from ...schemas import Mark, RookeryError, replay_name, replay_subjects
 from ..data_folder import DataFolder
 from ..replay import BusSink, FileSink, Pace, Progress, Sink, StreamSink, place_to_resume, tell_all
 from ..seen import Filters, Seen
@@ -99,11 +99,12 @@ def replay(
 
     A moment is a time at which the log learnt of things (2026-11-17, 2026-11-17T09:00+02:00, '3 days ago'), a place in
     it (local:41), start or now. Interrupt it whenever you like: the same command with --resume goes on, with nothing
-    left out and nothing told twice. Standard output keeps nothing: there, --from the last event's replayposition.
+    left out and nothing told twice; it must be the same command, filters and all. Standard output keeps nothing: there,
+    --from the last event's replayposition.
     """
     settings = Settings.load({"data": data})
     asked = _Asked(target, replay_name(name), _pace(pace, pause_max), resume, unkept)
-    wish = _wish(Filters.of(types, entity, agent, source))
+    filters = Filters.of(types, entity, agent, source)
     asked.refuse_what_cannot_be()
     folder = DataFolder(settings.data)
     if forget:
@@ -112,9 +113,11 @@ def replay(
     if not folder.log.is_dir():
         raise NoLog(folder.path)
     with Log.open(folder.log, writable=False) as log:
-        after, up_to = moment_of(begin, log), _only(origins, moment_of(end, log))
+        after, last = moment_of(begin, log), moment_of(end, log)
+        _refuse_backwards(begin, end, after, last)
+        up_to = _only(origins, last)
         with _display(asked) as display, _explained(display, asked):
-            told = asyncio.run(_run(log, after, up_to, wish, asked, folder, display))
+            told = asyncio.run(_run(log, after, up_to, filters, asked, folder, display))
     _show(told, asked, as_json=as_json)
 
 
@@ -182,17 +185,22 @@ async def _run(
     log: Log,
     after: dict[str, int],
     up_to: dict[str, int],
-    wish: Wish,
+    filters: Filters,
     asked: _Asked,
     folder: DataFolder,
     display: _Display,
 ) -> Progress:
+    def fits(mark: Mark) -> bool:
+        found = moment_of(mark.replayaddress, log).items()
+        records = [log.get(origin, n) for origin, n in found if n <= up_to.get(origin, 0)]
+        return any(record is not None and filters.admits(Seen.of(record, "")) for record in records)
+
     sink = await asked.sink(folder)
     try:
-        place = await place_to_resume(sink, asked.name, resume=asked.resume)
+        place = await place_to_resume(sink, asked.name, resume=asked.resume, fits=fits)
         behind = after if place is None else moment_of(place, log)
         return await tell_all(
-            Replay(log, asked.name, after=behind, up_to=up_to, wish=wish), sink, asked.pace, display.show
+            Replay(log, asked.name, after=behind, up_to=up_to, wish=_wish(filters)), sink, asked.pace, display.show
         )
     finally:
         await sink.close()
@@ -203,6 +211,13 @@ def _wish(filters: Filters) -> Wish:
         return filters.admits(Seen.of(record, ""))
 
     return Wish(filters.types, filters.entity, filters.source, is_agents if filters.agent is not None else None)
+
+
+def _refuse_backwards(begin: str, end: str, after: Mapping[str, int], last: Mapping[str, int]) -> None:
+    """Raises `UsageError` where the stretch ends before it begins. One that is empty may grow yet."""
+    origins = after.keys() | last.keys()
+    if after != last and all(last.get(origin, 0) <= after.get(origin, 0) for origin in origins):
+        raise click.UsageError(f"--to {end!r} is before --from {begin!r}: nothing lies in between; swap them.")
 
 
 def _only(origins: Collection[str], vector: Mapping[str, int]) -> dict[str, int]:

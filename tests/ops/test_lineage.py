@@ -173,10 +173,10 @@ def test_the_command_line_tells_what_changed(rookery: Rookery, first: int) -> No
     by = [f"local:{first + 3}", f"local:{first + 4}"]
     assert status.split() == ["changed", "run-1", "status", "running", "completed", *by]
     assert any(line.split() == ["added", "run-2", f"local:{first + 2}"] for line in lines)
-    assert "2 changed rows" in shown.err
+    assert "1 added row, 1 changed row from" in shown.err
     assert rookery("diff", "runs", *moments, "--csv").out.startswith("change,run_id,column,before,after,events\n")
     assert len(rookery("diff", "runs", *moments, "--json").json["changes"]) == 2
     nothing = rookery("diff", "runs", "--from", "now")
-    assert (nothing.code, "0 changed rows" in nothing.err) == (0, True)
+    assert (nothing.code, "no row changed from" in nothing.err) == (0, True)
     assert rookery("diff", "runs").code == 2
     assert rookery("diff", "../runs", "--from", "now").code == 2

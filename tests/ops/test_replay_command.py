@@ -92,6 +92,17 @@ def test_a_file_holds_what_standard_output_had(replay: Rookery, tmp_path: Path) 
     assert path.read_text() == replay("--type", "run.*").out
 
 
+def test_a_file_that_was_made_with_other_filters_is_not_resumed(replay: Rookery, tmp_path: Path) -> None:
+    path = tmp_path / "told.ndjson"
+    assert replay(path, "--type", "run.*").code == 0
+    before = path.read_bytes()
+    for other in (["--type", "run.started"], ["--entity", "run/r-1"], ["--to", "local:1"], ["--source", "/nobody"]):
+        refused = replay(path, *other, "--resume")
+        assert (refused.code, "made with other filters" in refused.err) == (2, True)
+    assert path.read_bytes() == before
+    assert replay(path, "--type", "run.*", "--resume").code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -110,6 +121,8 @@ def test_a_file_holds_what_standard_output_had(replay: Rookery, tmp_path: Path) 
         (["told.ndjson", "--unkept"], "about a bus"),
         (["http://127.0.0.1:4222"], "is no bus"),
         (["told.ndjson", "--forget"], "about a bus"),
+        (["--from", "local:3", "--to", "local:1"], "is before --from 'local:3'"),
+        (["--from", "now", "--to", "start"], "is before --from 'now'"),
     ],
 )
 def test_what_cannot_be_told_is_refused_in_words(

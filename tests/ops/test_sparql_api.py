@@ -230,7 +230,7 @@ def test_before_the_first_event_the_graph_has_its_ontology_and_nothing_else(http
 @pytest.mark.parametrize("moment", ["local:99", "berlin:1", "tomorrow", "2126-01-01", ""])
 @pytest.mark.parametrize("path", ["/graph/stats", "/graph", "/sparql?query=ASK+%7B%7D"])
 def test_a_moment_that_never_was_is_refused(http: httpx.Client, path: str, moment: str) -> None:
-    refused = http.get(path, params={"as_of": moment, "query": "ASK {}"})
+    refused = http.get(httpx.URL(path).copy_merge_params({"as_of": moment}))
     assert (refused.status_code, refused.json()["error"]) == (422, "InvalidMoment")
 
 
