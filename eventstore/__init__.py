@@ -17,6 +17,8 @@ from .errors import (
     LogReadOnly,
     LogWriteFailed,
     NoArchive,
+    ObjectMissing,
+    ObjectsLost,
     RestoreFailed,
     RestoreRefused,
 )
@@ -51,6 +53,8 @@ __all__ = [
     "LogReadOnly",
     "LogWriteFailed",
     "NoArchive",
+    "ObjectMissing",
+    "ObjectsLost",
     "Record",
     "Replay",
     "RestoreFailed",

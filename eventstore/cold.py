@@ -19,7 +19,7 @@ from threading import RLock
 import msgspec
 
 from .disk import Disk
-from .errors import ArchiveDamaged, ColdLimit, LogDamaged, LogWriteFailed
+from .errors import ArchiveDamaged, ColdLimit, LogDamaged, LogWriteFailed, ObjectMissing
 from .manifest import Entry
 from .stores import Store, open_store
 
@@ -161,7 +161,7 @@ def verified(store: Store, name: str, size_bytes: int, digest: str) -> bytes:
     """The object's bytes, which are those that were archived. Raises `ArchiveDamaged` or `ArchiveUnavailable`."""
     data = store.get(name, size_bytes)
     if data is None:
-        raise ArchiveDamaged(store.place, name, "it is not there (is the archive where it was?)")
+        raise ObjectMissing(store.place, name)
     if len(data) != size_bytes:
         raise ArchiveDamaged(store.place, name, f"it has {len(data)} bytes and should have {size_bytes}")
     if sha256(data).hexdigest() != digest:

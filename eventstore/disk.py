@@ -73,6 +73,10 @@ class Disk:
         """The names in the folder, sorted; none if it is missing."""
         return sorted(os.listdir(folder)) if folder.is_dir() else []
 
+    def is_folder(self, path: Path) -> bool:
+        """Whether there is such a folder."""
+        return path.is_dir()
+
     def exists(self, path: Path) -> bool:
         """Whether there is such a file."""
         return path.exists()

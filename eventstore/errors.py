@@ -14,6 +14,8 @@ RookeryError
         ├── NoArchive           there is none at this place (place, reason)
         ├── ArchiveUnavailable  cold storage refused, or did not answer (place, object, reason)
         ├── ArchiveDamaged      an object is not what was archived (place, object, reason)
+        │   └── ObjectMissing   it is no longer there
+        ├── ObjectsLost         the archive alone had them, and they are missing or damaged (place, objects)
         ├── ForeignArchive      it is another log's, or ahead of this one (place, origin, reason)
         ├── ColdLimit           more was wanted at once than may be fetched (bytes_max)
         ├── RestoreRefused      there is a log already where one should be restored (folder)
@@ -27,6 +29,7 @@ from pathlib import Path
 from ..schemas import InvalidInput, RookeryError
 
 REMEDY = "restore it from the archive, a peer or a backup"
+LOST_NAMED_MAX = 5
 
 
 class EventStoreError(RookeryError):
@@ -140,13 +143,38 @@ class ArchiveUnavailable(ArchiveError):
 class ArchiveDamaged(ArchiveError):
     """An object in cold storage is not what was archived."""
 
+    state = "damaged"
+
     def __init__(self, place: str, object: str, reason: str) -> None:
         self.place = place
         self.object = object
         self.reason = reason
         super().__init__(
-            f"{object} in the archive {place} is damaged: {reason}; `rookery archive --verify` copies anew what this "
-            "node still has"
+            f"{object} in the archive {place} is {self.state}: {reason}; `rookery archive --verify` copies anew what "
+            "this node still has"
+        )
+
+
+class ObjectMissing(ArchiveDamaged):
+    """An object that was archived is no longer in cold storage."""
+
+    state = "missing"
+
+    def __init__(self, place: str, object: str) -> None:
+        super().__init__(place, object, "it was removed, or the disk is not mounted")
+
+
+class ObjectsLost(ArchiveError):
+    """The archive has lost what this node had let go of. All the rest was copied."""
+
+    def __init__(self, place: str, objects: tuple[str, ...]) -> None:
+        self.place = place
+        self.objects = objects
+        named = ", ".join(objects[:LOST_NAMED_MAX])
+        more = f" and {len(objects) - LOST_NAMED_MAX:,} more" if len(objects) > LOST_NAMED_MAX else ""
+        super().__init__(
+            f"the archive {place} has lost what this node no longer has: {named}{more}; bring that back from a copy of "
+            "the archive. All the rest is in it, and nothing was trimmed"
         )
 
 

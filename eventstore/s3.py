@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +18,18 @@ REQUEST_SECONDS_MAX = 30
 RETRIES_MAX = 3
 RETRY_SECONDS_MAX = 20
 
+METADATA = ("169.254.169.254", 80)  # where machines of a cloud are given credentials
+METADATA_SECONDS_MAX = 1
+
+_BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_CREDENTIALS_VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_METADATA_ENDPOINT",
+    "AWS_SKIP_SIGNATURE",
+)
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
@@ -29,6 +43,9 @@ class S3Store:
         parts = urlsplit(place)
         if not parts.netloc or parts.query or parts.fragment:
             raise InvalidArchive(place, "a bucket's URL is s3://bucket or s3://bucket/prefix")
+        if not _BUCKET_NAME.fullmatch(parts.netloc):
+            raise InvalidArchive(place, f"{parts.netloc!r} can't be a bucket's name")
+        _ensure_credentials(place)
         self.place = place.rstrip("/")
         self._prefix = parts.path.strip("/")
         self._bucket, self._exceptions = _bucket(place, parts.netloc)
@@ -58,6 +75,13 @@ class S3Store:
             except (FileNotFoundError, self._exceptions.NotFoundError):
                 return
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """One LIST for each thousand objects."""
+        skipped = len(self._key(""))
+        with self._asking(folder):
+            pages = self._bucket.list(self._key(folder))
+            return {found["path"][skipped:]: found["size"] for page in pages for found in page}
+
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}" if self._prefix else name
 
@@ -67,6 +91,17 @@ class S3Store:
             yield
         except (self._exceptions.BaseError, OSError) as error:
             raise ArchiveUnavailable(self.place, name, _in_short(error)) from error
+
+
+def _ensure_credentials(place: str) -> None:
+    """Without any, each request would ask the machine's metadata for them until it gives up."""
+    if any(os.environ.get(name) for name in _CREDENTIALS_VARIABLES):
+        return
+    try:
+        socket.create_connection(METADATA, METADATA_SECONDS_MAX).close()
+    except OSError:
+        reason = "there are none; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY where the command or the node runs"
+        raise ArchiveUnavailable(place, "credentials", reason) from None
 
 
 def _bucket(place: str, name: str) -> tuple[Any, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -27,9 +29,15 @@ class Store(Protocol):
     def delete(self, name: str) -> None:
         """Remove the object, if it is there. Raises `ArchiveUnavailable`."""
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The names of all objects below a folder, and how many bytes each has. Raises `ArchiveUnavailable`."""
+
 
 def open_store(place: str, disk: Disk | None = None) -> Store:
-    """The store at a place as people write it: a folder, or `s3://bucket/prefix`. Raises `InvalidArchive`."""
+    """The store at a place as people write it: a folder, or `s3://bucket/prefix`.
+
+    Raises `InvalidArchive`, or `ArchiveUnavailable` where a bucket's credentials are missing.
+    """
     if not place or "\x00" in place:
         raise InvalidArchive(place, "it is empty" if not place else "it holds a zero byte")
     if place.startswith(S3_SCHEME):
@@ -76,6 +84,22 @@ class FolderStore:
             self._disk.unlink(self._path(name))
         except OSError as error:
             raise self._unavailable(name, error) from error
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """The files below, and their sizes."""
+        try:
+            return dict(self._sizes(folder))
+        except OSError as error:
+            raise self._unavailable(folder, error) from error
+
+    def _sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        for name in self._disk.names(self._path(folder)):
+            below = f"{folder}/{name}"
+            if self._disk.is_folder(self._path(below)):
+                yield from self._sizes(below)
+            else:
+                with suppress(FileNotFoundError):
+                    yield below, self._disk.size_bytes(self._path(below))
 
     def _path(self, name: str) -> Path:
         return self._folder / PurePosixPath(name)

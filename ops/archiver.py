@@ -108,14 +108,22 @@ class Archiver:
     async def archive(self, *, keep_days: float | None = None, verify: bool = False) -> ArchiveReport:
         """Copy what the archive lacks, read it back, and trim what is older than `keep_days`; None trims nothing.
 
-        A caller that goes away leaves it running. Raises `NoArchiveSet`, `ArchiveRunning`, or what archiving raises.
+        A caller that goes away leaves it running. Raises `NoArchiveSet`, `ArchiveRunning`, `ArchivingStopped`, or what
+        archiving raises.
         """
         if not self._settings.archive:
             raise NoArchiveSet
         if self.progress is not None:
             raise ArchiveRunning(self.progress)
         self.progress = Progress("", 0, 0)
-        return await asyncio.shield(asyncio.ensure_future(self._archive(self._settings.archive, keep_days, verify)))
+        working = asyncio.ensure_future(self._archive(self._settings.archive, keep_days, verify))
+        working.add_done_callback(lambda done: done.cancelled() or done.exception())  # it was logged
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            if self._stop.is_set():  # no client that went away, but a node that can't wait for a slow archive
+                raise ArchivingStopped from None
+            raise
 
     def status(self) -> ArchiveStatus:
         """What is where; looks at the disk."""

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..cold import segment_object
-from ..errors import ArchiveDamaged, ArchiveUnavailable, ForeignArchive, LogClosed, NoArchive
+from ..errors import ArchiveDamaged, ArchiveUnavailable, ForeignArchive, LogClosed, NoArchive, ObjectsLost
 from ..frames import compress
 from ..log import Log
 from ..origin import Contents
+from ..parts import SealedPart
 from ..stores import Store
 from .catalogue import (
+    FOLDERS,
     FORMAT,
     NAME,
     ArchivedOrigin,
@@ -72,8 +74,9 @@ def archive(
 ) -> Archived:
     """Copy to the store what it does not hold yet of the log, its open end too, and `files` beside it.
 
-    With `verify`, what was copied before is read as well, and copied anew where it is damaged. Raises `ArchiveError`,
-    or `LogDamaged` where what should be copied is not what was written; then the archive is as it was.
+    Of what was copied before, name and size are looked at; with `verify`, every byte. What is missing or damaged is
+    copied anew. Raises `ObjectsLost` at the end where that can't be, because this log had trimmed it; any other
+    `ArchiveError`, or `LogDamaged` where what should be copied is not what was written, leaves the archive as it was.
     """
     contents = {name: held for name, held in log.contents().items() if held.last}
     before = _before(log, store, verify)
@@ -93,9 +96,13 @@ class _Copying:
         self._verify = verify
         self._watch = watch
         self._done = self._total = self._objects = self._bytes = 0
+        self._lost: list[str] = []
+        self._sizes: dict[str, int] = {}
 
     def run(self, contents: Mapping[str, Contents], files: Mapping[str, Path]) -> Archived:
         held = contents.values()
+        if self._before and not self._verify:
+            self._sizes = {name: size for folder in FOLDERS for name, size in self._store.sizes(folder).items()}
         self._total = sum(len(one.sealed) + len(one.plain) + 1 for one in held) + len(files) + 1
         catalogue = Catalogue(
             format=FORMAT,
@@ -106,14 +113,14 @@ class _Copying:
         self._tell(NAME)
         write_catalogue(self._store, catalogue)
         self._clear(catalogue)
+        if self._lost:
+            raise ObjectsLost(self._store.place, tuple(self._lost))
         return Archived(catalogue, self._objects, self._bytes)
 
     def _origin(self, name: str, held: Contents) -> ArchivedOrigin:
         known = self._before.origins.get(name) if self._before else None
         for index, part in enumerate(held.sealed):
-            kept = Kept(part.entry.compressed_bytes, part.entry.sha256)
-            is_there = known is not None and index < known.segments
-            self._ensure(segment_object(name, part.entry.segment), kept if is_there else None, part.data)
+            self._segment(name, part, is_known=known is not None and index < known.segments)
         manifest = kept_of(held.manifest)
         known_manifest = known.manifest if known else None
         same = manifest if manifest == known_manifest else None
@@ -131,6 +138,17 @@ class _Copying:
             compressed_bytes=sum(entry.compressed_bytes for entry in entries)
             + sum(part.kept.size_bytes for part in open_parts),
         )
+
+    def _segment(self, name: str, part: SealedPart, *, is_known: bool) -> None:
+        wanted = segment_object(name, part.entry.segment)
+        kept = Kept(part.entry.compressed_bytes, part.entry.sha256)
+        try:
+            self._ensure(wanted, kept if is_known else None, part.data)
+        except ArchiveDamaged as damage:
+            if damage.place != self._store.place or part.is_here:
+                raise
+            logger.warning("%s", damage)
+            self._lost.append(wanted)
 
     def _open(self, name: str, first: int, last: int, known: ArchivedOrigin | None) -> OpenPart:
         found = next((part for part in known.open if (part.first, part.last) == (first, last)), None) if known else None
@@ -151,19 +169,22 @@ class _Copying:
     def _ensure(self, name: str, there: Kept | None, data: Callable[[], bytes]) -> Kept:
         """Copy an object, unless it is there; `there` says what it should be."""
         self._tell(name)
-        if there is not None:
-            if not self._verify:
-                return there
-            try:
-                got(self._store, name, there)
-            except ArchiveDamaged as damage:
-                logger.warning("%s; copying it anew", damage)
-            else:
-                return there
+        if there is not None and self._is_whole(name, there):
+            return there
         kept = put_verified(self._store, name, data())
         self._objects += 1
         self._bytes += kept.size_bytes
         return kept
+
+    def _is_whole(self, name: str, kept: Kept) -> bool:
+        if not self._verify:
+            return self._sizes.get(name) == kept.size_bytes
+        try:
+            got(self._store, name, kept)
+        except ArchiveDamaged as damage:
+            logger.warning("%s", damage)
+            return False
+        return True
 
     def _tell(self, name: str) -> None:
         self._watch(Progress(name, self._done, self._total))

@@ -17,10 +17,11 @@ from typing import Annotated
 import msgspec
 
 from ..cold import verified
-from ..errors import ArchiveDamaged, NoArchive
+from ..errors import ArchiveDamaged, NoArchive, ObjectMissing
 from ..stores import Store
 
 NAME = "archive.json"
+FOLDERS = ("log", "open", "files")
 FORMAT = 1
 CATALOGUE_BYTES_MAX = 16 * 2**20
 OBJECT_BYTES_MAX = 2**30  # of one object: what claims to be larger is not what we wrote
@@ -134,7 +135,7 @@ def manifest_of(store: Store, name: str, origin: ArchivedOrigin) -> bytes:
     """The manifest's beginning, which tells of the archived segments: it may have grown since the catalogue's time."""
     data = store.get(manifest_object(name), OBJECT_BYTES_MAX)
     if data is None:
-        raise ArchiveDamaged(store.place, manifest_object(name), "it is gone")
+        raise ObjectMissing(store.place, manifest_object(name))
     beginning = data[: origin.manifest.size_bytes]
     if kept_of(beginning) != origin.manifest:
         raise ArchiveDamaged(store.place, manifest_object(name), "its bytes were changed")

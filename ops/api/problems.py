@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError, WebSocketRequestValidatio
 from starlette.exceptions import HTTPException
 
 from ...bus import BusError, BusUnavailable, WorkQueueFull
-from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive
+from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive, ObjectsLost
 from ...projections import (
     FoldFailed,
     NoSuchRow,
@@ -78,6 +78,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     ArchivingStopped: HTTPStatus.SERVICE_UNAVAILABLE,
     ForeignArchive: HTTPStatus.CONFLICT,
     ArchiveDamaged: HTTPStatus.BAD_GATEWAY,
+    ObjectsLost: HTTPStatus.BAD_GATEWAY,
     EventStoreError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

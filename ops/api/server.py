@@ -82,5 +82,6 @@ async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
         yield
     finally:
         node.end_following()
+        node.archiver.close()
         server.should_exit = True
         await task

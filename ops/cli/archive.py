@@ -21,7 +21,7 @@ from ..client import Client
 from ..data_folder import DataFolder
 from ..settings import Settings
 from .options import json_option, node_option, setting_options
-from .output import plural, remark, show_json
+from .output import plural, remark, show_json, size_text
 
 POLL_SECONDS = 0.2
 
@@ -233,18 +233,14 @@ def _show(report: ArchiveReport, as_json: bool) -> None:
         return
     events = sum(report.vector.values())
     share = f", {report.compressed_bytes / report.bytes:.1%} of its lines' size" if report.bytes else ""
-    click.echo(f"{report.archive} holds {plural(events, 'event')} in {_mebibytes(report.compressed_bytes)}{share}")
+    click.echo(f"{report.archive} holds {plural(events, 'event')} in {size_text(report.compressed_bytes)}{share}")
     click.echo(
-        f"copied and read back {plural(report.copied_objects, 'object')}, {_mebibytes(report.copied_bytes)}, "
+        f"copied and read back {plural(report.copied_objects, 'object')}, {size_text(report.copied_bytes)}, "
         f"in {report.seconds:.2f} s"
     )
     if report.trimmed_segments:
         click.echo(f"trimmed {plural(report.trimmed_segments, 'segment')}")
     if report.freed_bytes:
-        click.echo(f"freed {_mebibytes(report.freed_bytes)} that the archive alone keeps now")
+        click.echo(f"freed {size_text(report.freed_bytes)} that the archive alone keeps now")
     if report.waiting_bytes:
-        remark(f"{_mebibytes(report.waiting_bytes)} are being read right now, and go with a later archiving")
-
-
-def _mebibytes(size_bytes: int) -> str:
-    return f"{size_bytes / 2**20:,.1f} MiB"
+        remark(f"{size_text(report.waiting_bytes)} are being read right now, and go with a later archiving")

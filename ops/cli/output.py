@@ -48,6 +48,13 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def size_text(size_bytes: int) -> str:
+    """`512 bytes`, `1.5 KiB`, `2,048.0 MiB`."""
+    if size_bytes < 2**10:
+        return plural(size_bytes, "byte")
+    return f"{size_bytes / 2**10:,.1f} KiB" if size_bytes < 2**20 else f"{size_bytes / 2**20:,.1f} MiB"
+
+
 def refuse_two_formats(*, as_json: bool, as_csv: bool, as_arrow: bool = False) -> None:
     """Raises `UsageError` where more than one is asked for."""
     if as_json + as_csv + as_arrow > 1:

@@ -13,7 +13,7 @@ import click
 from ..client import Client, RequestFailed
 from .exits import EXIT_FAILED
 from .options import json_option, node_option
-from .output import plural, remark, show_json, show_rows
+from .output import plural, remark, show_json, show_rows, size_text
 
 LOOK_SECONDS = 0.1
 
@@ -133,7 +133,7 @@ def _tell(found: dict[str, Any], *, as_json: bool) -> None:
         if latest["failure"]:
             click.echo(latest["failure"]["detail"])
     if previous:
-        size = f"{previous['size_bytes'] / 2**20:,.1f} MiB"
+        size = size_text(previous["size_bytes"])
         click.echo(f"the version before, live until {previous['live_until']} ({size}), can be had back with --rollback")
 
 

@@ -8,7 +8,7 @@ import click
 
 from ..client import Client
 from .options import json_option, node_option
-from .output import plural, show_json
+from .output import plural, show_json, size_text
 
 
 @click.command()
@@ -32,6 +32,6 @@ def snapshot(client: Client, target: Path | None, as_json: bool) -> None:
     if as_json:
         show_json(written)
         return
-    click.echo(f"{written['path']}: {written['size_bytes'] / 2**20:,.1f} MiB, in {written['seconds']:.2f} s")
+    click.echo(f"{written['path']}: {size_text(written['size_bytes'])}, in {written['seconds']:.2f} s")
     for origin, n in written["checkpoint"].items():
         click.echo(f"holds {plural(n, 'event')} of {origin}")

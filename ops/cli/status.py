@@ -9,7 +9,7 @@ import click
 
 from ..client import Client
 from .options import json_option, node_option
-from .output import plural, show_json
+from .output import plural, show_json, size_text
 
 
 @click.command()
@@ -54,7 +54,7 @@ def _show(found: dict[str, Any], url: str) -> None:
 def _held(bus: dict[str, Any]) -> str:
     if not bus["connected"]:
         return click.style("not connected", fg="red")
-    return f"{plural(bus['messages'], 'event')}, {bus['bytes'] / 2**20:,.1f} MiB"
+    return f"{plural(bus['messages'], 'event')}, {size_text(bus['bytes'])}"
 
 
 def _lag(events: int) -> str:

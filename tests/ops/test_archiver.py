@@ -85,6 +85,18 @@ async def test_a_node_that_closes_stops_it(log: Log, tmp_path: Path) -> None:
     assert health.subsystems["archive"].state == "ready"
 
 
+async def test_who_waits_for_a_slow_archive_is_told_that_the_node_closes(log: Log, tmp_path: Path) -> None:
+    ours = archiver(log, tmp_path, Health())
+    caller = asyncio.create_task(ours.archive())
+    await asyncio.sleep(0)
+    ours.close()
+    caller.cancel()
+    with pytest.raises(ArchivingStopped):
+        await caller
+    while ours.progress is not None:
+        await asyncio.sleep(0.01)
+
+
 async def test_what_it_cant_read_of_the_node_is_named(log: Log, tmp_path: Path) -> None:
     name = "0" * 64
     (tmp_path / "data" / "graph-imports" / f"{name}.ttl").parent.mkdir()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from rookery.ops.bench.node_process import NodeProcess
 from rookery.ops.cli.commands import SECTIONS
 from rookery.ops.cli.exits import OutputClosed, exit_code_of
+from rookery.ops.cli.output import size_text
 from rookery.ops.cli.table import cut, table, visible, width_of
 from rookery.schemas import InvalidInput, RookeryError
 
@@ -51,6 +52,21 @@ def test_wide_characters_line_up() -> None:
     lines = table(["name", "n"], rows).lines
     assert {width_of(line) for line in lines} == {len("plain       333")}
     assert lines[1] == "日本語        1"
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (1_023, "1,023 bytes"),
+        (1_024, "1.0 KiB"),
+        (2**20, "1.0 MiB"),
+        (2**31, "2,048.0 MiB"),
+    ],
+)
+def test_a_size_is_never_rounded_to_nothing(size_bytes: int, text: str) -> None:
+    assert size_text(size_bytes) == text
 
 
 def test_text_cannot_command_the_terminal() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from rookery.eventstore import (
     ForeignArchive,
     LogDamaged,
     NoArchive,
+    ObjectMissing,
+    ObjectsLost,
     RestoreRefused,
 )
 from rookery.eventstore.archive import Progress, archive, read_catalogue, restore, trim
@@ -195,3 +198,45 @@ def test_with_verify_what_was_edited_is_copied_anew(tmp_path: Path, store: Store
         assert archive(log, store).objects == 0, "nobody looked"
         assert archive(log, store, verify=True).objects == len(names)
     restore(store, tmp_path / "new")
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_what_is_missing_is_copied_anew_and_what_is_lost_is_told(tmp_path: Path, store: Store, verify: bool) -> None:
+    with filled(tmp_path / "log", 90) as log:
+        catalogue = archive(log, store).catalogue
+        trimmed = trim(log, store, catalogue, before=LATER).segments
+        before = {name: (tmp_path / "cold" / name).read_bytes() for name in objects_of(tmp_path / "cold")}
+        for folder in ("log", "open"):
+            shutil.rmtree(tmp_path / "cold" / folder)
+        with pytest.raises(ObjectsLost, match=rf"log/here/0+1\.ndjson\.zst.* and {trimmed - 5} more") as lost:
+            archive(log, store, verify=verify)
+        assert len(lost.value.objects) == trimmed
+        assert set(objects_of(tmp_path / "cold")) == set(before) - set(lost.value.objects)
+        for name in lost.value.objects:
+            (tmp_path / "cold" / name).write_bytes(before[name])
+        assert archive(log, store, verify=verify).objects == 0, "all that was lost was brought back"
+        expected = lines_of(log)
+    restore(store, tmp_path / "new")
+    with opened(tmp_path / "new") as log:
+        assert lines_of(log) == expected
+
+
+def test_an_object_of_another_size_is_copied_anew_without_a_look_inside(tmp_path: Path, store: Store) -> None:
+    with filled(tmp_path / "log") as log:
+        archive(log, store)
+        path = tmp_path / "cold" / "log" / "here" / f"{1:020}.ndjson.zst"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1])
+        assert archive(log, store).objects == 1
+        assert path.read_bytes() == whole
+
+
+def test_what_another_archive_has_lost_makes_no_new_one(tmp_path: Path, store: Store) -> None:
+    with filled(tmp_path / "log") as log:
+        trim(log, store, archive(log, store).catalogue, before=LATER)
+        shutil.rmtree(tmp_path / "cold" / "log")
+        elsewhere = open_store(str(tmp_path / "elsewhere"))
+        with pytest.raises(ObjectMissing, match=r"zst in the archive \S*cold is missing: it was removed, or"):
+            archive(log, elsewhere)
+        with pytest.raises(NoArchive):
+            read_catalogue(elsewhere)

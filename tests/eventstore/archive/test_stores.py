@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,16 @@ def test_what_was_put_is_got_and_replaced_and_removed(store: Store) -> None:
     store.delete("log/here/one")
     store.delete("log/here/one")
     assert store.get("log/here/one", 10) is None
+
+
+def test_a_folders_objects_are_listed_with_their_sizes(store: Store) -> None:
+    assert store.sizes("listed") == {}
+    store.put("listed/here/one", b"1")
+    store.put("listed/here/two", b"22")
+    store.put("listed/zero", b"")
+    store.put("listed-not", b"1")
+    assert store.sizes("listed") == {"listed/here/one": 1, "listed/here/two": 2, "listed/zero": 0}
+    assert store.sizes("listed/here") == {"listed/here/one": 1, "listed/here/two": 2}
 
 
 def test_what_is_larger_than_it_may_be_is_not_read(store: Store) -> None:
@@ -105,8 +116,17 @@ def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, s3_set
 
 
 @pytest.mark.parametrize(
-    "place", ["", "ftp://host/folder", "s3://", "s3:///prefix", "s3://bucket/prefix?versions", "a\x00b"]
+    "place",
+    ["", "ftp://host/folder", "s3://", "s3:///prefix", "s3://bucket/prefix?versions", "s3://x y/z", "s3://b", "a\x00b"],
 )
 def test_a_place_that_cant_be_one_is_refused(place: str) -> None:
     with pytest.raises(InvalidArchive):
         open_store(place)
+
+
+def test_without_credentials_the_variables_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(s3, "METADATA", ("127.0.0.1", 9))
+    with pytest.raises(ArchiveUnavailable, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+        open_store("s3://birds")
