@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ _CREDENTIALS_VARIABLES = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_METADATA_ENDPOINT",
+    "AWS_IMDSV1_FALLBACK",
     "AWS_SKIP_SIGNATURE",
 )
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
@@ -95,13 +97,20 @@ class S3Store:
 
 def _ensure_credentials(place: str) -> None:
     """Without any, each request would ask the machine's metadata for them until it gives up."""
-    if any(os.environ.get(name) for name in _CREDENTIALS_VARIABLES):
-        return
-    try:
-        socket.create_connection(METADATA, METADATA_SECONDS_MAX).close()
-    except OSError:
+    if not any(os.environ.get(name) for name in _CREDENTIALS_VARIABLES) and not _are_given_by_the_machine():
         reason = "there are none; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY where the command or the node runs"
-        raise ArchiveUnavailable(place, "credentials", reason) from None
+        raise ArchiveUnavailable(place, "credentials", reason)
+
+
+def _are_given_by_the_machine() -> bool:
+    asking = HTTPConnection(*METADATA, timeout=METADATA_SECONDS_MAX)
+    try:
+        asking.request("PUT", "/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+        return asking.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        asking.close()
 
 
 def _bucket(place: str, name: str) -> tuple[Any, Any]:

@@ -147,7 +147,6 @@ class _Copying:
         except ArchiveDamaged as damage:
             if damage.place != self._store.place or part.is_here:
                 raise
-            logger.warning("%s", damage)
             self._lost.append(wanted)
 
     def _open(self, name: str, first: int, last: int, known: ArchivedOrigin | None) -> OpenPart:

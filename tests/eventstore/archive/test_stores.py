@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from rookery.eventstore import ArchiveDamaged, ArchiveUnavailable, InvalidArchive, s3
@@ -127,6 +129,9 @@ def test_a_place_that_cant_be_one_is_refused(place: str) -> None:
 def test_without_credentials_the_variables_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(s3, "METADATA", ("127.0.0.1", 9))
-    with pytest.raises(ArchiveUnavailable, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
-        open_store("s3://birds")
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:  # which gives no credentials
+        Thread(target=other.handle_request, daemon=True).start()
+        for metadata in (("127.0.0.1", other.server_port), ("127.0.0.1", 9)):
+            monkeypatch.setattr(s3, "METADATA", metadata)
+            with pytest.raises(ArchiveUnavailable, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+                open_store("s3://birds")
