@@ -8,7 +8,7 @@ import shlex
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -142,14 +142,15 @@ def _node(settings: Settings) -> Iterator[tuple[Client, bool]]:
             return
     folder = DataFolder(settings.data)
     remark(f"a node starts on {visible(str(folder.path))} …")
-    node = start(folder, {"data": str(settings.data), "port": "0", "nats_port": "0"})
     try:
+        node = start(folder, {"data": str(settings.data), "port": "0", "nats_port": "0"})
         with Client(node.url) as client:
             yield client, True
     finally:
         _ignore_signals()
         stop(folder)
-        os.waitpid(node.pid, 0)  # it has let go of the folder, and is still there for a moment
+        with suppress(ChildProcessError):  # one that did not start is gone already
+            os.waitpid(-1, 0)  # it has let go of the folder, and is still there for a moment
 
 
 def _answers(client: Client) -> bool:

@@ -131,8 +131,15 @@ def start(folder: DataFolder, options: dict[str, str | None]) -> RunningNode:
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
     log = folder.path / LOG_FILE
     # -P: a file of the user's in this folder must not take the place of a module of ours
-    pid = _spawn([sys.executable, "-P", "-m", "rookery.ops.cli", "up", *given], log)
+    command = [sys.executable, "-P", "-m", "rookery.ops.cli", "up", *given]
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])  # until we know whom to end
     try:
+        pid = _spawn(command, log, earlier)
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+        raise
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
         return _ready(folder, pid, log)
     except KeyboardInterrupt:
         os.kill(pid, signal.SIGTERM)
@@ -152,7 +159,7 @@ def _ready(folder: DataFolder, pid: int, log: Path) -> RunningNode:
     raise StillStarting(pid, log)
 
 
-def _spawn(command: list[str], log: Path) -> int:
+def _spawn(command: list[str], log: Path, blocked: set[int | signal.Signals]) -> int:
     """Start a process that outlives this one and its terminal, and writes to `log`; returns its pid."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +174,7 @@ def _spawn(command: list[str], log: Path) -> int:
         (os.POSIX_SPAWN_DUP2, output, 2),
     ]
     try:
-        return os.posix_spawn(command[0], command, os.environ, file_actions=files, setsid=True)
+        return os.posix_spawn(command[0], command, os.environ, file_actions=files, setsid=True, setsigmask=blocked)
     finally:
         os.close(output)
 
