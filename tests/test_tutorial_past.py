@@ -21,6 +21,7 @@ DIFFERENCES = {
     r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?( UTC|Z)": "TIME",
     r"\d+\.\d+ s\b": "SECONDS",
     r"\d+\.\d+%": "SHARE",
+    r"\d+\.\d KiB|[\d,]+ bytes": "SIZE",
     r"(\d+) of \1 read models": "all read models",
     r"\S*/cold": "/cold",
 }

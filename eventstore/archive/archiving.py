@@ -1,6 +1,6 @@
 """Archiving: what the log holds at one moment is copied to cold storage, each object read back once it is there.
 
-Sealed segments are copied once and never again. Nothing that the catalogue names is overwritten with anything else, so
+Sealed segments are copied once, and again only where the copy went missing. Nothing that the catalogue names is overwritten with anything else, so
 that an archiving that breaks off anywhere leaves the archive as it was.
 """
 
@@ -147,6 +147,7 @@ class _Copying:
         except ArchiveDamaged as damage:
             if damage.place != self._store.place or part.is_here:
                 raise
+            # It stays in the catalogue: whoever brings it back has a whole archive again.
             self._lost.append(wanted)
 
     def _open(self, name: str, first: int, last: int, known: ArchivedOrigin | None) -> OpenPart:

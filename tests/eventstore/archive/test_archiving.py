@@ -221,6 +221,16 @@ def test_what_is_missing_is_copied_anew_and_what_is_lost_is_told(tmp_path: Path,
         assert lines_of(log) == expected
 
 
+def test_an_archive_that_is_lost_as_a_whole_is_begun_anew_and_says_what_it_lacks(tmp_path: Path, store: Store) -> None:
+    with filled(tmp_path / "log") as log:
+        trimmed = trim(log, store, archive(log, store).catalogue, before=LATER).segments
+        shutil.rmtree(tmp_path / "cold")
+        for verify in (True, False):
+            with pytest.raises(ObjectsLost) as lost:
+                archive(log, store, verify=verify)
+            assert len(lost.value.objects) == trimmed
+
+
 def test_an_object_of_another_size_is_copied_anew_without_a_look_inside(tmp_path: Path, store: Store) -> None:
     with filled(tmp_path / "log") as log:
         archive(log, store)
