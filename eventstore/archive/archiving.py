@@ -1,7 +1,7 @@
 """Archiving: what the log holds at one moment is copied to cold storage, each object read back once it is there.
 
-Sealed segments are copied once, and again only where the copy went missing. Nothing that the catalogue names is overwritten with anything else, so
-that an archiving that breaks off anywhere leaves the archive as it was.
+Sealed segments are copied once, and again only where the copy went missing. Nothing that the catalogue names is
+overwritten with anything else, so that an archiving that breaks off anywhere leaves the archive as it was.
 """
 
 from __future__ import annotations
