@@ -23,7 +23,7 @@ from .selection import Selection
 from .sidecars import SideCars
 
 SEGMENTS_PER_BATCH_MAX = 8
-SIDE_CARS_PER_BATCH_MAX = 16
+SIDE_CARS_PER_BATCH_MAX = 48  # planning is a tenth of folding 16
 EVENTS_THROUGH_PYTHON_MAX = 65_536
 # Opening a segment costs as much as sending this many of its events through Python.
 EVENTS_WORTH_A_SEGMENT = 4_096

@@ -33,6 +33,7 @@ from .eventsourcing_log import EventsourcingLog
 from .figures import Figure
 
 SIZES = (1_000_000, 3_000_000, 10_000_000)
+SEGMENT_EVENTS = 65_536
 APPENDED_EVENTS = 1_000
 BATCHES_AHEAD_MAX = 64
 ASKED = ("cost_by_model", "runs")
@@ -40,6 +41,7 @@ EXPLAINED = "runs"
 SHARE_KNOWN = 0.95
 LISTED_EVENTS = 1_000
 ASKS = 5
+EVENTS_OF_A_RUN = 30
 LIVE_EVENTS = 100
 LIVE_PAUSE_SECONDS = 0.02  # 5,000 events a second
 LEASH_SECONDS = 600.0
@@ -53,16 +55,17 @@ class Travelled(NamedTuple):
     memory_mib: float
 
 
-def past(sizes: Sequence[int] = SIZES) -> list[Figure]:
+def past(sizes: Sequence[int] = SIZES, *, segment_events: int = SEGMENT_EVENTS) -> list[Figure]:
     """Each figure for a log of each of these sizes; up to ten million events it takes half an hour."""
     with (
         TemporaryDirectory(prefix="rookery-bench-") as name,
         _made_beside(max(sizes)) as batches,
-        Log.open(Path(name) / "log") as log,
+        Log.open(Path(name) / "log", segment_events_max=segment_events) as log,
         closing(EventsourcingLog(Path(name) / "rival.sqlite")) as rival,
     ):
         folder = Path(name)
-        figures = [Figure.of("past.longest_append_while_sealing", _longest_append(folder / "sealing") * 1e3, "ms")]
+        longest = _longest_append(folder / "sealing", segment_events)
+        figures = [Figure.of("past.longest_append_while_sealing", longest * 1e3, "ms")]
         for size in sizes:
             while log.vector().get("local", 0) < size:
                 batch = next(batches)
@@ -138,10 +141,11 @@ def _asked_why(folder: Path, log: Log, side_cars: SideCars) -> float:
     scratch = folder / "why"
     scratch.mkdir(exist_ok=True)
     taken = []
+    runs_apart = _events(log) // EVENTS_OF_A_RUN // (ASKS + 1)
     with closing(Lineage(Catalogue.of_folder(), log, scratch, side_cars)) as lineage:
         for run in range(ASKS + 1):
             started = time.perf_counter()
-            key = [KeyPart("run_id", "VARCHAR", f"run-1-{run * 1_000}")]
+            key = [KeyPart("run_id", "VARCHAR", f"run-1-{run * runs_apart}")]
             found = lineage.behind(EXPLAINED, key, log.vector(), limit=LISTED_EVENTS, leash=Leash(LEASH_SECONDS))
             taken.append(time.perf_counter() - started)
             assert found.total
@@ -154,17 +158,19 @@ def _archived(folder: Path, log: Log, side_cars: SideCars) -> Iterator[Figure]:
     lines_bytes = sum(len(record.line) + 1 for origin in log.origins() for record in log.read(origin))
     archive_bytes = sum(path.stat().st_size for path in (folder / "archive").rglob("*") if path.is_file())
     yield Figure.of("archive_size", archive_bytes / lines_bytes * 100, "% of NDJSON")
-    yield Figure.of("archive_and_side_cars_size", (archive_bytes + side_cars.size_bytes()) / lines_bytes * 100, "%")
+    yield Figure.of(
+        "archive_and_side_cars_size", (archive_bytes + side_cars.size_bytes()) / lines_bytes * 100, "% of NDJSON"
+    )
     started = time.perf_counter()
     restore(store, folder / "restored")
     yield Figure.of("restore", _events(log) / (time.perf_counter() - started), "events/s")
     shutil.rmtree(folder / "restored")
 
 
-def _longest_append(folder: Path) -> float:
+def _longest_append(folder: Path, segment_events: int) -> float:
     """How long an append took at most while a segment was sealed as a node seals it."""
-    made = workload.deliveries(1_000_000)
-    with Log.open(folder) as log:
+    made = workload.deliveries(SIZES[0])
+    with Log.open(folder, segment_events_max=segment_events) as log:
         while not log.has_full_segments:
             log.append("local", list(islice(made, APPENDED_EVENTS)))
         sealing = threading.Thread(target=log.seal_full_segments, args=(_leaving_time,))

@@ -15,6 +15,7 @@ from rookery.ops.bench.graph import graph
 from rookery.ops.bench.live import live
 from rookery.ops.bench.live_readers import live_readers
 from rookery.ops.bench.otlp import otlp
+from rookery.ops.bench.past import past
 from rookery.ops.bench.publish import publish
 from rookery.ops.bench.query import query
 from rookery.ops.bench.rebuild import rebuild
@@ -35,7 +36,26 @@ SMALL: dict[str, Callable[[], list[Figure]]] = {
     "snapshot": partial(snapshot, 1, events=300, snapshots=1),
     "agents": partial(agents, 40, concurrency=4, rival_tasks=10, steady_seconds=0.2, agents=3, imports=1),
     "otlp": partial(otlp, 100, batch_spans=30, exporters=2),
+    "past": partial(past, [1_000, 2_000], segment_events=500),
 }
+OF_A_PAST = [
+    ("rebuild_without_side_cars", "events/s", True),
+    ("side_cars", "events/s", False),
+    ("rebuild", "events/s", True),
+    *(
+        figure
+        for name in ("cost_by_model", "runs")
+        for figure in (
+            (f"as_of.{name}.cold", "s", False),
+            (f"as_of.{name}.when_5_percent_differ", "s", False),
+            (f"as_of.{name}.memory", "MiB", False),
+        )
+    ),
+    ("why", "ms", False),
+    ("archive_size", "% of NDJSON", False),
+    ("archive_and_side_cars_size", "% of NDJSON", False),
+    ("restore", "events/s", False),
+]
 # Name and unit, and whether there is a rival to compare with.
 FIGURES = {
     "publish": [("publish.throughput", "events/s", True), ("publish.latency_p99", "ms", True)],
@@ -50,6 +70,10 @@ FIGURES = {
         ("rebuild.throughput_from_side_cars", "events/s", True),
     ],
     "startup": [("startup.ready", "s", False), ("startup.idle_memory", "MiB", False)],
+    "past": [
+        ("past.longest_append_while_sealing", "ms", False),
+        *((f"past.{size}.{name}", unit, rival) for size in ("1k", "2k") for name, unit, rival in OF_A_PAST),
+    ],
     "query": [
         ("query.by_key_p50_quiet", "ms", False),
         ("query.by_key_p99_quiet", "ms", False),
