@@ -72,6 +72,7 @@ FIGURES = {
     "startup": [("startup.ready", "s", False), ("startup.idle_memory", "MiB", False)],
     "past": [
         ("past.longest_append_while_sealing", "ms", False),
+        ("past.longest_append_otherwise", "ms", False),
         *((f"past.{size}.{name}", unit, rival) for size in ("1k", "2k") for name, unit, rival in OF_A_PAST),
     ],
     "query": [
