@@ -16,6 +16,7 @@ from .dependencies import OpenLanes, ServingNode, in_time, json
 from .past import AsOf, dated
 from .queries import WaitFor
 from .shapes import answers
+from .told import EVENT
 from .waiting import address_in, until_visible
 
 EVENTS_LISTED_MAX = 1_000
@@ -87,19 +88,7 @@ class Difference(msgspec.Struct, frozen=True, rename={"start": "from", "end": "t
 
 
 _ROW = {"run_id": "run-9", "status": "completed", "task": "Review the diff", "cost_usd": "0.0034375"}
-_EVENT = {
-    "origin": "local",
-    "n": 42,
-    "seq": 42,
-    "recordedtime": "2026-11-20T12:00:00.004Z",
-    "specversion": "1.0",
-    "id": "01938f2e-7a58-7cc3-9d6b-1f0e4e6d2a11",
-    "type": "run.started",
-    "source": "/agents/coder-7",
-    "subject": "run-9",
-    "time": "2026-11-20T12:00:00Z",
-    "data": {"agent_id": "coder-7", "task": "Review the diff"},
-}
+_EVENT = {"origin": "local", "n": 42, "seq": 42, "recordedtime": "2026-11-20T12:00:00.004Z"} | EVENT
 _REASONS = {
     "name": "runs",
     "key": {"run_id": "run-9"},

@@ -81,7 +81,7 @@ async def rows(
     ge, in (`a,b`), like, null (`true` or `false`). A column that is named like one of the options is asked for with an
     operator: `limit.eq=3`. All filters must hold.
 
-    Text is sorted by its first 200 characters, and rows that are level by the columns that come first. `next`, and a
+    Text is sorted by its first 200 characters, a key's by all of it; rows that are level, by the key. `next`, and a
     Link header in every format, lead to the next page; rows that are added meanwhile move nothing. An answer about the
     past says in a Rookery-As-Of header of which moment it is, and its next page is of the same.
     """

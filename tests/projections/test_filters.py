@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.projections import Column, InvalidCursor, InvalidQuestion, question_of
 from rookery.projections.answers import read_answer
-from rookery.projections.filters import RESERVED, Question, prepare
+from rookery.projections.filters import RESERVED, SORTED_CHARACTERS_MAX, Question, prepare
 from rookery.projections.relations import quoted
 
 TYPES = {
@@ -27,6 +27,7 @@ TYPES = {
     "done": "BOOLEAN",
     "limit": "INTEGER",
     "tags": "VARCHAR[]",
+    "note": "VARCHAR",
 }
 COLUMNS = [*(Column(name, sql_type) for name, sql_type in TYPES.items()), Column("id", "INTEGER")]
 KEY = ("name", "id")
@@ -38,10 +39,10 @@ FEW = {
     "at": st.sampled_from([datetime(2026, 1, 1), datetime(2026, 1, 1, 0, 0, 0, 1), datetime(1969, 12, 31)]),  # noqa: DTZ001
     "done": st.booleans(),
     "limit": st.sampled_from([1, 2]),
+    "note": st.sampled_from(["a", "x" * 300, "x" * 299 + "y"]),
 }
-ROWS = st.lists(
-    st.tuples(*(st.none() | values for values in FEW.values()), st.none() | st.just(["t"])), min_size=0, max_size=12
-)
+TAGS = st.just(["t"])
+ROWS = st.lists(st.tuples(*(st.none() | FEW.get(name, TAGS) for name in TYPES)), min_size=0, max_size=12)
 COMPARED = {
     "eq": lambda left, right: left == right,
     "lt": lambda left, right: left < right,
@@ -52,10 +53,13 @@ COMPARED = {
 
 
 def table(rows: list[tuple[Any, ...]]) -> duckdb.DuckDBPyConnection:
+    """The rows, numbered; those that are short have NULL in what they lack."""
     con = duckdb.connect()
     con.execute(f"create table t ({', '.join(f'{quoted(name)} {sql_type}' for name, sql_type, _ in COLUMNS)})")
     for number, row in enumerate(rows):
-        con.execute(f"insert into t values ({', '.join('?' * len(COLUMNS))})", [*row, number])
+        con.execute(
+            f"insert into t values ({', '.join('?' * len(COLUMNS))})", [*row, *[None] * (len(TYPES) - len(row)), number]
+        )
     return con
 
 
@@ -116,11 +120,16 @@ def test_a_filter_lets_through_what_python_would(
         assert sorted(exact(con, question), key=repr) == sorted(expected, key=repr)
 
 
+def sorted_by(row: tuple[Any, ...], name: str) -> Any:
+    """What decides where a row stands: a long text's beginning, but all of one that belongs to the key."""
+    value = row[list(TYPES).index(name)]
+    return value[:SORTED_CHARACTERS_MAX] if isinstance(value, str) and name not in KEY else value
+
+
 def ordered(rows: list[tuple[Any, ...]], sort: list[str]) -> list[tuple[Any, ...]]:
     def compare(left: tuple[Any, ...], right: tuple[Any, ...]) -> int:
         for term in sort:
-            place = list(TYPES).index(term.removeprefix("-"))
-            one, other = (row[place][:200] if isinstance(row[place], str) else row[place] for row in (left, right))
+            one, other = (sorted_by(row, term.removeprefix("-")) for row in (left, right))
             if one == other:
                 continue
             if one is None or other is None:
@@ -129,6 +138,13 @@ def ordered(rows: list[tuple[Any, ...]], sort: list[str]) -> list[tuple[Any, ...
         return 0
 
     return sorted(rows, key=cmp_to_key(compare))
+
+
+@pytest.mark.parametrize(("column", "is_first"), [("name", "x" * 300), ("note", "x" * 299 + "y")])
+def test_a_text_of_the_key_is_sorted_by_all_of_it_and_any_other_by_its_beginning(column: str, is_first: str) -> None:
+    unlike_behind = [{column: "x" * 300, "steps": 2}, {column: "x" * 299 + "y", "steps": 1}]
+    with table([tuple(row.get(name) for name in TYPES) for row in unlike_behind]) as con:
+        assert answered(con, Question(sort=(column, "steps"))).records()[0][column] == is_first
 
 
 @given(
@@ -154,10 +170,9 @@ def test_pages_put_together_are_every_row_once_in_the_order_asked_for(
             assert page.rows
         assert paged == whole
         found = exact(con, question)
-    places = [list(TYPES).index(name) for name in names]
 
     def keys(of: list[tuple[Any, ...]]) -> list[list[Any]]:
-        return [[row[place][:200] if isinstance(row[place], str) else row[place] for place in places] for row in of]
+        return [[sorted_by(row, name) for name in names] for row in of]
 
     assert keys(found) == keys(ordered(rows, sort))
 

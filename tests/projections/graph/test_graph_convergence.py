@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,29 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyoxigraph import Quad, Store
-from rookery.projections.graph import Graph, graph, resemblance, rules, sightings
+from rookery.projections.graph import Graph, graph
 from rookery.projections.graph.names import BOOKKEEPING, rk
 from rookery.schemas import Event
 
 from ..colony import Colony
 from .histories import histories
 
+pytestmark = pytest.mark.usefixtures("small_bounds")
 relaxed = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@pytest.fixture(autouse=True)
-def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bounds that the histories reach."""
-    monkeypatch.setattr(graph, "BATCH_EVENTS_MAX", 7)
-    monkeypatch.setattr(resemblance, "BLOCK_LESSONS_MAX", 3)
-    monkeypatch.setattr(rules, "STEPS_MAX", 2)
-    monkeypatch.setattr(sightings, "EDGES_KEPT_MAX", 2)
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> Iterator[Path]:
-    """A fresh folder for every example."""
-    return (tmp_path / str(number) for number in count())
 
 
 def quads(one: Graph) -> set[Quad]:
