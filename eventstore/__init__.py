@@ -17,10 +17,13 @@ from .errors import (
     LogReadOnly,
     LogWriteFailed,
     NoArchive,
+    NotYetSealed,
     ObjectMissing,
     ObjectsLost,
+    ProofRefused,
     RestoreFailed,
     RestoreRefused,
+    UnknownLine,
 )
 from .ingest import Ingest, IngestStatus
 from .judging import DeadLetter
@@ -28,6 +31,7 @@ from .line import Record
 from .log import Log
 from .origin import Segment
 from .positions import position_text
+from .proofs import Proof
 from .replay import Replay, Retold, Wish
 from .writer import Appended
 
@@ -53,14 +57,18 @@ __all__ = [
     "LogReadOnly",
     "LogWriteFailed",
     "NoArchive",
+    "NotYetSealed",
     "ObjectMissing",
     "ObjectsLost",
+    "Proof",
+    "ProofRefused",
     "Record",
     "Replay",
     "RestoreFailed",
     "RestoreRefused",
     "Retold",
     "Segment",
+    "UnknownLine",
     "Wish",
     "position_text",
 ]

@@ -8,6 +8,9 @@ RookeryError
     ├── LogClosed           this log was closed (path)
     ├── LogWriteFailed      the disk refused; nothing was acknowledged, and a later append works (path, reason)
     ├── LogDamaged          bytes are not what was written, beyond what a crash leaves behind (path, what, remedy)
+    ├── UnknownLine         a line that the log does not have yet (origin, n, last)
+    ├── NotYetSealed        there is no proof yet of a line whose segment still grows (origin, n)
+    ├── ProofRefused        what should prove a line does not (what)
     ├── BusRegressed        the bus no longer holds what the log took from it (origin, position, reason)
     └── ArchiveError        what can go wrong with the copy in cold storage
         ├── InvalidArchive      a place that cannot hold one (place, reason); an InvalidInput as well
@@ -91,6 +94,36 @@ class LogDamaged(EventStoreError):
         self.what = what
         self.remedy = remedy
         super().__init__(f"{path} is damaged: {what}; {remedy}")
+
+
+class UnknownLine(EventStoreError):
+    """A line that the log does not have yet."""
+
+    def __init__(self, origin: str, n: int, last: int) -> None:
+        self.origin = origin
+        self.n = n
+        self.last = last
+        super().__init__(f"the log has no line {origin}:{n}; {origin!r} ends at {last}")
+
+
+class NotYetSealed(EventStoreError):
+    """There is no proof yet of a line whose segment still grows."""
+
+    def __init__(self, origin: str, n: int) -> None:
+        self.origin = origin
+        self.n = n
+        super().__init__(
+            f"{origin}:{n} is in the log, and can be proved once its segment is sealed: the node does that by itself "
+            "when the segment is full (the setting segment_events_max, or 64 MiB of lines); ask again then"
+        )
+
+
+class ProofRefused(EventStoreError):
+    """What should prove a line does not."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f"this proves nothing: {what}")
 
 
 class BusRegressed(EventStoreError):

@@ -16,6 +16,7 @@ from .errors import InvalidOrigin, LogClosed, LogReadOnly
 from .judging import DeadLetter
 from .line import Record
 from .origin import Contents, OriginLog, Segment
+from .parts import SealedPart
 from .sealing import Pace
 from .summary import Wanted
 from .writer import Appended, Limits, OriginWriter
@@ -155,6 +156,11 @@ class Log:
     def files(self) -> list[Path]:
         """Every segment file, in the order of n within each origin, the plain ones last."""
         return [path for _, origin in sorted(self._fresh().items()) for path in origin.files]
+
+    def sealed_with(self, origin: str, n: int) -> tuple[SealedPart, list[bytes]] | None:
+        """The sealed segment that holds a line, and the manifest's lines from that segment's on; None if none does."""
+        known = self._fresh().get(origin)
+        return known.sealed_with(n) if known else None
 
     def contents(self) -> dict[str, Contents]:
         """What each origin holds, to be archived: all of one moment."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +13,7 @@ from .disk import Disk
 from .errors import REMEDY, LogDamaged
 
 NAME = "manifest.ndjson"
-_BEFORE_THE_FIRST = "0" * 64
+BEFORE_THE_FIRST = "0" * 64
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +29,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     last_recordedtime: datetime
     sha256: str
     merkle_root: str
-    previous: str = _BEFORE_THE_FIRST
+    previous: str = BEFORE_THE_FIRST
 
 
 class Manifest:
@@ -54,6 +55,10 @@ class Manifest:
     def beginning(self, segments: int) -> bytes:
         """The file's bytes as far as they tell of the first `segments` segments."""
         return b"".join(line + b"\n" for line in self._lines[:segments])
+
+    def since(self, first: int) -> list[bytes]:
+        """The lines from the one of the segment that begins with the event `first` to the newest."""
+        return self._lines[bisect_left(self.entries, first, key=lambda entry: entry.first) :]
 
     def _cut_torn_line(self) -> None:
         """Remove what a write that was interrupted left behind the last whole line."""
@@ -86,7 +91,7 @@ class Manifest:
             raise LogDamaged(self.path, f"a line is not a segment's ({error})", REMEDY) from None
 
     def _check_chain(self) -> None:
-        previous, n = _BEFORE_THE_FIRST, 0
+        previous, n = BEFORE_THE_FIRST, 0
         for line, entry in zip(self._lines, self.entries, strict=True):
             if entry.previous != previous:
                 raise LogDamaged(self.path, f"the line before {entry.segment} was altered", REMEDY)
@@ -96,7 +101,7 @@ class Manifest:
             previous, n = sha256(line).hexdigest(), entry.last
 
     def _head(self) -> str:
-        return sha256(self._lines[-1]).hexdigest() if self._lines else _BEFORE_THE_FIRST
+        return sha256(self._lines[-1]).hexdigest() if self._lines else BEFORE_THE_FIRST
 
     def _size_bytes(self) -> int:
         return sum(len(line) + 1 for line in self._lines)

@@ -123,6 +123,13 @@ class OriginLog:
         )
         return Contents(self._manifest.beginning(len(sealed)) if self._manifest else b"", sealed, plain, last)
 
+    def sealed_with(self, n: int) -> tuple[SealedPart, list[bytes]] | None:
+        """The sealed segment that holds a line, and the manifest's lines from that segment's on; None if none does."""
+        if self._manifest is None or not 1 <= n <= self._last:
+            return None
+        part = self._part_with(n)
+        return (part, self._manifest.since(part.first)) if isinstance(part, SealedPart) else None
+
     def refresh(self) -> None:
         """Look at what the writer did since."""
         position = self._durable_up_to()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property, lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -16,10 +17,12 @@ from .errors import REMEDY, LogDamaged
 from .frames import FramedFile
 from .line import number_in
 from .manifest import Entry
+from .merkle import BLOCK_LEAVES, HASH_BYTES, MerkleTree, audit_path, leaf_hash, root_of
 
 PLAIN_SUFFIX = ".ndjson"
 SEALED_SUFFIX = ".ndjson.zst"
 SUMMARY_SUFFIX = ".index.json"
+BLOCKS_SUFFIX = ".merkle"
 READ_SIZE_BYTES = 4 * 2**20
 FRAMES_KEPT_MAX = 2  # decoded frames per segment that was asked for single lines
 
@@ -67,6 +70,44 @@ class SealedPart:
     def summary_path(self) -> Path:
         """Where its side-car is."""
         return self.path.with_name(self.path.name.removesuffix(SEALED_SUFFIX) + SUMMARY_SUFFIX)
+
+    @property
+    def blocks_path(self) -> Path:
+        """Where the roots of its Merkle tree's blocks are: derived, and 8 KiB for 65,536 lines."""
+        return self.path.with_name(self.path.name.removesuffix(SEALED_SUFFIX) + BLOCKS_SUFFIX)
+
+    def audit_path(self, n: int) -> list[bytes]:
+        """What has to be joined to the line's hash to come to the manifest's Merkle root. Raises `LogDamaged`.
+
+        Of the lines, those of its block are read; all of them only where the blocks' roots have to be made again.
+        """
+        blocks = self._kept_blocks() or self._blocks_anew
+        block, index = divmod(n - self.first, BLOCK_LEAVES)
+        begin = self.first + block * BLOCK_LEAVES
+        leaves = [leaf_hash(self.line(each)) for each in range(begin, min(begin + BLOCK_LEAVES - 1, self.last) + 1)]
+        return audit_path(leaves, index) + audit_path(blocks, block)
+
+    def _kept_blocks(self) -> list[bytes] | None:
+        """The blocks' roots, if they are there and are this segment's."""
+        with suppress(OSError):
+            data = self._disk.read(self.blocks_path, 0, self.entry.events * HASH_BYTES)
+            blocks = [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)]
+            if root_of(blocks).hex() == self.entry.merkle_root:
+                return blocks
+        return None
+
+    @cached_property
+    def _blocks_anew(self) -> list[bytes]:
+        tree = MerkleTree()
+        for lines in self.lines(self.first, self.last):
+            for line in lines:
+                tree.add(line)
+        if tree.root() != self.entry.merkle_root:
+            raise LogDamaged(self.path, "its lines are not those of the manifest's Merkle root", REMEDY)
+        if self._tier.owned:  # a reader leaves the folder as it is
+            with suppress(OSError):
+                self._disk.replace(self.blocks_path, b"".join(tree.blocks()))
+        return tree.blocks()
 
     def verify(self) -> None:
         """Hold the file's every byte against the manifest. Raises `LogDamaged`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from itertools import chain
 
@@ -12,7 +13,7 @@ from .frames import compress
 from .line import parse
 from .manifest import Entry
 from .merkle import MerkleTree
-from .parts import PlainPart, sealed_name
+from .parts import BLOCKS_SUFFIX, PLAIN_SUFFIX, PlainPart, sealed_name
 
 # Called after every frame with the seconds that it took; it may wait, to leave the processor to others.
 Pace = Callable[[float], object]
@@ -40,6 +41,9 @@ def write_sealed(part: PlainPart, origin: str, disk: Disk, pace: Pace | None = N
         disk.close(descriptor)
     disk.rename(unfinished, target)
     disk.fsync_folder(target.parent)
+    with suppress(OSError):  # derived: whoever misses it makes it again
+        blocks = part.path.name.removesuffix(PLAIN_SUFFIX) + BLOCKS_SUFFIX
+        disk.replace(part.path.with_name(blocks), b"".join(tree.blocks()))
     return Entry(
         segment=target.name,
         first=part.first,

@@ -22,6 +22,7 @@ from . import (
     openapi,
     otlp,
     problems,
+    proofs,
     queries,
     rebuilds,
     snapshot,
@@ -61,6 +62,7 @@ def create_app(node: Node) -> FastAPI:
         graph.router,
         snapshot.router,
         archive.router,
+        proofs.router,
         otlp.router,
     ):
         app.include_router(router)

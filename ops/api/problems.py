@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError, WebSocketRequestValidatio
 from starlette.exceptions import HTTPException
 
 from ...bus import BusError, BusUnavailable, WorkQueueFull
-from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive, ObjectsLost
+from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive, NotYetSealed, ObjectsLost, UnknownLine
 from ...projections import (
     FoldFailed,
     NoSuchRow,
@@ -79,6 +79,8 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     ForeignArchive: HTTPStatus.CONFLICT,
     ArchiveDamaged: HTTPStatus.BAD_GATEWAY,
     ObjectsLost: HTTPStatus.BAD_GATEWAY,
+    UnknownLine: HTTPStatus.NOT_FOUND,
+    NotYetSealed: HTTPStatus.CONFLICT,
     EventStoreError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

@@ -47,6 +47,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "history": Row("history:history", "What was done hour by hour, day by day, month by month."),
         "tail": Row("tail:tail", "Follow the log."),
         "replay": Row("replay:replay", "Tell the log's events once more: to a file, a bus, a screen."),
+        "prove": Row("prove:prove", "Prove that an event is in the log, or check a proof."),
         "dead-letters": Row("maintenance:dead_letters", "List the events that no read model holds."),
     },
     "Care for it": {

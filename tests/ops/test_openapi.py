@@ -20,6 +20,7 @@ from rookery.ops.api import (
     lineage,
     metrics,
     openapi,
+    proofs,
     queries,
     rebuilds,
     snapshot,
@@ -48,6 +49,7 @@ def document() -> dict[str, Any]:
     app = FastAPI(title="Rookery")
     for module in (
         archive,
+        proofs,
         state,
         events,
         assignments,

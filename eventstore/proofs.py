@@ -1,0 +1,125 @@
+"""Proofs: that a line is the log's can be shown to somebody who has neither the log nor this program.
+
+A proof holds the line's bytes, the way from their hash to the Merkle root of their segment (RFC 9162), and the
+manifest's lines from that segment's on, each with the hash of the one before. It is checked by hashing alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+
+from .errors import NotYetSealed, ProofRefused, UnknownLine
+from .line import number_in
+from .log import Log
+from .manifest import Entry
+from .merkle import root_by
+
+FORMAT = "rookery.proof.v1"
+PROOF_BYTES_MAX = 64 * 2**20  # the manifest of some billion events
+
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """That `line` is the line `n` of a log, whose manifest's newest line has the SHA-256 `head`."""
+
+    format: Literal["rookery.proof.v1"] = FORMAT
+    origin: str
+    n: int
+    line: str
+    audit_path: tuple[Digest, ...]
+    manifest: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    head: Digest
+
+
+class Proved(NamedTuple):
+    """What a proof has shown: the line belongs to the log that ends in the manifest's line of this hash."""
+
+    origin: str
+    n: int
+    head: str
+    segment: Entry
+
+
+def prove(log: Log, origin: str, n: int) -> Proof:
+    """The proof of a line. Raises `UnknownLine`, or `NotYetSealed`: then there will be one later.
+
+    What it needs of the segment is one block of lines, and what was kept of the others when they were sealed.
+    """
+    record = log.get(origin, n)
+    if record is None:
+        raise UnknownLine(origin, n, log.vector().get(origin, 0))
+    found = log.sealed_with(origin, n)
+    if found is None:
+        raise NotYetSealed(origin, n)
+    part, manifest = found
+    proof = Proof(
+        origin=origin,
+        n=n,
+        line=record.line.decode(),
+        audit_path=tuple(node.hex() for node in part.audit_path(n)),
+        manifest=tuple(line.decode() for line in manifest),
+        head=sha256(manifest[-1]).hexdigest(),
+    )
+    check(proof)
+    return proof
+
+
+def decode(data: bytes) -> Proof:
+    """The proof in these bytes. Raises `ProofRefused`."""
+    try:
+        return msgspec.json.decode(data, type=Proof)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ProofRefused(f"it has not the form of one ({error})") from None
+
+
+def check(proof: Proof, *, head: str | None = None) -> Proved:
+    """Hold a proof against itself, and against what is known from elsewhere. Raises `ProofRefused`.
+
+    `head` is the SHA-256 of a manifest line that is trusted: the segment's own, or a later one.
+    """
+    entries = [_entry(line) for line in proof.manifest]
+    hashes = [sha256(line.encode()).hexdigest() for line in proof.manifest]
+    _check_line(proof, entries[0])
+    _check_chain(entries, hashes)
+    if hashes[-1] != proof.head:
+        raise ProofRefused("its manifest does not end in the line that it names as the head")
+    if head is not None and head not in hashes:
+        raise ProofRefused(f"its manifest does not come to the line {head} that is trusted")
+    return Proved(proof.origin, proof.n, proof.head, entries[0])
+
+
+def _check_line(proof: Proof, segment: Entry) -> None:
+    line = proof.line.encode()
+    if not segment.first <= proof.n <= segment.last or segment.events != segment.last - segment.first + 1:
+        raise ProofRefused(f"the segment that it names does not hold event {proof.n}")
+    if _number(line) != proof.n:
+        raise ProofRefused(f"its line is not that of event {proof.n}")
+    path = [bytes.fromhex(node) for node in proof.audit_path]
+    root = root_by(line, proof.n - segment.first, segment.events, path)
+    if root is None or root.hex() != segment.merkle_root:
+        raise ProofRefused("its line does not lead to the Merkle root of its segment")
+
+
+def _check_chain(entries: Sequence[Entry], hashes: Sequence[str]) -> None:
+    for before, digest, entry in zip(entries, hashes, entries[1:], strict=False):
+        if entry.previous != digest or entry.first != before.last + 1:
+            raise ProofRefused(f"its manifest's line of {entry.segment} does not follow from the one before")
+
+
+def _number(line: bytes) -> int:
+    try:
+        return number_in(line)
+    except ValueError:
+        return 0
+
+
+def _entry(line: str) -> Entry:
+    try:
+        return msgspec.json.decode(line, type=Entry)
+    except msgspec.MsgspecError as error:
+        raise ProofRefused(f"a line of its manifest is not a segment's ({error})") from None
