@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..bus import Delivery
 from .ids import event_key, is_event, letter_key
 from .judging import Verdict, judge
-from .line import Letter, Record, event_line, letter_line, parse
+from .line import Letter, Record, chain_of, event_line, letter_line, parse
 
 Holder = Callable[[int, Callable[[Record], bool]], Record | None]
 
@@ -26,14 +26,18 @@ class Admitted(NamedTuple):
 
 
 class Admission:
-    """Turns one call's deliveries into lines. `holder` finds a line of the log by its key and a test."""
+    """Turns one call's deliveries into lines. `holder` finds a line of the log by its key and a test.
 
-    def __init__(self, origin: str, last: int, sequence: int, holder: Holder) -> None:
+    `chain` is the one at the log's last line.
+    """
+
+    def __init__(self, origin: str, last: int, chain: str, sequence: int, holder: Holder) -> None:
         self.admitted: list[Admitted] = []
         self.duplicates = 0
         self.sequence = sequence
         self._origin = origin
         self._last = last
+        self._chain = chain
         self._holder_in_log = holder
         self._new: defaultdict[int, list[Admitted]] = defaultdict(list)
 
@@ -52,7 +56,7 @@ class Admission:
         key = event_key(event_id)
         held = self._holder(key, partial(is_event, id=event_id))
         if held is None:
-            line = event_line(self._last + 1, delivery.sequence, delivery.stored_at, delivery.payload)
+            line = event_line(self._last + 1, delivery.sequence, delivery.stored_at, delivery.payload, self._chain)
             return self._admit(delivery, line, key, verdict)
         if held.payload == delivery.payload:
             self.duplicates += 1
@@ -65,11 +69,12 @@ class Admission:
         if self._holder(key, partial(_is_letter, letter=letter)) is not None:
             self.duplicates += 1
             return
-        line = letter_line(self._last + 1, delivery.sequence, delivery.stored_at, letter)
+        line = letter_line(self._last + 1, delivery.sequence, delivery.stored_at, letter, self._chain)
         self._admit(delivery, line, key, verdict)
 
     def _admit(self, delivery: Delivery, line: bytes, key: int, verdict: Verdict) -> None:
         self._last += 1
+        self._chain = chain_of(line)
         admitted = Admitted(self._last, delivery.sequence, line, key, verdict)
         self._new[key].append(admitted)
         self.admitted.append(admitted)

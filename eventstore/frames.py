@@ -29,7 +29,7 @@ _SEEKABLE_MAGIC = 0x8F92EAB1
 _HEAD = struct.Struct("<II")  # skippable magic, size of what follows
 _ENTRY = struct.Struct("<II")  # compressed size, size of the lines
 _FOOT = struct.Struct("<IBI")  # number of frames, descriptor, seekable magic
-_PEEK_BYTES = 128
+_PEEK_BYTES = 192
 
 
 class Frame(NamedTuple):

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from ..bus import Bus, BusError, Delivery, StreamRewound, StreamState
-from .errors import BusRegressed, LogWriteFailed
+from .errors import BusRegressed, LogDamaged, LogWriteFailed
 from .line import Record
 from .log import Log
 from .writer import Appended
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 State = Literal["starting", "running", "failing", "failed"]
 Result = TypeVar("Result")
+Passing = tuple[type[Exception], ...]  # what may be over at the next attempt
 
 
 class IngestStatus(NamedTuple):
@@ -230,7 +231,9 @@ class _Session:
             await self._full.wait()
             self._full.clear()
             seal = partial(self._log.seal_full_segments, self._pace)
-            await self._retrying("seal", partial(_to_the_end, seal, on_cancel=self._ending.set))
+            attempt = partial(_to_the_end, seal, on_cancel=self._ending.set)
+            # What is damaged is not sealed until it is healed; what comes meanwhile is appended behind it.
+            await self._retrying("seal", attempt, passing=(LogWriteFailed, LogDamaged))
             if self._ingest._on_seal:
                 self._ingest._on_seal()
 
@@ -278,13 +281,15 @@ class _Session:
             logger.error("the bus lost %d events of %s before %d", missing, self._origin, fresh[-1])
             await self._ingest._note(missing=self._ingest.status.missing + missing)
 
-    async def _retrying(self, what: str, attempt: Callable[[], Awaitable[Result]]) -> Result:
+    async def _retrying(
+        self, what: str, attempt: Callable[[], Awaitable[Result]], passing: Passing = (BusError, LogWriteFailed)
+    ) -> Result:
         """Try again, with growing pauses, for as long as the disk or the bus refuses."""
         pause_seconds = RETRY_SECONDS_MIN
         while True:
             try:
                 result = await attempt()
-            except (BusError, LogWriteFailed) as error:
+            except passing as error:
                 if what not in self._ingest._failures:  # it worked meanwhile
                     pause_seconds = RETRY_SECONDS_MIN
                 await self._ingest._note_failure(what, error)

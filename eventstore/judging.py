@@ -9,10 +9,10 @@ from ..schemas import (
     Event,
     InvalidEvent,
     MalformedEvent,
-    ReplayedEvent,
     check,
     decode,
     publisher_in,
+    refuse_chained,
     refuse_replayed,
     subject_of,
 )
@@ -48,7 +48,8 @@ def judge(payload: bytes, subject: str) -> Verdict:
     """Hold a payload that came as a new fact against its schema, and against the subject that it came by."""
     try:
         refuse_replayed(payload)
-    except ReplayedEvent as error:
+        refuse_chained(payload)
+    except MalformedEvent as error:
         return Verdict(None, error.reason, error.field)
     verdict = judge_payload(payload)
     if verdict.event is None or subject == subject_of(verdict.event):

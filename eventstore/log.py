@@ -12,9 +12,9 @@ from typing import Self
 from ..bus import Delivery
 from .cold import Tiering
 from .disk import Disk
-from .errors import InvalidOrigin, LogClosed, LogReadOnly
+from .errors import InvalidOrigin, LogClosed, LogReadOnly, UnknownLine
 from .judging import DeadLetter
-from .line import Record
+from .line import NO_CHAIN, Record
 from .origin import Contents, OriginLog, Segment
 from .parts import SealedPart
 from .sealing import Pace
@@ -131,6 +131,17 @@ class Log:
         """One line, by its permanent address."""
         known = self._fresh().get(origin)
         return known.get(n) if known else None
+
+    def chain_at(self, origin: str, n: int) -> str:
+        """The chain at a line, 16 hexadecimal digits: two logs with the same one there have the same lines up to `n`.
+
+        At 0, before the first line, it is zeros. Raises `UnknownLine`, for a line that the log does not have yet.
+        """
+        known = self._fresh().get(origin)
+        last = known.last if known else 0
+        if not 0 <= n <= last:
+            raise UnknownLine(origin, n, last)
+        return known.chain_at(n) if known else NO_CHAIN
 
     def find(self, ids: Iterable[str]) -> dict[str, tuple[str, int]]:
         """The addresses of the events with these ids, for those that the log holds."""

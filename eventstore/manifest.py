@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from .disk import Disk
 from .errors import REMEDY, LogDamaged
@@ -17,7 +18,10 @@ BEFORE_THE_FIRST = "0" * 64
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What the manifest says of one sealed segment. `bytes` counts its lines as they were before compression."""
+    """What the manifest says of one sealed segment. `bytes` counts its lines as they were before compression.
+
+    `chain` is the one at its last line; it is left out where that line is of the first version.
+    """
 
     segment: str
     first: int
@@ -29,6 +33,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     last_recordedtime: datetime
     sha256: str
     merkle_root: str
+    chain: str | UnsetType = UNSET
     previous: str = BEFORE_THE_FIRST
 
 

@@ -17,10 +17,10 @@ import msgspec
 from ..schemas import decode
 from .cold import ColdTier, Tiering
 from .disk import Disk
-from .errors import REMEDY, LogDamaged
+from .errors import REMEDY, LogDamaged, UnknownLine
 from .ids import IdIndex, event_key, is_event, record_key
 from .judging import DeadLetter, dead_letter, judge_record
-from .line import Record, parse
+from .line import NO_CHAIN, Record, chain_of, parse
 from .manifest import NAME as MANIFEST
 from .manifest import Manifest
 from .parts import Part, PlainPart, SealedPart
@@ -164,6 +164,18 @@ class OriginLog:
         except FileNotFoundError:
             self._find_again(part, n)
             return self.get(n)
+
+    def chain_at(self, n: int) -> str:
+        """The chain at a line that is held: the same there as in any log with the same lines up to `n`."""
+        if n == 0:
+            return NO_CHAIN
+        part = self._part_with(n)
+        if isinstance(part, SealedPart) and part.last == n and isinstance(part.entry.chain, str):
+            return part.entry.chain
+        record = self.get(n)
+        if record is None:
+            raise UnknownLine(self.name, n, self._last)
+        return chain_of(record.line)
 
     def last_at(self, time: datetime) -> int:
         """The n of the last line that was recorded by `time`, or 0; a bisection over the files, then over the lines.

@@ -15,7 +15,7 @@ from .cold import ColdTier
 from .disk import Disk
 from .errors import REMEDY, LogDamaged
 from .frames import FramedFile
-from .line import number_in
+from .line import Chain, number_in
 from .manifest import Entry
 from .merkle import BLOCK_LEAVES, HASH_BYTES, MerkleTree, audit_path, leaf_hash, root_of
 
@@ -129,6 +129,18 @@ class SealedPart:
             return self._disk.read(self.path)
         except FileNotFoundError:
             raise LogDamaged(self.path, "it is gone", REMEDY) from None
+
+    def chain(self) -> Chain:
+        """The chain at its last line: from the manifest, or of the line itself where that is of the first version.
+
+        Not known where the archive alone has such a file, or it doesn't decode: that's for whoever needs it to notice.
+        """
+        if isinstance(self.entry.chain, str):
+            return Chain(self.entry.chain, begun=True)
+        with suppress(LogDamaged, OSError):
+            if self.is_here:
+                return Chain.after(self.line(self.last))
+        return Chain(None)
 
     @property
     def is_here(self) -> bool:

@@ -10,7 +10,7 @@ from . import manifest
 from .cold import ColdTier
 from .disk import Disk
 from .errors import REMEDY, LogDamaged
-from .line import number_in
+from .line import Chain, is_next
 from .manifest import Manifest
 from .parts import PLAIN_SUFFIX, READ_SIZE_BYTES, SEALED_SUFFIX, PlainPart, SealedPart, plain_name
 
@@ -40,13 +40,14 @@ def recover(folder: Path, disk: Disk, tier: ColdTier) -> Recovered:
             disk.unlink(folder / name)
     sealed = _sealed(folder, record, disk, tier)
     _finish_seals(folder, sealed, disk)
-    return Recovered(record, sealed, [_heal(part, disk) for part in _plain(folder, record, disk)])
+    return Recovered(record, sealed, [_heal(part, disk) for part in _plain(folder, sealed, disk)])
 
 
 def look(folder: Path, disk: Disk, tier: ColdTier) -> Recovered:
     """The same, with nothing changed: for those who only read, beside a writer or without one."""
     record = Manifest(folder / manifest.NAME, disk)
-    return Recovered(record, _sealed(folder, record, disk, tier), _plain(folder, record, disk))
+    sealed = _sealed(folder, record, disk, tier)
+    return Recovered(record, sealed, _plain(folder, sealed, disk))
 
 
 def _sealed(folder: Path, record: Manifest, disk: Disk, tier: ColdTier) -> list[SealedPart]:
@@ -78,9 +79,10 @@ def _finish_seals(folder: Path, sealed: list[SealedPart], disk: Disk) -> None:
             disk.unlink(folder / name)
 
 
-def _plain(folder: Path, record: Manifest, disk: Disk) -> list[PlainPart]:
+def _plain(folder: Path, sealed: list[SealedPart], disk: Disk) -> list[PlainPart]:
     """The unsealed segments, as far as their lines are whole."""
-    last = record.entries[-1].last if record.entries else 0
+    last = sealed[-1].last if sealed else 0
+    chain = sealed[-1].chain() if sealed else Chain()
     parts: list[PlainPart] = []
     for name in disk.names(folder):
         if not _PLAIN_NAME.fullmatch(name):
@@ -90,12 +92,12 @@ def _plain(folder: Path, record: Manifest, disk: Disk) -> list[PlainPart]:
             continue  # sealed, and not yet removed
         if first != last + 1:
             raise LogDamaged(folder / name, f"the events from {last + 1} to {first - 1} are missing", REMEDY)
-        parts.append(PlainPart(folder / name, first, disk, _line_ends(folder / name, first, disk)))
+        parts.append(PlainPart(folder / name, first, disk, _line_ends(folder / name, first, chain, disk)))
         last = parts[-1].last
     return parts
 
 
-def _line_ends(path: Path, first: int, disk: Disk) -> list[int]:
+def _line_ends(path: Path, first: int, chain: Chain, disk: Disk) -> list[int]:
     """Where each whole line ends. What a crash leaves behind the last one is not a line."""
     ends: list[int] = []
     offset, rest = 0, b""
@@ -104,19 +106,12 @@ def _line_ends(path: Path, first: int, disk: Disk) -> list[int]:
         for line in lines:
             if _UNWRITTEN in line:
                 return ends
-            if not _is_line(line, first + len(ends)):
-                what = f"at byte {offset} there should be the line of event {first + len(ends)}"
+            if not is_next(line, first + len(ends), chain):
+                what = f"at byte {offset} there should be the line of event {first + len(ends)}, as it was appended"
                 raise LogDamaged(path, what, REMEDY)
             offset += len(line) + 1
             ends.append(offset)
     return ends
-
-
-def _is_line(line: bytes, n: int) -> bool:
-    try:
-        return number_in(line) == n and line.endswith(b"}")
-    except ValueError:
-        return False
 
 
 def _heal(part: PlainPart, disk: Disk) -> PlainPart:

@@ -1,4 +1,7 @@
-"""Sealing: a full segment of plain lines becomes a compressed file that is never written again."""
+"""Sealing: a full segment of plain lines becomes a compressed file that is never written again.
+
+What is sealed is believed from then on, so each line is first held against the ones before it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
-from itertools import chain
+
+from msgspec import UNSET
 
 from .disk import Disk
+from .errors import REMEDY, LogDamaged
 from .frames import compress
-from .line import parse
+from .line import Chain, is_next, parse
 from .manifest import Entry
 from .merkle import MerkleTree
 from .parts import BLOCKS_SUFFIX, PLAIN_SUFFIX, PlainPart, sealed_name
@@ -19,8 +24,11 @@ from .parts import BLOCKS_SUFFIX, PLAIN_SUFFIX, PlainPart, sealed_name
 Pace = Callable[[float], object]
 
 
-def write_sealed(part: PlainPart, origin: str, disk: Disk, pace: Pace | None = None) -> Entry:
-    """Write the sealed file beside the plain one, durably, and say what the manifest has to know. Raises `OSError`."""
+def write_sealed(part: PlainPart, origin: str, chain: Chain, disk: Disk, pace: Pace | None = None) -> Entry:
+    """Write the sealed file beside the plain one, durably, and say what the manifest has to know.
+
+    `chain` is the one before its first line. Raises `OSError`, or `LogDamaged` where a line isn't what was appended.
+    """
     target = part.path.with_name(sealed_name(part.first))
     unfinished = target.with_name(target.name + ".tmp")
     tree = MerkleTree()
@@ -29,7 +37,7 @@ def write_sealed(part: PlainPart, origin: str, disk: Disk, pace: Pace | None = N
         disk.truncate(descriptor, 0)
         digest, written_bytes = sha256(), 0
         started = time.perf_counter()
-        for piece in compress(_watched(part, tree)):
+        for piece in compress(_watched(part, chain, tree)):
             disk.write_at(descriptor, piece, written_bytes)
             digest.update(piece)
             written_bytes += len(piece)
@@ -55,10 +63,16 @@ def write_sealed(part: PlainPart, origin: str, disk: Disk, pace: Pace | None = N
         last_recordedtime=parse(origin, part.line(part.last)).recorded_time,
         sha256=digest.hexdigest(),
         merkle_root=tree.root(),
+        chain=chain.at if chain.begun and chain.at else UNSET,
     )
 
 
-def _watched(part: PlainPart, tree: MerkleTree) -> Iterator[bytes]:
-    for line in chain.from_iterable(part.lines(part.first, part.last)):
-        tree.add(line)
-        yield line
+def _watched(part: PlainPart, chain: Chain, tree: MerkleTree) -> Iterator[bytes]:
+    n = part.first
+    for lines in part.lines(part.first, part.last):
+        for line in lines:
+            if not is_next(line, n, chain):
+                raise LogDamaged(part.path, f"the line of event {n} is not the one that was appended", REMEDY)
+            tree.add(line)
+            yield line
+            n += 1

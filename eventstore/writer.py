@@ -19,6 +19,7 @@ from .cold import Tiering
 from .disk import Disk
 from .errors import ArchiveError, LogClosed, LogLocked, LogWriteFailed
 from .ids import IdIndex, record_key, remove
+from .line import Chain, chain_of
 from .manifest import Manifest
 from .origin import IDS, LOCK, OriginLog
 from .parts import PlainPart, SealedPart, plain_name
@@ -63,6 +64,7 @@ class OriginWriter(OriginLog):
         self._summaries: dict[int, Summary] = {}
         self._written: tuple[PlainPart, int] | None = None
         self._torn = False
+        self._chain = ""  # at the last line, once somebody asked
         self._closed = False
         with _failing_as_log_write(folder):
             disk.make_folder(folder)
@@ -150,8 +152,9 @@ class OriginWriter(OriginLog):
 
     def _admit(self, deliveries: Sequence[Delivery]) -> Admission:
         self._ids.make_room()
-        admission = Admission(self.name, self._last, self._sequence, partial(self._holder, self._ids))
         try:
+            chain = self._chain = self._chain or self.chain_at(self._last)
+            admission = Admission(self.name, self._last, chain, self._sequence, partial(self._holder, self._ids))
             admission.take(deliveries)
         except ArchiveError as error:  # whether one of them is in a segment that only the archive has can't be seen
             raise LogWriteFailed(self.folder, str(error)) from error
@@ -188,6 +191,7 @@ class OriginWriter(OriginLog):
             self._ids.add(entry.key, entry.n)
             summary.add(entry.n, entry.verdict)
         self._last = part.last
+        self._chain = chain_of(lines[-1])
         self._sequence = admitted[-1].sequence
         with suppress(OSError):  # it only makes other processes read a little less, until the next append
             self._publish_position()
@@ -240,17 +244,17 @@ class OriginWriter(OriginLog):
     def _seal(self, part: PlainPart, pace: Pace | None) -> None:
         with _failing_as_log_write(part.path):
             summary = self._summary_of_plain(part)
-            sealed = SealedPart(
-                self.folder,
-                self._manifest.append(write_sealed(part, self.name, self._disk, pace)),
-                self._disk,
-                self._tier,
-            )
+            entry = write_sealed(part, self.name, self._chain_before(part), self._disk, pace)
+            sealed = SealedPart(self.folder, self._manifest.append(entry), self._disk, self._tier)
             self._keep(sealed, summary)
             with self._appending:
                 self._parts = tuple(sealed if known is part else known for known in self._parts)
                 self._summaries.pop(part.first, None)
             self._disk.unlink(part.path)
+
+    def _chain_before(self, part: PlainPart) -> Chain:
+        sealed = [known for known in self._parts if isinstance(known, SealedPart)]
+        return sealed[-1].chain() if sealed else Chain()
 
     def _keep(self, part: SealedPart, summary: Summary) -> Summary:
         with suppress(OSError):  # derived: whoever misses it makes it again

@@ -10,7 +10,7 @@ import msgspec
 
 from ..bus import Bus, EventTooLarge, Receipt
 from ..eventstore import Log
-from ..schemas import Event, InvalidEvent, check, refuse_replayed
+from ..schemas import Event, InvalidEvent, check, refuse_chained, refuse_replayed
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -68,6 +68,7 @@ class Intake:
         for index, payload in enumerate(payloads):
             try:
                 refuse_replayed(payload)
+                refuse_chained(payload)
                 valid.append(_Fresh(index, check(payload)[0], payload))
             except InvalidEvent as error:
                 refusals.append(Refusal(index, error.reason, error.field))

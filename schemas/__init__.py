@@ -42,7 +42,7 @@ from .runs import (
 from .subjects import EVENTS, WORK, entity_filter, escape, publisher_in, subject_of, unescape, work_subject
 from .tools import ToolCallCompleted
 from .vocabulary import usd
-from .wire import check, check_strictly, decode, encode
+from .wire import check, check_strictly, decode, encode, refuse_chained
 
 __all__ = [
     "EVENTS",
@@ -103,6 +103,7 @@ __all__ = [
     "new_id",
     "publisher_in",
     "publisher_of",
+    "refuse_chained",
     "refuse_replayed",
     "replay_name",
     "replay_subject",

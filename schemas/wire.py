@@ -16,6 +16,8 @@ from .registry import EventData, all_types, reason_and_field
 RESERVED = frozenset({"n", "seq", "recordedtime", "undecodable", "origin"})
 DEPTH_MAX = 64
 
+_CHAIN = b'"chain"'
+
 # Of what msgspec takes for a time, what everybody's RFC 3339 reader takes for the same one.
 _YEAR = "([0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"  # any but 0
 TIME_PATTERN = _YEAR + r"-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]+)?(Z|[+-]00:00)"
@@ -75,6 +77,25 @@ def check_strictly(payload: bytes) -> tuple[Event, EventData]:
             f"data.{min(unknown)}",
         )
     return event, data
+
+
+def refuse_chained(payload: bytes) -> None:
+    """To be asked of whatever comes as a new fact: the log chains its lines itself. Raises `MalformedEvent`.
+
+    What the log had before it did may have such an attribute, and stays valid.
+    """
+    if _CHAIN not in payload:
+        return
+    try:
+        chain = msgspec.json.decode(payload, type=_Chained).chain
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return  # no event at all, which others tell
+    if chain is not msgspec.UNSET:
+        raise MalformedEvent("this attribute is the log's own", "chain")
+
+
+class _Chained(msgspec.Struct):
+    chain: object = msgspec.UNSET
 
 
 def _refuse_what_readers_disagree_on(payload: bytes) -> None:

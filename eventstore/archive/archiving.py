@@ -14,8 +14,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..cold import segment_object
-from ..errors import ArchiveDamaged, ArchiveUnavailable, ForeignArchive, LogClosed, NoArchive, ObjectsLost
+from ..errors import (
+    REMEDY,
+    ArchiveDamaged,
+    ArchiveUnavailable,
+    ForeignArchive,
+    LogClosed,
+    LogDamaged,
+    NoArchive,
+    ObjectsLost,
+)
 from ..frames import compress
+from ..line import Chain
 from ..log import Log
 from ..origin import Contents
 from ..parts import SealedPart
@@ -200,7 +210,7 @@ class _Copying:
 
 
 class _Lines:
-    """A run of lines, and their size once they were compressed."""
+    """A run of lines, each held against the ones before it, and their size once they were compressed."""
 
     def __init__(self, log: Log, name: str, first: int, last: int) -> None:
         self.size_bytes = 0
@@ -208,12 +218,15 @@ class _Lines:
         self._place = (name, first, last)
 
     def compressed(self) -> bytes:
-        """A file as a sealed segment's. Raises `LogClosed` where the log was closed meanwhile."""
+        """A file as a sealed segment's. Raises `LogDamaged`, or `LogClosed` where the log was closed meanwhile."""
         return b"".join(compress(self._counted()))
 
     def _counted(self) -> Iterator[bytes]:
         name, n, last = self._place
+        chain = Chain(self._log.chain_at(name, n - 1))
         for record in self._log.read(name, after=n - 1, limit=last - n + 1):
+            if not chain.follow(record.line):
+                raise LogDamaged(self._log.folder / name, f"{name}:{record.n} is not what was appended", REMEDY)
             self.size_bytes += len(record.line) + 1
             n = record.n + 1
             yield record.line

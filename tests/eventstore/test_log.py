@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.bus import Delivery
-from rookery.eventstore import Appended, Disk, InvalidOrigin, Log, LogClosed, LogLocked, LogReadOnly
+from rookery.eventstore import Appended, Disk, InvalidOrigin, Log, LogClosed, LogLocked, LogReadOnly, UnknownLine
+from rookery.eventstore.line import event_line
 from rookery.eventstore.writer import OriginWriter
 from rookery.schemas import EventData, encode, subject_of
 from rookery.schemas import registry as schemas_registry
@@ -19,6 +20,7 @@ from rookery.schemas.registry import event_type
 from rookery.tests.eventstore.deliveries import (
     NOON,
     UNKNOWN,
+    UNKNOWN_SUBJECT,
     deliver,
     event,
     many,
@@ -108,6 +110,7 @@ def test_reading_the_bus_again_from_its_start_adds_nothing(log: Log) -> None:
         (raw(1, b"{}"), "missing required field", "specversion", None),
         (unknown(1), "unknown event type 'gizmo.turned'", "type", "gizmo.turned"),
         (raw(1, (UNKNOWN % 1).replace(b"{", b'{"n":5,', 1), "evt.gizmo.g.turned.coder-7"), "the log's own", "n", None),
+        (raw(1, (UNKNOWN % 1).replace(b"{", b'{"chain":"5",', 1), UNKNOWN_SUBJECT), "the log's own", "chain", None),
         (raw(1, (UNKNOWN % 1).replace(b",", b",\n"), "evt.gizmo.g.turned.coder-7"), "one line", "", None),
         (raw(1, (UNKNOWN % 1).replace(b":7}", b':"\xff"}'), "evt.gizmo.g.turned.coder-7"), "utf-8", "", None),
         (
@@ -146,7 +149,7 @@ def test_what_is_not_a_valid_event_is_kept_and_listed(
 def test_what_is_forged_never_stands_in_the_log_as_an_event(log: Log) -> None:
     log.append("here", [deliver(1, event("r", id="forged"), subject="evt.run.r.completed.mallory")])
     (record,) = log.read("here")
-    assert set(msgspec.json.decode(record.line)) == {"n", "seq", "recordedtime", "undecodable", "natssubject"}
+    assert set(msgspec.json.decode(record.line)) == {"n", "seq", "chain", "recordedtime", "undecodable", "natssubject"}
     assert log.find(["forged"]) == {}
     assert log.append("here", [deliver(2, event("r", id="forged"))]).events == 1
 
@@ -276,6 +279,21 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "here").glob("*ndjson*")}
 
 
+def test_equal_chains_mean_equal_lines_up_to_there(log: Log, tmp_path: Path) -> None:
+    log.append("here", mixed(30))
+    log.seal_full_segments()
+    with Log.open(tmp_path / "same") as same, Log.open(tmp_path / "other") as other:
+        same.append("here", mixed(30))
+        other.append("here", [*mixed(9), raw(10, b"another"), *mixed(30)[10:]])
+        for n in range(log.vector()["here"] + 1):
+            assert log.chain_at("here", n) == same.chain_at("here", n)
+            assert (log.chain_at("here", n) == other.chain_at("here", n)) == (n < 9)
+    assert log.chain_at("nowhere", 0) == "0" * 16
+    for origin, n in [("here", 30), ("here", -1), ("nowhere", 1)]:
+        with pytest.raises(UnknownLine, match=f"no line {origin}:{n}"):
+            log.chain_at(origin, n)
+
+
 def test_large_events_fill_a_segment_by_their_size(tmp_path: Path) -> None:
     with Log.open(tmp_path, segment_size_bytes_max=2_000) as log:
         log.append("here", many(100))
@@ -373,7 +391,7 @@ def test_a_reader_does_not_see_what_the_writer_has_not_made_durable(log: Log, tm
     log.append("here", many(3))
     (open_file,) = log.files()
     with open_file.open("ab") as file:
-        file.write(b'{"n":4,"seq":4,"recordedtime":"2026-11-20T13:53:04.530453Z","id":"x"}\n{"n":5')
+        file.write(event_line(4, 4, NOON, encode(event("x")), log.chain_at("here", 3)) + b'\n{"n":5')
     reader = Log.open(tmp_path / "log", writable=False)
     assert reader.vector() == {"here": 3}
     assert payloads(reader) == payloads(log)

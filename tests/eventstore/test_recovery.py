@@ -89,6 +89,13 @@ def cut_lines(path: Path, begin: int, end: int) -> None:
     path.write_bytes(b"".join(lines[:begin] + lines[end:]))
 
 
+def swap_payloads(path: Path) -> None:
+    first, second, *others = path.read_bytes().splitlines(keepends=True)
+    cut = first.index(b'"specversion"'), second.index(b'"specversion"')
+    swapped = [first[: cut[0]] + second[cut[1] :], second[: cut[1]] + first[cut[0] :]]
+    path.write_bytes(b"".join([*swapped, *others]))
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a line is missing": (lambda here: cut_lines(here / OPEN, 1, 2), "the line of event 18"),
     "a line is not the log's": (lambda here: flip(here / OPEN, 3), "the line of event 17"),
@@ -98,6 +105,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a manifest line is gone": (lambda here: cut_lines(here / "manifest.ndjson", 0, 1), "was altered"),
     "a manifest line is altered": (lambda here: flip(here / "manifest.ndjson", 200), "altered"),
     "a manifest line is no JSON": (lambda here: flip(here / "manifest.ndjson", 0), "not a segment's"),
+    "a byte of an open line is another": (lambda here: flip(here / OPEN, 200), "the line of event 17"),
+    "two open lines are swapped in what they say": (lambda here: swap_payloads(here / OPEN), "the line of event 17"),
     "an open segment is gone": (
         lambda here: (here / OPEN).rename(here / "00000000000000000018.ndjson"),
         "from 17 to 17 are missing",
@@ -121,6 +130,20 @@ def test_damage_inside_a_sealed_segment_is_noticed_when_it_is_read(folder: Path)
     flip(folder / "here" / f"{FIRST}.zst", 60)
     with opened(folder) as log, pytest.raises(LogDamaged, match="does not decode"):
         list(log.read("here"))
+
+
+def test_what_was_changed_in_an_open_segment_is_never_sealed_in(folder: Path) -> None:
+    with opened(folder) as log:
+        log.append("here", many(24))
+        flip(folder / "here" / OPEN, 1_000)
+        with pytest.raises(LogDamaged, match=r"event 20 is not the one that was appended.*restore it"):
+            log.seal_full_segments()
+        assert log.append("here", many(26)) == (25, 26, 2, 0)
+        assert [part.last for part in log.segments("here")] == [8, 16]
+        flip(folder / "here" / OPEN, 1_000)  # healed
+        assert log.seal_full_segments() == 1
+    with opened(folder) as log:
+        assert [record.payload for record in log.read("here")] == [delivery.payload for delivery in many(26)]
 
 
 def test_a_lost_file_is_noticed_when_it_is_read(folder: Path) -> None:

@@ -157,7 +157,7 @@ def test_an_id_that_makes_no_nats_subject_is_refused_and_the_others_are_taken(ht
     assert found["new"] == 1
 
 
-@pytest.mark.parametrize("name", ["origin", "n", "seq", "recordedtime", "undecodable"])
+@pytest.mark.parametrize("name", ["origin", "n", "seq", "chain", "recordedtime", "undecodable"])
 def test_an_event_may_not_say_what_the_log_says_of_it(http: httpx.Client, name: str) -> None:
     assert_problem(http.post("/events", json=run_started(**{name: "elsewhere"})), 422, name, "the log's own")
 

@@ -8,6 +8,7 @@ import pytest
 from rookery.schemas import (
     Event,
     InvalidReplayName,
+    MalformedEvent,
     Mark,
     ReplayedEvent,
     RunStarted,
@@ -16,6 +17,7 @@ from rookery.schemas import (
     encode,
     mark_in,
     marked,
+    refuse_chained,
     refuse_replayed,
     replay_name,
     replay_subject,
@@ -40,6 +42,20 @@ def test_what_is_marked_is_refused_as_a_new_fact_by_its_address() -> None:
     with pytest.raises(ReplayedEvent, match="local:41") as refused:
         refuse_replayed(marked(encode(EVENT), MARK))
     assert (refused.value.address, refused.value.field) == ("local:41", "replayaddress")
+
+
+@pytest.mark.parametrize("chain", [b'"0123456789abcdef"', b"null", b"7"])
+def test_a_new_fact_brings_no_chain_and_an_old_one_keeps_its_own(chain: bytes) -> None:
+    payload = b'{"chain":%b,' % chain + encode(EVENT)[1:]
+    with pytest.raises(MalformedEvent, match="the log's own") as refused:
+        refuse_chained(payload)
+    assert refused.value.field == "chain"
+    assert check(payload)[1] == RunStarted(task="Review")
+
+
+@pytest.mark.parametrize("payload", [encode(EVENT), b'"chain"', b'{"data":{"chain":7}}'])
+def test_what_has_no_chain_beside_its_attributes_is_not_refused_for_it(payload: bytes) -> None:
+    refuse_chained(payload)
 
 
 @pytest.mark.parametrize("address", [b'"local:1"', b"null", b"7", b'["local:1"]', b'""'])
