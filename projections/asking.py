@@ -219,8 +219,7 @@ class ReadModels(ABC):
 
     def digests(self) -> dict[str, str]:
         """A digest of every read model's rows, all of the same moment."""
-        with self._readers.cursor() as cursor:
-            return digests_at_one_moment(cursor, self._names)
+        return self._ask(lambda cursor: digests_at_one_moment(cursor, self._names))
 
     @abstractmethod
     def _heard(self, error: QueryFailed) -> None:

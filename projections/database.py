@@ -116,7 +116,8 @@ def is_damage(error: BaseException | None, path: Path) -> bool:
     while error is not None:
         if isinstance(error, duckdb.FatalException | duckdb.InternalException | DamagedDatabase):
             return True
-        if isinstance(error, duckdb.IOException | duckdb.SerializationException):
+        # A block whose checksum is wrong is told by the bare root of DuckDB's errors.
+        if isinstance(error, duckdb.IOException | duckdb.SerializationException) or type(error) is duckdb.Error:
             return any(sign in str(error).lower() for sign in signs)
         error = error.__cause__
     return False

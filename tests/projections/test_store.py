@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 import pytest
-from rookery.projections import Catalogue, InvalidProjection, Projections, RebuildAbandoned, relations
+from rookery.projections import Catalogue, InvalidProjection, Projections, QueryFailed, RebuildAbandoned, relations
 from rookery.projections.database import CORRUPT_FILES_KEPT_MAX
 from rookery.projections.definitions import SQL_FOLDER, parse
 from rookery.schemas import Event, InsightRecorded, RunCompleted, RunStarted, registry
@@ -76,6 +77,21 @@ def test_a_damaged_file_is_kept_aside_and_made_anew(
     assert colony.projections.vector() == {"here": 1_002}
     assert colony.projections.digests() != digests
     assert colony.projections.rebuild().changed == []
+
+
+@pytest.mark.parametrize("block", [0, 3, -1])
+def test_one_flipped_bit_in_a_block_is_noticed_by_who_reads_it_and_made_good(colony: Colony, block: int) -> None:
+    digests = colony.given(*history(20)).projections.digests()
+    colony.close_projections()
+    bytes_now = bytearray(colony.path.read_bytes())
+    heads_bytes, block_bytes = 3 * 4_096, 256 * 1_024
+    bytes_now[range(heads_bytes, len(bytes_now), block_bytes)[block] + 1_000] ^= 1
+    colony.path.write_bytes(bytes_now)
+    with suppress(QueryFailed):
+        assert colony.projections.digests() == digests
+    colony.projections.catch_up()
+    assert colony.projections.digests() == digests
+    assert len(list(colony.folder.glob("*.corrupt-*"))) == 1
 
 
 def test_only_the_newest_damaged_files_are_kept(colony: Colony) -> None:
