@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import signal
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -255,10 +256,13 @@ async def _embedded_server(stack: AsyncExitStack, folder: Path, settings: Settin
 
 
 async def _keep_alive(server: NatsServer, health: Health) -> None:
-    """Start nats-server again whenever it ends by itself, with growing pauses."""
+    """Start nats-server again whenever it ends by itself, with growing pauses, unless it had been well for a while."""
     pause_seconds = RESTART_SECONDS_MIN
     while True:
+        started = time.monotonic()
         code = await server.wait()
+        if time.monotonic() - started > RESTART_SECONDS_MAX:
+            pause_seconds = RESTART_SECONDS_MIN
         health.set("nats-server", "failed", f"ended with exit code {code}; it is started again")
         logger.error("nats-server ended with exit code %s; starting it again", code)
         await asyncio.sleep(pause_seconds)
