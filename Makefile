@@ -2,9 +2,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+SEEDS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench fuzz docs node format clean
+.PHONY: help up down test check bench fuzz sim faults docs node format clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -29,6 +30,12 @@ bench: .venv/all ## Run the benchmarks beside their rivals
 
 fuzz: .venv/all ## Ask a node 5,000 things that its OpenAPI document allows or doesn't
 	ROOKERY_TEST_REQUESTS=5000 $(BIN)/pytest tests/ops/test_openapi.py
+
+sim: .venv/all ## Live through SEEDS virtual worlds, and say how to see one again that broke
+	PYTHONPATH=.links $(BIN)/python -m rookery.tests.simulation --seeds $(SEEDS)
+
+faults: .venv/all ## Kill, stop, rob, fill and cut off real servers and nodes, and count what was lost
+	PYTHONPATH=.links $(BIN)/python -m rookery.tests.faults
 
 docs: .venv/base ## Write what is written from the code: published schemas, event and command reference
 	$(BIN)/python -m rookery.ops.cli.reference docs
