@@ -12,7 +12,7 @@ RookeryError
     ├── ConcurrencyConflict       the entity has moved on since it was read (entity, expected, actual)
     ├── AlreadyPublished          an append mixes events that the stream has with new ones (ids)
     ├── UncheckableAppend         more entities are expected than there are events to check them with
-    ├── StreamRewound             the stream ends before the point to read from (after, last_sequence)
+    ├── StreamRewound             the stream ends before the point to read from, or is another (after, last_sequence)
     ├── StreamDrifted             the stream's configuration is not ours (stream, drift)
     ├── CommandRefused            the one who serves the command said no (reason, type)
     ├── CommandFailed             the one who serves the command crashed over it (subject)
@@ -145,15 +145,24 @@ class UncheckableAppend(BusError):
 
 
 class StreamRewound(BusError):
-    """The stream ends before the point to read on from: it was truncated or replaced. Nothing is read from it."""
+    """The stream ends before the point to read on from, or has another event there: it was truncated or replaced.
+
+    Nothing is read from it.
+    """
 
     def __init__(self, after: int, last_sequence: int) -> None:
         self.after = after
         self.last_sequence = last_sequence
         super().__init__(
-            f"asked to read after sequence {after}, but the stream ends at {last_sequence}: it lost its end or is "
+            f"asked to read after sequence {after}, but the stream {self.found}: it lost its end or is "
             "another stream; restore the bus's store, or start this reader on the new stream on purpose"
         )
+
+    @property
+    def found(self) -> str:
+        """What of the stream can't be."""
+        ends = self.last_sequence < self.after
+        return f"ends at {self.last_sequence}" if ends else f"now has another event at {self.after}"
 
 
 class StreamDrifted(BusError):

@@ -1,7 +1,8 @@
 """Reading the event stream in order and without gaps, for ever: through reconnects, restarts and lost consumers.
 
 A consumer on the server hands out what is pulled and remembers nothing that matters: whenever it is in doubt, a new
-one takes over after the last event that was delivered here.
+one takes over at the last event that was delivered here. That one is read again and compared: a server that lost the
+end of its stream gives out the same sequences once more, and says nothing.
 """
 
 from __future__ import annotations
@@ -78,12 +79,13 @@ async def read(
 ) -> AsyncGenerator[list[Delivery], None]:
     """See `Bus.read`."""
     pauses = pauses_seconds()
+    last: Delivery | None = None
     while True:
         await connection.ready()
         try:
-            async with contextlib.aclosing(_consume(connection, stream, after, subject)) as batches:
+            async with contextlib.aclosing(_consume(connection, stream, after, last, subject)) as batches:
                 async for batch in batches:
-                    after = batch[-1].sequence
+                    after, last = batch[-1].sequence, batch[-1]
                     pauses = pauses_seconds()
                     yield batch
         except (_Lost, BusUnavailable, NoResponder) as error:
@@ -94,19 +96,27 @@ async def read(
 
 
 async def _consume(
-    connection: Connection, stream: StreamConfig, after: int, subject: str
+    connection: Connection, stream: StreamConfig, after: int, last: Delivery | None, subject: str
 ) -> AsyncGenerator[list[Delivery], None]:
-    """Deliver from one consumer, for as long as it lasts."""
+    """Deliver from one consumer, for as long as it lasts; `last` is what another one has delivered at `after`."""
     held = await state(connection, stream)
     if held.last_sequence < after:
         raise StreamRewound(after, held.last_sequence)
-    config = _ConsumerConfig(opt_start_seq=after + 1, filter_subject=subject)
+    begin = after if last else after + 1
+    config = _ConsumerConfig(opt_start_seq=begin, filter_subject=subject)
     consumer = await call(connection, f"CONSUMER.CREATE.{stream.name}", _CreateConsumer(stream.name, config), _Consumer)
-    pull = _PullFrom(connection, f"$JS.API.CONSUMER.MSG.NEXT.{stream.name}.{consumer.name}", after)
+    pull = _PullFrom(connection, f"$JS.API.CONSUMER.MSG.NEXT.{stream.name}.{consumer.name}", begin - 1)
     try:
         await pull.open()
         while True:
-            yield await pull.next()
+            batch = await pull.next()
+            if last and batch[0].sequence == after:
+                if batch[0] != last:
+                    raise StreamRewound(after, held.last_sequence)
+                del batch[0]
+            last = None
+            if batch:
+                yield batch
     finally:
         await pull.close()
         with contextlib.suppress(BusUnavailable):  # else the server drops it, INACTIVE_SECONDS later

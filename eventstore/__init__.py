@@ -25,7 +25,7 @@ from .errors import (
     RestoreRefused,
     UnknownLine,
 )
-from .ingest import Ingest, IngestStatus
+from .ingest import Ingest, IngestStatus, Regression
 from .judging import DeadLetter
 from .line import Record
 from .log import Log
@@ -63,6 +63,7 @@ __all__ = [
     "Proof",
     "ProofRefused",
     "Record",
+    "Regression",
     "Replay",
     "RestoreFailed",
     "RestoreRefused",

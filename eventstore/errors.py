@@ -135,9 +135,9 @@ class BusRegressed(EventStoreError):
         self.reason = reason
         super().__init__(
             f"the log of {origin!r} holds the bus up to sequence {position}, but {reason}. The log has every event "
-            "that it acknowledged. Restore the bus from a backup; or, if its loss is final, let ingest read the bus "
-            "again from its start (what the log has is recognised by its id and dropped): decisions that are made "
-            "from the bus's history will then not see what only the log still has"
+            "that it took. If bus and log still agree somewhere, ingest goes on from there by itself. If they agree "
+            "nowhere, it may be the bus of another log: name the right one, or restore its store from a backup; or, if "
+            "the old bus is lost for good, start the node once with --new-bus (what the log has is known by its id)"
         )
 
 

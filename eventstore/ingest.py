@@ -1,7 +1,8 @@
 """Ingest: takes events off the bus, in order, and appends them to the log.
 
 The log is its own cursor: what it holds says where to go on, and there is nothing to acknowledge and so nothing to get
-out of step. Before going on, ingest looks whether the bus still holds, at that place, what the log took from it.
+out of step. Before going on, ingest looks whether the bus still holds, at that place, what the log took from it. A bus
+that lost some of that is read again from where the two agree: the log has what was lost, and knows the rest by its id.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from ..bus import Bus, BusError, Delivery, StreamRewound, StreamState
+from .agreement import Agreement, agreement
 from .errors import BusRegressed, LogDamaged, LogWriteFailed
 from .line import Record
 from .log import Log
@@ -40,6 +42,7 @@ class IngestStatus(NamedTuple):
     """How ingest is. `failing`: it tries again by itself; `failed`: it waits for a person. Both say why, since when.
 
     `position` is the last bus sequence that the log holds, and `missing` counts sequences that the bus skipped.
+    `regressions` counts how often the bus had lost what the log holds, and was read again from where they agree.
     """
 
     state: State
@@ -49,14 +52,30 @@ class IngestStatus(NamedTuple):
     events: int
     duplicates: int
     missing: int
+    regressions: int = 0
+
+
+class Regression(NamedTuple):
+    """The bus had lost what the log holds, and is read again.
+
+    `position`: up to which sequence the log held it. `agreed`: up to which sequence the two still agree; 0, nowhere.
+    `events`: so many lines of the log are no longer on the bus.
+    """
+
+    origin: str
+    position: int
+    agreed: int
+    events: int
+    reason: str
 
 
 class Ingest:
     """Appends one bus's events to one origin of the log.
 
     `on_append` is called in the event loop after each group that added events, and `observe_append` after every group
-    with the seconds that it took until the group was durable. `accept_regression` says that a loss
-    of the bus is final: the bus is then read again from its start, and the log recognises what it has.
+    with the seconds that it took until the group was durable. `on_regression` is called when a bus that lost what the
+    log holds begins to be read again. `accept_regression` says that it is the bus of this log even where the two agree
+    nowhere: it is then read from its start.
     """
 
     def __init__(
@@ -68,6 +87,7 @@ class Ingest:
         on_append: Callable[[], object] | None = None,
         on_seal: Callable[[], object] | None = None,
         observe_append: Callable[[float], object] | None = None,
+        on_regression: Callable[[Regression], object] | None = None,
         accept_regression: bool = False,
         check_seconds: float = CHECK_SECONDS,
         retry_seconds_max: float = RETRY_SECONDS_MAX,
@@ -78,6 +98,7 @@ class Ingest:
         self._on_append = on_append
         self._on_seal = on_seal
         self._observe_append = observe_append
+        self._on_regression = on_regression
         self._accept_regression = accept_regression
         self._check_seconds = check_seconds
         self._retry_seconds_max = retry_seconds_max
@@ -112,19 +133,45 @@ class Ingest:
         return self._recognised and self.position >= bus_sequence
 
     async def run(self) -> None:
-        """Ingest until cancelled. Raises `BusRegressed`, unless regressions are accepted."""
+        """Ingest until cancelled. Raises `BusRegressed` where bus and log agree nowhere, unless that is accepted."""
         self._stopped = None
+        is_agreed = False
         while True:
             try:
-                await _Session(self).run()
+                if not is_agreed:
+                    await self._stand_at_the_last_line()
+                await _Session(self, is_agreed=is_agreed).run()
             except BusRegressed as error:
-                if not self._accept_regression:
-                    await self._fail(error)
-                logger.warning("reading the bus again from its start: %s", error)
-                await _to_the_end(partial(self._log.rewind, self._origin))
-                await self._note(position=0)
+                is_agreed = await self._go_back(error)
             except Exception as error:
                 await self._fail(error)
+
+    async def _stand_at_the_last_line(self) -> None:
+        """Forget the duplicates that were taken since: what has no line can't be held against the bus."""
+        last = await asyncio.to_thread(self._log.get, self._origin, self._log.vector().get(self._origin, 0))
+        if last and self._log.bus_sequence(self._origin) not in (0, last.sequence):
+            await _to_the_end(partial(self._log.rewind, self._origin, last.sequence))
+
+    async def _go_back(self, error: BusRegressed) -> bool:
+        """Have the bus read again from where it and the log agree; False if the bus can't be asked now."""
+        try:
+            found = await agreement(self._bus, self._log, self._origin)
+        except BusError as unavailable:
+            await self._note_failure("bus", unavailable)
+            await asyncio.sleep(RETRY_SECONDS_MIN)
+            return False
+        except Exception as unforeseen:
+            await self._fail(unforeseen)
+        if found is None and not self._accept_regression:
+            await self._fail(error)
+        agreed = found or Agreement(0, 0)
+        events = self._log.vector().get(self._origin, 0) - agreed.n
+        logger.warning("reading the bus again after sequence %d: %s", agreed.sequence, error)
+        await _to_the_end(partial(self._log.rewind, self._origin, agreed.sequence))
+        await self._note(position=agreed.sequence, regressions=self._status.regressions + bool(events))
+        if events and self._on_regression:
+            self._on_regression(Regression(self._origin, error.position, agreed.sequence, events, error.reason))
+        return True
 
     async def _fail(self, error: Exception) -> NoReturn:
         self._stopped = error
@@ -156,16 +203,19 @@ class Ingest:
 
 
 class _Session:
-    """From one look at the bus to the moment when it turns out to be another one."""
+    """From one look at the bus to the moment when it turns out to be another one.
 
-    def __init__(self, ingest: Ingest) -> None:
+    `is_agreed`: that bus and log agree as far as the log says was looked at just now.
+    """
+
+    def __init__(self, ingest: Ingest, *, is_agreed: bool) -> None:
         self._ingest = ingest
         self._bus = ingest._bus
         self._log = ingest._log
         self._origin = ingest._origin
         self._queue: asyncio.Queue[list[Delivery]] = asyncio.Queue(QUEUED_BATCHES_MAX)
         self._read_up_to = self._log.bus_sequence(self._origin)
-        self._anchor = self._last_record()
+        self._anchor = None if is_agreed else self._last_record()
         self._full = asyncio.Event()
         self._ending = threading.Event()
 
@@ -201,7 +251,7 @@ class _Session:
                 await self._queue.put(batch)
                 await self._ingest._note_failure("bus", None)
         except StreamRewound as rewound:
-            raise self._regressed(f"the bus ends at {rewound.last_sequence}") from None
+            raise self._regressed(f"the bus {rewound.found}") from None
 
     async def _append(self) -> None:
         while True:
@@ -270,9 +320,9 @@ class _Session:
         await self._ingest._recognise(True)
 
     def _last_record(self) -> Record | None:
-        """The last line, if the bus should still have it at the same place."""
+        """The last line, unless the bus is read from its start: it should have it at the same place."""
         last = self._log.get(self._origin, self._log.vector().get(self._origin, 0))
-        return last if last and last.sequence <= self._read_up_to else None
+        return last if last and last.sequence == self._read_up_to else None
 
     async def _note_missing(self, batch: list[Delivery]) -> None:
         fresh = [delivery.sequence for delivery in batch if delivery.sequence > self._read_up_to]

@@ -104,9 +104,9 @@ class Log:
         """
         return self._writer(origin).append(deliveries)
 
-    def rewind(self, origin: str) -> None:
-        """Accept the bus's sequences from 1 on again, because its stream was made anew."""
-        self._writer(origin).rewind()
+    def rewind(self, origin: str, sequence: int = 0) -> None:
+        """Accept the bus's sequences after this one again, because its stream lost them, or was made anew."""
+        self._writer(origin).rewind(sequence)
 
     def seal_full_segments(self, pace: Pace | None = None) -> int:
         """Compress the segments that are full; to be called in a thread. Raises `LogWriteFailed`.

@@ -18,16 +18,13 @@ from .log import Log
 from .manifest import Entry
 from .merkle import root_by
 
-FORMAT = "rookery.proof.v1"
-PROOF_BYTES_MAX = 64 * 2**20  # the manifest of some billion events
-
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """That `line` is the line `n` of a log, whose manifest's newest line has the SHA-256 `head`."""
 
-    format: Literal["rookery.proof.v1"] = FORMAT
+    format: Literal["rookery.proof.v1"] = "rookery.proof.v1"
     origin: str
     n: int
     line: str

@@ -94,10 +94,10 @@ class OriginWriter(OriginLog):
             self._sequence = admission.sequence
             return Appended(first, self._last, len(admission.admitted), admission.duplicates)
 
-    def rewind(self) -> None:
-        """Take deliveries from the bus's first sequence on again; what the log has is recognised by its id."""
+    def rewind(self, sequence: int) -> None:
+        """Take deliveries after this bus sequence again; what the log has is recognised by its id."""
         with self._appending:
-            self._sequence = 0
+            self._sequence = sequence
 
     def seal_full_segments(self, pace: Pace | None = None) -> int:
         """Seal what is full, and say how many segments that was. Readers and appends go on meanwhile.

@@ -85,6 +85,14 @@ class DataFolder:
         """A file that is there from a restore on until the node has taken its first event from its bus, a new one."""
         return self.path / "restored"
 
+    def expect_new_bus(self) -> None:
+        """Have the next node read its bus from the start: it is another one than the log was taken from."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.restored.touch()
+        except OSError as error:
+            raise DataFolderUnusable(self.path, error.strerror or str(error)) from None
+
     def __enter__(self) -> DataFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,8 @@ BUS_ANSWER_SECONDS_MAX = 3.0
 LOOK_SECONDS = 0.25
 
 # What these can't do for a while is told, and keeps nobody from using the node: a degraded projector leaves read models
-# that answer as of a while ago.
-AUXILIARY = frozenset({"archive", "projector", "snapshot"})
+# that answer as of a while ago, and what the bus has lost is in the log.
+AUXILIARY = frozenset({"archive", "bus-history", "projector", "snapshot"})
 
 
 class HeldUp(RookeryError):

@@ -169,6 +169,7 @@ def _of_ingest(node: Node) -> Iterator[Metric]:
         ("ingest_events", "Events taken since the node started.", status.events),
         ("ingest_duplicates", "Events that the log had already, since the node started.", status.duplicates),
         ("ingest_missing", "Events that the bus lost, since the node started.", status.missing),
+        ("ingest_regressions", "How often the bus had lost what the log holds.", status.regressions),
     ):
         yield counter(name, help_, [], [([], value)])
     yield histogram(

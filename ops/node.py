@@ -28,6 +28,7 @@ from .giving_way import GivingWay, step_back
 from .graph_pasts import Sources
 from .graph_workers import GraphWorkers
 from .health import Health, State, ask_bus
+from .incidents import Incidents
 from .intake import Intake, Taken
 from .live import Live
 from .nats_server import NatsServer, NatsServerError
@@ -95,6 +96,7 @@ class Node:
         self.graph_projector = Projector(graph, health, "graph", on_thread=step_back)
         self.append_seconds = Timings()
         self.side_car_maker = SideCarMaker(projections.side_cars, GivingWay(log, projections))
+        self.incidents = Incidents(bus, settings.origin, health)
         self.ingest = Ingest(
             bus,
             log,
@@ -102,6 +104,8 @@ class Node:
             on_append=self._log_grew,
             on_seal=self.side_car_maker.wake,
             observe_append=self.append_seconds.observe,
+            on_regression=self.incidents.regressed,
+            accept_regression=settings.nats_url is None,  # the node's own nats-server is nobody else's
         )
         self.intake = Intake(bus, log)
         self.live = Live(log)
@@ -232,6 +236,7 @@ async def _set_going(stack: AsyncExitStack, node: Node) -> None:
     """Let every part do its work from now on, each beside the others."""
     for work in (
         node.ingest.run(),
+        node.incidents.run(),
         node.projector.run(),
         node.rebuilds.run(),
         node.graph_projector.run(),

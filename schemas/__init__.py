@@ -39,6 +39,7 @@ from .runs import (
     RunProgressed,
     RunStarted,
 )
+from .safekeeping import BusRegressed, LogHealed
 from .subjects import EVENTS, WORK, entity_filter, escape, publisher_in, subject_of, unescape, work_subject
 from .tools import ToolCallCompleted
 from .vocabulary import usd
@@ -58,6 +59,7 @@ __all__ = [
     "AssignmentFailed",
     "AssignmentStarted",
     "AssignmentTimedOut",
+    "BusRegressed",
     "CommitRecorded",
     "Event",
     "EventData",
@@ -71,6 +73,7 @@ __all__ = [
     "InvalidReplayName",
     "LlmCallCompleted",
     "LlmCallFailed",
+    "LogHealed",
     "MalformedEvent",
     "Mark",
     "MemoryRecorded",

@@ -69,8 +69,9 @@ class StopFailed(RookeryError):
 @click.command()
 @setting_options(*(setting.name for setting in described()))
 @click.option("--detach", is_flag=True, help="Run in the background; return when the node is ready.")
+@click.option("--new-bus", is_flag=True, help="The bus is another one than before, on purpose: read it from its start.")
 @json_option
-def up(detach: bool, as_json: bool, **options: str | None) -> None:
+def up(detach: bool, new_bus: bool, as_json: bool, **options: str | None) -> None:
     """Run a node: the bus, the event log, the read models and the HTTP API, until SIGTERM or Ctrl-C.
 
     Settings come from these options, else from the variables, else from rookery.toml in this folder, as in `port =
@@ -88,6 +89,8 @@ def up(detach: bool, as_json: bool, **options: str | None) -> None:
     folder = DataFolder(settings.data)
     if folder.is_owned():
         raise AlreadyRunning(folder.path, folder.running())
+    if new_bus:
+        folder.expect_new_bus()
     if detach:
         _show(start(folder, options), options, as_json=as_json)
     else:

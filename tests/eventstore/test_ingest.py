@@ -175,6 +175,7 @@ class ExchangedBus(MemoryBus):
 
     def make_anew(self) -> None:
         self._created = MemoryBus()._created
+        self._events = [delivery._replace(stored_at=self._created) for delivery in self._events]
 
     async def state(self) -> StreamState:
         if self.unreachable:

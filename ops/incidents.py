@@ -1,0 +1,67 @@
+"""Incidents: what went wrong with log or bus and was put right is told in health, in metrics, and by an event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+
+from ..bus import Bus, BusError
+from ..eventstore import Regression
+from ..schemas import BusRegressed, Event, EventData, derived_id
+from .health import Health
+
+BUS_HISTORY = "bus-history"
+WAITING_MAX = 1_000  # events that are not told yet; more would be a disk that damages everything
+RETRY_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Incidents:
+    """One node's. Each is told once, however often the node is killed meanwhile: its event's id derives from it."""
+
+    def __init__(self, bus: Bus, origin: str, health: Health) -> None:
+        self.counts: Counter[str] = Counter()
+        self._bus = bus
+        self._origin = origin
+        self._health = health
+        self._waiting: deque[Event] = deque(maxlen=WAITING_MAX)
+        self._fresh = asyncio.Event()
+
+    def regressed(self, found: Regression) -> None:
+        """The bus had lost events, and ingest goes on."""
+        self.counts["bus_regressed"] += 1
+        what = (
+            f"{found.reason}: {found.events:,} events of {found.origin} are in the log alone; the bus is read again "
+            f"after sequence {found.agreed}. Nothing is missing in the log; what agents decide from the bus's own "
+            "history doesn't see those events. This note stays until the node is started again"
+        )
+        self._health.set(BUS_HISTORY, "degraded", what)
+        logger.error("%s", what)
+        fact = BusRegressed(position=found.position, agreed=found.agreed, events=found.events, reason=found.reason)
+        self._tell(fact, found.origin, str(found.position), str(found.agreed), str(found.events))
+
+    async def run(self) -> None:
+        """Publish what has to be told, until cancelled; a bus that is away is waited for."""
+        while True:
+            await self._fresh.wait()
+            self._fresh.clear()
+            while self._waiting:
+                try:
+                    await self._bus.publish(self._waiting[0])
+                except BusError as error:
+                    logger.info("an incident is not told yet: %s", error)
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    self._waiting.popleft()
+
+    def _tell(self, fact: EventData, subject: str, *parts: str) -> None:
+        event = Event.of(
+            fact,
+            subject=subject,
+            source=f"/nodes/{self._origin}",
+            id=derived_id(type(fact).__name__, subject, *parts),
+        )
+        self._waiting.append(event)
+        self._fresh.set()
