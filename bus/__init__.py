@@ -3,15 +3,19 @@
 from .contract import (
     READ_BATCH_EVENTS_MAX,
     Bus,
+    Cluster,
     Delivery,
     Entry,
+    EventSource,
     Handler,
     History,
     KeyValue,
     ObjectStore,
     Receipt,
+    Replica,
     Service,
     StreamState,
+    Upstream,
     Work,
 )
 from .errors import (
@@ -40,6 +44,7 @@ from .errors import (
     WorkQueueFull,
 )
 from .memory import MemoryBus
+from .mirrors import Mirror
 from .nats_bus import NatsBus
 from .replaying import ReplayBus, Told
 from .streams import EVENT_STREAM, StreamConfig
@@ -54,12 +59,14 @@ __all__ = [
     "BusError",
     "BusRefused",
     "BusUnavailable",
+    "Cluster",
     "CommandFailed",
     "CommandRefused",
     "ConcurrencyConflict",
     "Delivery",
     "Entity",
     "Entry",
+    "EventSource",
     "EventTooLarge",
     "Handler",
     "History",
@@ -67,6 +74,7 @@ __all__ = [
     "KeyNotFound",
     "KeyValue",
     "MemoryBus",
+    "Mirror",
     "NatsBus",
     "NoResponder",
     "ObjectDamaged",
@@ -74,6 +82,7 @@ __all__ = [
     "ObjectStore",
     "Receipt",
     "ReplayBus",
+    "Replica",
     "RequestTimedOut",
     "RequestTooLarge",
     "RevisionConflict",
@@ -85,6 +94,7 @@ __all__ = [
     "Told",
     "TooLarge",
     "UncheckableAppend",
+    "Upstream",
     "Work",
     "WorkQueueFull",
     "work_subject_of",

@@ -23,7 +23,7 @@ from .errors import (
     NoResponder,
     UncheckableAppend,
 )
-from .jetstream import DUPLICATE_IN_BATCH, WRONG_LAST_SEQUENCE, Ack, Fault, last_sequence, stored
+from .jetstream import DUPLICATE_IN_BATCH, WRONG_LAST_SEQUENCE, Ack, Fault, last_sequence, stored_by_now
 from .outgoing import Outgoing, send_batch, send_one
 
 APPEND_BYTES_MAX = 32 * 1024 * 1024
@@ -184,7 +184,7 @@ class _Append:
         ours = {item.id for item in self._items}
         found: dict[str, int] = {}
         for subject in {item.subject for item in self._items}:
-            async for page in stored(self._connection, self._stream, subject, after=after):
+            async for page in stored_by_now(self._connection, self._stream, subject, after=after):
                 found |= {one.id: one.delivery.sequence for one in page if one.id in ours}
         return found
 

@@ -20,25 +20,26 @@ KEY_TIMEOUT_SECONDS = 10.0
 OBJECT_TIMEOUT_SECONDS = 120.0
 
 
-async def key_value(connection: Connection, bucket: str) -> JetStreamKeyValue:
-    """See `Bus.key_value`."""
+async def key_value(connection: Connection, bucket: str, replicas: int) -> JetStreamKeyValue:
+    """See `Bus.key_value`; `replicas` is how many servers keep a bucket that is made."""
     context = connection.client.jetstream()
     async with _within(connection, KEY_TIMEOUT_SECONDS):
         try:
             found = await context.key_value(bucket)
         except js_errors.NotFoundError:
-            found = await context.create_key_value(bucket=bucket, direct=True)
+            # Any replica answers direct reads, and one that lags doesn't know what was just put.
+            found = await context.create_key_value(bucket=bucket, direct=replicas == 1, replicas=replicas)
     return JetStreamKeyValue(connection, bucket, found)
 
 
-async def objects(connection: Connection, bucket: str) -> JetStreamObjects:
-    """See `Bus.objects`."""
+async def objects(connection: Connection, bucket: str, replicas: int) -> JetStreamObjects:
+    """See `Bus.objects`; `replicas` is how many servers keep a bucket that is made."""
     context: JetStreamContext = connection.client.jetstream()
     async with _within(connection, KEY_TIMEOUT_SECONDS):
         try:
             found = await context.object_store(bucket)
         except js_errors.NotFoundError:
-            found = await context.create_object_store(bucket)
+            found = await context.create_object_store(bucket, replicas=replicas)
     return JetStreamObjects(connection, bucket, found)
 
 

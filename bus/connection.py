@@ -12,7 +12,7 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from nats.aio.client import Client
@@ -35,6 +35,7 @@ PATIENCE_SECONDS = 30.0
 _PAUSE_SECONDS = 0.05
 _PAUSE_SECONDS_MAX = 1.0
 _NOBODY_THERE = "503"
+_JWT = b"BEGIN NATS USER JWT"
 
 _START_ONE = "start one with `rookery up`, or name a running one with ROOKERY_NATS_URL"
 _CHECK_CREDENTIALS = "check the user and password in the URL, or the credentials file"
@@ -44,7 +45,11 @@ logger = logging.getLogger(__name__)
 
 
 class Connection:
-    """One connection, which reconnects for ever until it is closed. `client` is nats-py's; `reconnects` counts."""
+    """One connection, which reconnects for ever until it is closed. `client` is nats-py's; `reconnects` counts.
+
+    `url` may name several servers of one cluster, with commas between: it is connected to one of them, and goes to
+    another when that is gone.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -86,9 +91,8 @@ class Connection:
 
     @property
     def shown_url(self) -> str:
-        """The URL without the password that it may carry."""
-        parts = urlsplit(self.url)
-        return self.url if parts.password is None else self.url.replace(f":{parts.password}@", ":***@")
+        """The URL without the passwords that it may carry."""
+        return ",".join(map(_without_password, servers_in(self.url)))
 
     @property
     def max_payload_bytes(self) -> int:
@@ -202,9 +206,9 @@ class Connection:
 
     async def _connect(self, name: str, credentials: Path | None) -> None:
         await self.client.connect(
-            self.url,
+            servers_in(self.url),
             name=name,
-            user_credentials=str(credentials) if credentials else None,
+            **_identity(credentials),
             max_reconnect_attempts=-1,
             reconnect_time_wait=RECONNECT_WAIT_SECONDS,  # type: ignore[arg-type] # nats-py sleeps it: a float is fine
             ping_interval=PING_INTERVAL_SECONDS,
@@ -281,10 +285,32 @@ class _Question:
             self.answered.set_result(None)
 
 
+def servers_in(url: str) -> list[str]:
+    """The servers that a URL names."""
+    return [one.strip() for one in url.split(",") if one.strip()]
+
+
 def pauses_seconds() -> itertools.chain[float]:
     """How long to pause before each next attempt: longer each time, up to a bound."""
     growing = itertools.takewhile(lambda pause: pause < _PAUSE_SECONDS_MAX, (_PAUSE_SECONDS * 2**n for n in range(99)))
     return itertools.chain(growing, itertools.repeat(_PAUSE_SECONDS_MAX))
+
+
+def _identity(credentials: Path | None) -> dict[str, Any]:
+    """What nats-py is to be told of a credentials file: a seed alone, or one that carries a JWT as well.
+
+    Raises `OSError`.
+    """
+    if credentials is None:
+        return {}
+    path = credentials.expanduser()
+    holds_jwt = _JWT in path.read_bytes()
+    return {"user_credentials" if holds_jwt else "nkeys_seed": str(path)}
+
+
+def _without_password(url: str) -> str:
+    password = urlsplit(url).password
+    return url if password is None else url.replace(f":{password}@", ":***@")
 
 
 def _refuses_us(error: BaseException) -> bool:

@@ -41,14 +41,60 @@ class History(NamedTuple):
     sequence: int
 
 
+class Replica(NamedTuple):
+    """A follower of a stream's leader; `lag_events` is how far it is behind."""
+
+    server: str
+    current: bool
+    offline: bool
+    lag_events: int
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it can take over without having to catch up first."""
+        return self.current and not self.offline
+
+
+class Cluster(NamedTuple):
+    """The servers that keep a stream together: how many there are to be, who leads (empty: nobody), who follows."""
+
+    size: int
+    leader: str
+    replicas: tuple[Replica, ...]
+
+    @property
+    def unwell(self) -> list[str]:
+        """The servers that could not take over right now."""
+        return [replica.server for replica in self.replicas if not replica.is_well]
+
+
+class Upstream(NamedTuple):
+    """What a mirror knows of the stream it mirrors: how far it was behind, and when it last heard (None: not yet)."""
+
+    lag_events: int
+    silent_seconds: float | None
+
+
 class StreamState(NamedTuple):
-    """What the event stream holds."""
+    """What a stream holds; `cluster` where several servers keep it, `upstream` where it mirrors another one."""
 
     created: datetime
     first_sequence: int
     last_sequence: int
     messages: int
     bytes: int
+    cluster: Cluster | None = None
+    upstream: Upstream | None = None
+
+
+class EventSource(Protocol):
+    """What ingest reads: a bus, or a mirror of another one. Every method raises `BusUnavailable`."""
+
+    def read(self, *, after: int = 0) -> AsyncIterator[list[Delivery]]:
+        """See `Bus.read`."""
+
+    async def state(self) -> StreamState:
+        """What it holds."""
 
 
 class Entry(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import NamedTuple, TypeVar
@@ -9,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from nats.aio.msg import Msg
 
-from .connection import Connection
+from .connection import Connection, pauses_seconds
 from .contract import Delivery
 from .errors import BusRefused
 
@@ -110,6 +111,20 @@ async def last_message(connection: Connection, stream: str, subject: str) -> byt
     """The last event's bytes on a subject, as the stream's leader knows it."""
     found = await _last(connection, stream, subject)
     return found.data if found else None
+
+
+async def stored_by_now(
+    connection: Connection, stream: str, subject: str, *, after: int
+) -> AsyncIterator[list[Stored]]:
+    """Like `stored`, and all of what the leader has by now: a replica that lags is asked again."""
+    last = await last_sequence(connection, stream, subject)
+    for pause in pauses_seconds():
+        async for page in stored(connection, stream, subject, after=after):
+            yield page
+            after = page[-1].delivery.sequence
+        if after >= last:
+            return
+        await asyncio.sleep(pause)
 
 
 async def stored(connection: Connection, stream: str, subject: str, *, after: int) -> AsyncIterator[list[Stored]]:

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import msgspec
+
 from ..schemas import EVENTS, Event, entity_filter
 from . import append as appending
 from . import buckets, commands, reading, streams
@@ -27,7 +29,8 @@ from .contract import (
     Work,
 )
 from .errors import BusError, BusRefused, Entity, WorkQueueFull
-from .jetstream import STREAM_FULL, stored
+from .jetstream import STREAM_FULL, stored_by_now
+from .mirrors import Mirror
 from .publisher import PENDING_EVENTS_MAX, PUBLISH_DEADLINE_SECONDS, Publisher
 from .streams import EVENT_STREAM, WORK_STREAM, StreamConfig
 
@@ -35,8 +38,10 @@ from .streams import EVENT_STREAM, WORK_STREAM, StreamConfig
 class NatsBus:
     """A connection to the bus. Make one with `await NatsBus.connect(url)`; `close()` it, or use it as a context."""
 
-    def __init__(self, connection: Connection, stream: StreamConfig, publisher: Publisher) -> None:
+    def __init__(self, connection: Connection, stream: StreamConfig, publisher: Publisher, *, replicas: int) -> None:
         self._connection = connection
+        self._replicas = replicas
+        self._work_stream = msgspec.structs.replace(WORK_STREAM, num_replicas=replicas)
         self._stream = stream
         self._publisher = publisher
         self._giver: Publisher | None = None
@@ -51,17 +56,25 @@ class NatsBus:
         credentials: Path | None = None,
         timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
         stream: StreamConfig = EVENT_STREAM,
+        replicas: int | None = None,
         pending_events_max: int = PENDING_EVENTS_MAX,
         publish_deadline_seconds: float = PUBLISH_DEADLINE_SECONDS,
     ) -> Self:
         """Connect and make sure that the event stream is there as it must be; from then on reconnect for ever.
 
-        `name` is shown by NATS's monitoring, `credentials` is a NATS `.creds` file. Raises `BusUnavailable` after
-        `timeout_seconds`, or `StreamDrifted`.
+        `url` is one server, or several of a cluster with commas between. `name` is shown by NATS's monitoring,
+        `credentials` is a NATS `.creds` file or a file with an nkey's seed. `replicas` is how many servers keep the
+        event stream; without it, as many as do. Work and buckets are kept by as many as events are. Raises
+        `BusUnavailable` after `timeout_seconds`, or `StreamDrifted`.
         """
+        if replicas is not None:
+            stream = msgspec.structs.replace(stream, num_replicas=replicas)
         connection = await Connection.open(url, name=name, credentials=credentials, timeout_seconds=timeout_seconds)
         try:
-            held = await connection.persist(lambda: streams.apply(connection, stream), deadline_seconds=timeout_seconds)
+            held = await connection.persist(
+                lambda: streams.apply(connection, stream, resize=replicas is not None),
+                deadline_seconds=timeout_seconds,
+            )
         except BusError:
             await connection.close()
             raise
@@ -72,7 +85,7 @@ class NatsBus:
             pending_events_max=pending_events_max,
             deadline_seconds=publish_deadline_seconds,
         )
-        return cls(connection, stream, publisher)
+        return cls(connection, stream, publisher, replicas=held.cluster.size if held.cluster else 1)
 
     @property
     def connected(self) -> bool:
@@ -124,7 +137,7 @@ class NatsBus:
         """See `Bus.work`."""
         return working.work(
             self._connection,
-            WORK_STREAM,
+            self._work_stream,
             capability,
             agent_id=agent_id,
             in_hand_max=in_hand_max,
@@ -132,12 +145,16 @@ class NatsBus:
             ack_wait_seconds=ack_wait_seconds,
         )
 
+    def mirror(self, spoke: str) -> Mirror:
+        """The events of a spoke's bus, as this one mirrors them."""
+        return Mirror(self._connection, spoke, self._replicas)
+
     async def history(self, entity: Entity) -> History:
         """See `Bus.history`."""
         subject = entity_filter(*entity)
 
         async def attempt() -> list[Delivery]:
-            pages = stored(self._connection, self._stream.name, subject, after=0)
+            pages = stored_by_now(self._connection, self._stream.name, subject, after=0)
             return [one.delivery async for page in pages for one in page]
 
         deliveries = await self._connection.persist(attempt)
@@ -157,11 +174,11 @@ class NatsBus:
 
     async def key_value(self, bucket: str) -> KeyValue:
         """See `Bus.key_value`."""
-        return await buckets.key_value(self._connection, bucket)
+        return await buckets.key_value(self._connection, bucket, self._replicas)
 
     async def objects(self, bucket: str) -> ObjectStore:
         """See `Bus.objects`."""
-        return await buckets.objects(self._connection, bucket)
+        return await buckets.objects(self._connection, bucket, self._replicas)
 
     async def close(self) -> None:
         """See `Bus.close`."""
@@ -176,7 +193,7 @@ class NatsBus:
         """What publishes to the work stream, which is made when it is needed first."""
         async with self._giver_made:
             if self._giver is None:
-                held = await self._connection.persist(lambda: streams.apply(self._connection, WORK_STREAM))
+                held = await self._connection.persist(lambda: streams.apply(self._connection, self._work_stream))
                 self._giver = Publisher(self._connection, WORK_STREAM.name, held.last_sequence)
         return self._giver
 

@@ -22,7 +22,7 @@ from .connection import INBOUND_BYTES_MAX, INBOUND_EVENTS_MAX, Connection, pause
 from .contract import READ_BATCH_EVENTS_MAX, Delivery
 from .errors import BusUnavailable, NoResponder, StreamRewound
 from .jetstream import call
-from .streams import StreamConfig, state
+from .streams import MirrorConfig, StreamConfig, state
 
 # A pull ends after this many bytes, so that a reader holds no more than twice as much.
 READ_BATCH_BYTES_MAX = 16 * 1024 * 1024
@@ -75,7 +75,7 @@ _PULL = msgspec.json.encode(_Pull())
 
 
 async def read(
-    connection: Connection, stream: StreamConfig, *, after: int, subject: str
+    connection: Connection, stream: StreamConfig | MirrorConfig, *, after: int, subject: str
 ) -> AsyncGenerator[list[Delivery], None]:
     """See `Bus.read`."""
     pauses = pauses_seconds()
@@ -96,7 +96,7 @@ async def read(
 
 
 async def _consume(
-    connection: Connection, stream: StreamConfig, after: int, last: Delivery | None, subject: str
+    connection: Connection, stream: StreamConfig | MirrorConfig, after: int, last: Delivery | None, subject: str
 ) -> AsyncGenerator[list[Delivery], None]:
     """Deliver from one consumer, for as long as it lasts; `last` is what another one has delivered at `after`."""
     held = await state(connection, stream)

@@ -13,7 +13,7 @@ import msgspec
 
 from ..schemas import EVENTS, WORK
 from .connection import Connection
-from .contract import StreamState
+from .contract import Cluster, Replica, StreamState, Upstream
 from .errors import BusRefused, StreamDrifted
 from .jetstream import STREAM_NOT_FOUND, call
 
@@ -26,11 +26,10 @@ WORK_WAITING_MAX = 1_000_000
 _NANOSECONDS = 1_000_000_000
 
 
-class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream, in JetStream's own words. Limits that would let events go are absent on purpose."""
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds of every stream, in JetStream's own words. Limits that would let events go are absent on purpose."""
 
     name: str
-    subjects: tuple[str, ...]
     storage: str = "file"
     retention: str = "limits"
     discard: str = "new"
@@ -39,15 +38,44 @@ class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_age: int = 0
     max_msgs_per_subject: int = -1
     num_replicas: int = 1
-    duplicate_window: int = DUPLICATE_WINDOW_SECONDS * _NANOSECONDS
-    allow_atomic: bool = True
     allow_direct: bool = True
     deny_delete: bool = True
     deny_purge: bool = True
     allow_msg_ttl: bool = False
+    sealed: bool = False
+
+
+class StreamConfig(_Kept, frozen=True, kw_only=True):
+    """A stream that is published to."""
+
+    subjects: tuple[str, ...]
+    duplicate_window: int = DUPLICATE_WINDOW_SECONDS * _NANOSECONDS
+    allow_atomic: bool = True
     allow_msg_schedules: bool = False
     allow_rollup_hdrs: bool = False
-    sealed: bool = False
+
+
+class MirrorConfig(_Kept, frozen=True, kw_only=True):
+    """A stream that holds what another one does, at the same sequences and with the same times."""
+
+    mirror: dict[str, object]
+
+
+class _ReplicaInfo(msgspec.Struct, frozen=True):
+    name: str
+    current: bool = False
+    offline: bool = False
+    lag: int = 0
+
+
+class _ClusterInfo(msgspec.Struct, frozen=True):
+    leader: str = ""
+    replicas: list[_ReplicaInfo] = []
+
+
+class _UpstreamInfo(msgspec.Struct, frozen=True):
+    lag: int = 0
+    active: int = -1
 
 
 class _State(msgspec.Struct, frozen=True):
@@ -61,6 +89,14 @@ class _Info(msgspec.Struct, frozen=True):
     created: datetime
     state: _State
     config: dict[str, object] = {}
+    cluster: _ClusterInfo = _ClusterInfo()
+    mirror: _UpstreamInfo | None = None
+
+    @property
+    def replicas(self) -> int:
+        found = self.config.get("num_replicas", 1)
+        assert isinstance(found, int)
+        return found
 
 
 EVENT_STREAM = StreamConfig(name="EVENTS", subjects=(EVENTS,))
@@ -79,32 +115,48 @@ _OPERATORS_CHOICE = frozenset({"num_replicas"})
 _ADJUSTABLE = frozenset({"allow_atomic", "allow_direct", "duplicate_window"})
 
 
-async def apply(connection: Connection, stream: StreamConfig) -> StreamState:
-    """Make sure that the stream exists as configured, and say what it holds. Raises `StreamDrifted`."""
+def mirror_of(spoke: str, *, replicas: int = 1) -> MirrorConfig:
+    """The stream on a hub that mirrors the events of a spoke, whose JetStream domain has the spoke's name."""
+    external = {"api": f"$JS.{spoke}.API", "deliver": ""}
+    return MirrorConfig(
+        name=f"{EVENT_STREAM.name}-{spoke}",
+        mirror={"name": EVENT_STREAM.name, "external": external},
+        num_replicas=replicas,
+    )
+
+
+async def apply(connection: Connection, stream: StreamConfig | MirrorConfig, *, resize: bool = False) -> StreamState:
+    """Make sure that the stream exists as configured, and say what it holds. Raises `StreamDrifted`.
+
+    A stream that is there is kept by as many servers as before, unless `resize`.
+    """
     try:
         info = await call(connection, f"STREAM.INFO.{stream.name}", None, _Info)
     except BusRefused as refused:
         if refused.code != STREAM_NOT_FOUND:
             raise
         info = await call(connection, f"STREAM.CREATE.{stream.name}", stream, _Info)
-    if harmless := {setting: ours for setting, ours in _drift(stream, info.config).items() if setting in _ADJUSTABLE}:
+    harmless = {setting: ours for setting, ours in _drift(stream, info.config).items() if setting in _ADJUSTABLE}
+    if resize and info.replicas != stream.num_replicas:
+        harmless["num_replicas"] = stream.num_replicas
+    if harmless:
         info = await call(connection, f"STREAM.UPDATE.{stream.name}", {**info.config, **harmless}, _Info)
     if drift := drift_of(stream, info.config):
         raise StreamDrifted(stream.name, drift)
     return _state_in(info)
 
 
-async def state(connection: Connection, stream: StreamConfig) -> StreamState:
+async def state(connection: Connection, stream: StreamConfig | MirrorConfig) -> StreamState:
     """What the stream holds."""
     return _state_in(await call(connection, f"STREAM.INFO.{stream.name}", None, _Info))
 
 
-def drift_of(stream: StreamConfig, found: Mapping[str, object]) -> list[str]:
+def drift_of(stream: StreamConfig | MirrorConfig, found: Mapping[str, object]) -> list[str]:
     """Each setting in which `found` differs from ours, as in `max_msgs is 10, not -1`."""
     return [f"{setting} is {found.get(setting)!r}, not {ours!r}" for setting, ours in _drift(stream, found).items()]
 
 
-def _drift(stream: StreamConfig, found: Mapping[str, object]) -> dict[str, object]:
+def _drift(stream: StreamConfig | MirrorConfig, found: Mapping[str, object]) -> dict[str, object]:
     """Our values of the settings in which `found` differs. JetStream leaves out what is false."""
     ours: dict[str, object] = msgspec.json.decode(msgspec.json.encode(stream))
     return {
@@ -116,4 +168,11 @@ def _drift(stream: StreamConfig, found: Mapping[str, object]) -> dict[str, objec
 
 def _state_in(info: _Info) -> StreamState:
     held = info.state
-    return StreamState(info.created, held.first_seq, held.last_seq, held.messages, held.bytes)
+    replicas = tuple(Replica(one.name, one.current, one.offline, one.lag) for one in info.cluster.replicas)
+    cluster = Cluster(info.replicas, info.cluster.leader, replicas) if info.replicas > 1 else None
+    upstream = _upstream_in(info.mirror) if info.mirror else None
+    return StreamState(info.created, held.first_seq, held.last_seq, held.messages, held.bytes, cluster, upstream)
+
+
+def _upstream_in(mirror: _UpstreamInfo) -> Upstream:
+    return Upstream(mirror.lag, mirror.active / _NANOSECONDS if mirror.active >= 0 else None)

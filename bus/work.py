@@ -31,8 +31,9 @@ from .streams import StreamConfig, apply
 IN_HAND_TOTAL_MAX = 100_000
 PULLS_WAITING_MAX = 10_000
 PULL_EXPIRES_SECONDS = 30
-# How long after its end a pull may be silent before the server is asked anew.
-PULL_GRACE_SECONDS = 5
+# A pull on which no heartbeat comes for so long is asked anew: its server is gone, or has forgotten it.
+HEARTBEAT_SECONDS = 5
+SILENT_SECONDS_MAX = 2.5 * HEARTBEAT_SECONDS
 CLOSE_TIMEOUT_SECONDS = 2.0
 # How long nats-server remembers the attempts of a queue that nobody takes from.
 INACTIVE_SECONDS = 7 * 24 * 3600
@@ -42,6 +43,7 @@ _NAME_BYTES_MAX = 200
 _NAMED_PULL_MAX = 1
 
 _NANOSECONDS = 1_000_000_000
+_HEARTBEAT = "100 "
 _PULL_ENDED = frozenset({"408 Request Timeout", "409 Batch Completed"})
 
 logger = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class _Consumer(msgspec.Struct, frozen=True):
 class _Pull(msgspec.Struct, frozen=True):
     batch: int
     expires: int = PULL_EXPIRES_SECONDS * _NANOSECONDS
+    idle_heartbeat: int = HEARTBEAT_SECONDS * _NANOSECONDS
 
 
 def work_subject_of(event: Event) -> str:
@@ -157,7 +160,7 @@ class _Hands:
                 self._in_hand += 1
                 return self._fetched.popleft()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PULL_EXPIRES_SECONDS + PULL_GRACE_SECONDS):
+                async with asyncio.timeout(SILENT_SECONDS_MAX):
                     await self.changed.wait()
 
     async def fetched(self, message: Msg) -> None:
@@ -221,7 +224,7 @@ class _Queue:
         free = min(self._hands.room, self._pull_max) - self._due
         if free > 0 and (self._due == 0 or free >= self._pull_max // 2):
             self._due += free
-            self._silent_after = now + PULL_EXPIRES_SECONDS + PULL_GRACE_SECONDS
+            self._heard()
             await self._ask_for(free)
 
     async def close(self) -> None:
@@ -264,7 +267,11 @@ class _Queue:
         except (NatsError, OSError) as error:
             raise self._connection.unavailable(str(error)) from None
 
+    def _heard(self) -> None:
+        self._silent_after = asyncio.get_running_loop().time() + SILENT_SECONDS_MAX
+
     async def _take(self, message: Msg) -> None:
+        self._heard()
         if not message.reply:
             self._take_status(message)
         elif self._subscription is None:  # closed meanwhile: the server sent this before it heard of that
@@ -276,6 +283,8 @@ class _Queue:
     def _take_status(self, message: Msg) -> None:
         headers = message.headers or {}
         status = f"{headers.get('Status', '')} {headers.get('Description', '')}"
+        if status.startswith(_HEARTBEAT):
+            return
         if status not in _PULL_ENDED:
             self._lose(f"the server answered {status}")
         self._due -= int(headers.get("Nats-Pending-Messages", 0))

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from functools import partial
 from typing import NamedTuple
 
-from ..bus import Bus, Delivery
+from ..bus import Delivery, EventSource
 from .log import Log
 
 ANSWER_SECONDS_MAX = 5.0  # then the bus has nothing readable from there on
@@ -20,7 +20,7 @@ class Agreement(NamedTuple):
     sequence: int
 
 
-async def agreement(bus: Bus, log: Log, origin: str) -> Agreement | None:
+async def agreement(bus: EventSource, log: Log, origin: str) -> Agreement | None:
     """The last line of the log that the bus has at its place; None if there is none. Raises `BusError`.
 
     A bus loses its end, so the lines that it has are followed by those that it hasn't. Where the log goes on behind an
@@ -38,7 +38,7 @@ async def agreement(bus: Bus, log: Log, origin: str) -> Agreement | None:
     return None
 
 
-async def _last_between(bus: Bus, log: Log, origin: str, agreed: int, missed: int, bus_last: int) -> Agreement:
+async def _last_between(bus: EventSource, log: Log, origin: str, agreed: int, missed: int, bus_last: int) -> Agreement:
     while missed - agreed > 1:
         middle = (agreed + missed) // 2
         if await _agrees(bus, log, origin, middle, bus_last):
@@ -50,7 +50,7 @@ async def _last_between(bus: Bus, log: Log, origin: str, agreed: int, missed: in
     return Agreement(agreed, record.sequence)
 
 
-async def _agrees(bus: Bus, log: Log, origin: str, n: int, bus_last: int) -> bool:
+async def _agrees(bus: EventSource, log: Log, origin: str, n: int, bus_last: int) -> bool:
     record = await asyncio.to_thread(partial(log.get, origin, n))
     if record is None or record.sequence > bus_last:
         return False
@@ -59,7 +59,7 @@ async def _agrees(bus: Bus, log: Log, origin: str, n: int, bus_last: int) -> boo
     return found is not None and held == (found.sequence, found.payload, found.stored_at)
 
 
-async def _first_after(bus: Bus, sequence: int) -> Delivery | None:
+async def _first_after(bus: EventSource, sequence: int) -> Delivery | None:
     batches = bus.read(after=sequence)
     try:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):

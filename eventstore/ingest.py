@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
-from ..bus import Bus, BusError, Delivery, StreamRewound, StreamState
+from ..bus import BusError, Delivery, EventSource, StreamRewound, StreamState
 from .agreement import Agreement, agreement
 from .errors import BusRegressed, LogDamaged, LogWriteFailed
 from .line import Record
@@ -80,7 +80,7 @@ class Ingest:
 
     def __init__(
         self,
-        bus: Bus,
+        bus: EventSource,
         log: Log,
         origin: str,
         *,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ..bus import Bus, BusError, StreamState
+from ..bus import Bus, BusError, EventSource, StreamState
 from ..schemas import RookeryError
 
 State = Literal["starting", "ready", "degraded", "failed", "stopped"]
@@ -18,9 +18,12 @@ UNWELL_SECONDS_MAX = 10.0
 BUS_ANSWER_SECONDS_MAX = 3.0
 LOOK_SECONDS = 0.25
 
+# A spoke's subsystem is this and its name.
+SPOKE = "spoke "
+
 # What these can't do for a while is told, and keeps nobody from using the node: a degraded projector leaves read models
 # that answer as of a while ago, and what the bus has lost is in the log.
-AUXILIARY = frozenset({"archive", "bus-history", "projector", "snapshot"})
+AUXILIARY = frozenset({"archive", "bus", "bus-history", "projector", "snapshot"})
 
 
 class HeldUp(RookeryError):
@@ -59,7 +62,7 @@ class Health:
     def is_ready(self) -> bool:
         """Whether every subsystem that serving takes is ready."""
         return bool(self.subsystems) and all(
-            part.state == "ready" or (part.state == "degraded" and name in AUXILIARY)
+            part.state == "ready" or (part.state == "degraded" and (name in AUXILIARY or name.startswith(SPOKE)))
             for name, part in self.subsystems.items()
         )
 
@@ -83,10 +86,13 @@ class Health:
 
 async def ask_bus(bus: Bus) -> StreamState | None:
     """What the event stream holds; None if the bus can't be reached, or hangs."""
-    if not bus.connected:
-        return None
+    return await ask_source(bus) if bus.connected else None
+
+
+async def ask_source(source: EventSource) -> StreamState | None:
+    """What a source of events holds; None if it can't be reached, or hangs."""
     try:
         async with asyncio.timeout(BUS_ANSWER_SECONDS_MAX):
-            return await bus.state()
+            return await source.state()
     except (BusError, TimeoutError):
         return None

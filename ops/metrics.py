@@ -23,6 +23,7 @@ from .colony import families as colony_families
 from .families import counter, gauge, histogram
 from .lanes import Lane
 from .node import INGEST_STATES, Node
+from .status import replicas_in
 
 KEEP_SECONDS = 5.0
 # Looking may take at most this share of the time, however large the colony is.
@@ -150,8 +151,28 @@ def node_families(node: Node) -> Iterator[Metric]:
         [([name], free) for name, free in node.disk.free_bytes().items()],
     )
     yield counter("log_events", "Lines of the log.", ["origin"], [([name], n) for name, n in node.log.vector().items()])
+    yield from _of_cluster(node)
     yield from _of_ingest(node)
     yield from _of_projections(node)
+
+
+def _of_cluster(node: Node) -> Iterator[Metric]:
+    """The servers that keep the events, where there are several; and the spokes, where there are any."""
+    label = ["server"]
+    replicas = replicas_in(node.bus_held)
+    yield gauge("bus_server_well", "1 when it leads, or could.", label, [([one.server], one.well) for one in replicas])
+    yield gauge(
+        "bus_server_lag_events",
+        "Events that the leader holds and this server does not yet.",
+        label,
+        [([one.server], one.lag_events) for one in replicas],
+    )
+    yield gauge(
+        "spoke_lag_events",
+        "Events that the spoke's bus is known to hold and the log does not yet.",
+        ["spoke"],
+        [([name], spoke.lag_events) for name, spoke in node.spokes.items()],
+    )
 
 
 def _of_ingest(node: Node) -> Iterator[Metric]:

@@ -37,6 +37,7 @@ from .rebuilds import Rebuilds
 from .settings import Settings
 from .side_cars import SideCarMaker
 from .snapshot import SnapshotFile
+from .spokes import Spoke
 from .timings import Timings
 
 WATCH_SECONDS = 0.5
@@ -68,7 +69,7 @@ class Node:
         health: Health,
         *,
         disk: Disk,
-        bus: Bus,
+        bus: NatsBus,
         nats_url: str,
         log: Log,
         projections: Projections,
@@ -107,6 +108,7 @@ class Node:
             on_regression=self.incidents.regressed,
             accept_regression=settings.nats_url is None,  # the node's own nats-server is nobody else's
         )
+        self.spokes = {name: Spoke(name, bus.mirror(name), log, self._log_grew) for name in settings.spoke_names}
         self.intake = Intake(bus, log)
         self.live = Live(log)
         self.growth = asyncio.Event()
@@ -134,15 +136,22 @@ class Node:
 
     def look(self) -> Health:
         """Note what bus, ingest and rebuilds say of themselves right now; the other parts note it themselves."""
-        connected = self.bus.connected and self.bus_answers
-        self.health.set(
-            "bus", "ready" if connected else "failed", "" if connected else f"no answer from {self.nats_url}"
-        )
+        self.health.set("bus", *self._found_bus())
+        for spoke in self.spokes.values():
+            spoke.look(self.health)
         ingest = self.ingest.status
         self.health.set("ingest", INGEST_STATES[ingest.state], ingest.reason)
         self.disk.has_room()
         self.rebuilds.look()
         return self.health
+
+    def _found_bus(self) -> tuple[State, str]:
+        if not (self.bus.connected and self.bus_answers):
+            return "failed", f"no answer from {self.nats_url}"
+        cluster = self.bus_held and self.bus_held.cluster
+        if cluster and cluster.unwell:
+            return "degraded", f"{', '.join(cluster.unwell)} can't take over: gone, or behind {cluster.leader}"
+        return "ready", ""
 
     def end_following(self) -> None:
         """Let those who follow the log go: the node closes."""
@@ -172,7 +181,9 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         disk = Disk(folder.path, health)
         disk.ensure_room()
         nats_url = settings.nats_url or await _embedded_server(stack, folder.path, settings, health, disk)
-        bus = await NatsBus.connect(nats_url)
+        bus = await NatsBus.connect(
+            nats_url, credentials=settings.nats_credentials, replicas=settings.nats_replicas, name=settings.origin
+        )
         stack.push_async_callback(_close, bus)
         log = await asyncio.to_thread(_open_log, folder, settings)
         stack.callback(log.close)
@@ -228,7 +239,8 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
 def _open_log(folder: DataFolder, settings: Settings) -> Log:
     log = Log.open(folder.log, segment_events_max=settings.segment_events_max)
     if folder.restored.exists():
-        log.rewind(settings.origin)  # its bus is a new one
+        for origin in (settings.origin, *settings.spoke_names):
+            log.rewind(origin)  # its bus is a new one
     return log
 
 
@@ -245,6 +257,7 @@ async def _set_going(stack: AsyncExitStack, node: Node) -> None:
         node.snapshot.run(node.settings.snapshot_seconds),
         node.archiver.run(),
         _watch(node),
+        *(work for spoke in node.spokes.values() for work in spoke.work()),
     ):
         await stack.enter_async_context(_running(work))
 

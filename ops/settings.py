@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -20,7 +20,10 @@ ENVIRONMENT_PREFIX = "ROOKERY_"
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Days = Annotated[float, Meta(ge=0, le=36_500)]
 Place = Annotated[str, Meta(min_length=1)]
-NatsUrl = Annotated[str, Meta(pattern="^(nats|tls|ws|wss)://.")]
+_NATS_SERVER = "(nats|tls|ws|wss)://[^,]+"
+NAME = "[a-z0-9][a-z0-9_-]{0,62}"
+NatsUrl = Annotated[str, Meta(pattern=f"^{_NATS_SERVER}(,{_NATS_SERVER})*$")]
+Names = Annotated[str, Meta(pattern=f"^{NAME}(,{NAME})*$")]
 
 
 class InvalidSettings(InvalidInput):
@@ -41,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     origin: Annotated[
         str,
         Meta(
-            pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
+            pattern=f"^{NAME}$",
             description="This bus's name in its events' addresses, `origin:n`: a-z, 0-9, - and _, at most 63.",
         ),
     ] = "local"
@@ -49,7 +52,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Annotated[Port, Meta(description="The HTTP API's port; 0 takes any that is free.")] = 8800
     nats_port: Annotated[Port, Meta(description="The embedded nats-server's port; 0 takes any that is free.")] = 4222
     nats_url: Annotated[
-        NatsUrl | None, Meta(description="A NATS server to use instead of the embedded one, as in `nats://host:4222`.")
+        NatsUrl | None,
+        Meta(
+            description="A NATS server to use instead of the embedded one, as in `nats://host:4222`; of a cluster, all "
+            "of its servers, with commas between."
+        ),
+    ] = None
+    nats_credentials: Annotated[
+        Path | None, Meta(description="A NATS `.creds` file, or a file with an nkey's seed, to show to that server.")
+    ] = None
+    nats_replicas: Annotated[
+        Literal[1, 3, 5] | None,
+        Meta(description="How many servers of the cluster keep each event; without it, as many as do."),
+    ] = None
+    spokes: Annotated[
+        Names | None,
+        Meta(description="The spokes whose events this node, a hub's, takes in as well, with commas between."),
     ] = None
     nats_server: Annotated[
         Path | None, Meta(description="The nats-server binary (2.12 or newer) to use instead of the packaged one.")
@@ -105,6 +123,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             name: (value, f"--{name.replace('_', '-')}") for name, value in (options or {}).items() if value is not None
         }
         return _convert(found)
+
+    @property
+    def spoke_names(self) -> list[str]:
+        """The spokes, one by one."""
+        return self.spokes.split(",") if self.spokes else []
 
     @property
     def url(self) -> str:

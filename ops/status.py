@@ -26,14 +26,24 @@ class NodeStatus(msgspec.Struct, frozen=True):
     started_at: datetime
 
 
+class ReplicaStatus(msgspec.Struct, frozen=True):
+    """A server of the cluster that keeps the events, and how far it is behind the one that leads."""
+
+    server: str
+    leads: bool
+    well: bool
+    lag_events: int
+
+
 class BusStatus(msgspec.Struct, frozen=True):
-    """The bus. What it holds is unknown (null) while it can't be reached."""
+    """The bus. What it holds is unknown (null) while it can't be reached; `replicas` is empty without a cluster."""
 
     url: str
     connected: bool
     messages: int | None
     last_sequence: int | None
     bytes: int | None
+    replicas: list[ReplicaStatus] = []
 
 
 class OriginStatus(msgspec.Struct, frozen=True):
@@ -85,6 +95,7 @@ async def status_of(node: Node, reads: Lane) -> Status:
             held.messages if held else None,
             held.last_sequence if held else None,
             held.bytes if held else None,
+            replicas_in(held),
         ),
         events=sum(vector.values()),
         origins=[_origin(node, name, n, held) for name, n in vector.items()],
@@ -93,6 +104,16 @@ async def status_of(node: Node, reads: Lane) -> Status:
         dead_letters=dead_letters,
         subsystems=node.health.subsystems,
     )
+
+
+def replicas_in(held: StreamState | None) -> list[ReplicaStatus]:
+    """The servers that keep the events, the one that leads first; none where there is no cluster."""
+    if held is None or held.cluster is None:
+        return []
+    leads = [ReplicaStatus(held.cluster.leader, True, True, 0)] if held.cluster.leader else []
+    return leads + [
+        ReplicaStatus(replica.server, False, replica.is_well, replica.lag_events) for replica in held.cluster.replicas
+    ]
 
 
 def _behind(vector: dict[str, int], position: dict[str, int]) -> int:
@@ -104,6 +125,8 @@ def _looked_up(node: Node) -> tuple[list[ReadModel], int]:
 
 
 def _origin(node: Node, name: str, events: int, held: StreamState | None) -> OriginStatus:
+    if spoke := node.spokes.get(name):
+        return OriginStatus(name, events, spoke.lag_events, spoke.ingest.status.duplicates)
     if name != node.settings.origin:
         return OriginStatus(name, events, 0, 0)
     ingest = node.ingest.status

@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ...bus import Bus, BusUnavailable, NatsBus
@@ -20,6 +21,7 @@ from .serving import AWAY_SECONDS, FAREWELL_SECONDS, Serving
 
 NATS_URL = "nats://127.0.0.1:4222"
 NATS_URL_VARIABLE = "ROOKERY_NATS_URL"
+NATS_CREDENTIALS_VARIABLE = "ROOKERY_NATS_CREDENTIALS"
 DAY_SECONDS = 24 * 3600.0
 CONNECT_PAUSE_SECONDS = 2.0
 
@@ -158,10 +160,16 @@ class Agent:
         """The bus at `nats_url`, waited for as long as it takes."""
         while True:
             try:
-                return await NatsBus.connect(self.nats_url, name=self.id)
+                return await NatsBus.connect(self.nats_url, name=self.id, credentials=credentials())
             except BusUnavailable as error:
                 logger.warning("agent %s waits: %s", self.id, error)
                 await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+
+
+def credentials() -> Path | None:
+    """The file that this process shows to a bus which asks who is there: a NATS `.creds`, or an nkey's seed."""
+    named = os.environ.get(NATS_CREDENTIALS_VARIABLE)
+    return Path(named) if named else None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...bus import Bus, NatsBus
 from ...schemas import AssignmentCreated, new_id
-from .agent import NATS_URL, NATS_URL_VARIABLE
+from .agent import NATS_URL, NATS_URL_VARIABLE, credentials
 from .assigning import RESULT_TIMEOUT_SECONDS, assign, created, is_begun, result_of
 from .profile import check_agent_id
 
@@ -57,7 +57,10 @@ class Colony:
 
 @asynccontextmanager
 async def connect(nats_url: str | None = None, *, name: str = "client") -> AsyncIterator[Colony]:
-    """The colony on the bus at `nats_url`, `ROOKERY_NATS_URL`, or on this machine. Raises `BusUnavailable`."""
+    """The colony on the bus at `nats_url`, `ROOKERY_NATS_URL`, or on this machine. Raises `BusUnavailable`.
+
+    What it shows to a bus that asks who is there is the file that `ROOKERY_NATS_CREDENTIALS` names.
+    """
     url = nats_url or os.environ.get(NATS_URL_VARIABLE) or NATS_URL
-    async with await NatsBus.connect(url, name=name) as bus:
+    async with await NatsBus.connect(url, name=name, credentials=credentials()) as bus:
         yield Colony(bus, name=name)

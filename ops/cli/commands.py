@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "down": Row("up:down", "Stop it."),
         "status": Row("status:status", "What it holds, and what is behind."),
         "doctor": Row("doctor:doctor", "What is wrong, and what to do."),
+        "topology": Row("topology:topology", "Write the configuration of buses in several places."),
     },
     "Give it events": {
         "publish": Row("publish:publish", "Publish one event."),

@@ -151,16 +151,20 @@ class _Asked(NamedTuple):
     async def sink(self, folder: DataFolder) -> Sink:
         """The target, opened."""
         if self.is_bus:
-            return BusSink(await ReplayBus.connect(self._url(folder), self.name, kept=not self.unkept))
+            return BusSink(await self._bus(folder, kept=not self.unkept))
         return StreamSink(sys.stdout.buffer) if self.is_output else FileSink(Path(self.target))
 
     async def forget(self, folder: DataFolder) -> bool:
         """Delete what the bus keeps of it; False if that is nothing."""
-        bus = await ReplayBus.connect(self._url(folder), self.name, kept=False)
+        bus = await self._bus(folder, kept=False)
         try:
             return await bus.forget()
         finally:
             await bus.close()
+
+    async def _bus(self, folder: DataFolder, *, kept: bool) -> ReplayBus:
+        credentials = Settings.load().nats_credentials
+        return await ReplayBus.connect(self._url(folder), self.name, kept=kept, credentials=credentials)
 
     def _url(self, folder: DataFolder) -> str:
         if self.target != BUS:

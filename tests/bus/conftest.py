@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
+import nats
 import pytest
-from rookery.bus import Bus
+from rookery.bus import Bus, NatsBus
+from rookery.bus.connection import servers_in
 from rookery.ops.nats_server import NatsServer
+from rookery.ops.settings import Settings
+from rookery.ops.topology import sites, write_cluster
+from rookery.tests.sites import Servers, free_addresses
 
 
 class Wire:
@@ -70,8 +77,60 @@ async def wire(nats_server: NatsServer) -> AsyncIterator[Wire]:
     await proxy.close()
 
 
-@pytest.fixture(params=["memory_bus", "nats_bus"])
+@pytest.fixture
 def bus(request: pytest.FixtureRequest) -> Bus:
     """Each bus in turn, for the contract suite."""
     found: Bus = request.getfixturevalue(request.param)
     return found
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The contract suite runs over both buses; over a cluster what matters most there, or, when asked, all of it."""
+    if "bus" in metafunc.fixturenames:
+        buses = ["memory_bus", "nats_bus"]
+        everything = os.environ.get("ROOKERY_TEST_CLUSTER") == "all"
+        if everything or metafunc.definition.get_closest_marker("on_cluster"):
+            buses.append("cluster_bus")
+        metafunc.parametrize("bus", buses, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Three nats-servers, configured as `rookery topology cluster` does it (5 s until they have a leader)."""
+    folder = tmp_path_factory.mktemp("cluster")
+    addresses = free_addresses(3)
+    write_cluster(folder, "colony", sites([f"{name}={at}" for name, at in zip("abc", addresses, strict=True)]), [])
+    servers = Servers(folder, "abc")
+    servers.start()
+    yield servers
+    servers.close()
+
+
+@pytest.fixture
+async def cluster_bus(cluster: Servers) -> AsyncIterator[NatsBus]:
+    """The bus on the cluster, where all is kept by three servers; the cluster is left empty, and whole."""
+    async with await connected(cluster) as bus:
+        yield bus
+    cluster.start()
+    await empty(cluster)
+
+
+async def connected(servers: Servers, **options: Any) -> NatsBus:
+    """A bus on the cluster, once the servers agree who leads."""
+    folder = servers.folder / "colony"
+    url = Settings.load(environment={}, folder=folder).nats_url
+    assert url is not None
+    return await NatsBus.connect(
+        url, credentials=folder / "keys" / "node.nk", replicas=3, timeout_seconds=60, **options
+    )
+
+
+async def empty(servers: Servers) -> None:
+    """Delete every stream."""
+    folder = servers.folder / "colony"
+    urls = servers_in(Settings.load(environment={}, folder=folder).nats_url or "")
+    client = await nats.connect(urls, nkeys_seed=str(folder / "keys" / "node.nk"))
+    context = client.jetstream(timeout=30)
+    for info in await context.streams_info():
+        await context.delete_stream(info.config.name)
+    await client.close()

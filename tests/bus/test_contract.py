@@ -67,6 +67,7 @@ class TestPublish:
         assert again == (first.sequence, True)
         assert (await bus.state()).messages == 1
 
+    @pytest.mark.on_cluster
     async def test_of_concurrent_publishes_of_one_event_one_is_new(self, bus: Bus, make_event: MakeEvent) -> None:
         event, other = make_event(), make_event()
         receipts = await asyncio.gather(*(bus.publish(one) for one in (event, event, other, event)))
@@ -96,6 +97,7 @@ class TestPublish:
             seen.setdefault(name, []).append(int(number))
         assert all(numbers == list(range(20)) for numbers in seen.values())
 
+    @pytest.mark.on_cluster
     async def test_receipts_are_the_sequences_that_readers_see(self, bus: Bus, make_event: MakeEvent) -> None:
         events = [make_event(f"as-{number}") for number in range(300)]
         receipts = await asyncio.gather(*(bus.publish(event) for event in events))
@@ -168,6 +170,7 @@ class TestAppend:
         assert (await bus.history(ONE)).sequence == 4
         assert (await bus.history(TWO)).sequence == 5
 
+    @pytest.mark.on_cluster
     async def test_nothing_is_stored_when_one_entity_has_moved(self, bus: Bus, make_event: MakeEvent) -> None:
         await bus.publish(make_event("as-1"))
         await bus.publish(make_event("as-2"))
@@ -232,6 +235,7 @@ class TestAppend:
         with pytest.raises(ValueError, match="same id"):
             await bus.append([event, event], expected={})
 
+    @pytest.mark.on_cluster
     async def test_of_rivals_exactly_one_wins_each_round(self, bus: Bus, make_event: MakeEvent) -> None:
         async def rival() -> int:
             for attempt in range(200):
@@ -296,6 +300,7 @@ class TestRead:
         await bus.publish(make_event())
         assert len(await collect(bus, 1)) == 1
 
+    @pytest.mark.on_cluster
     async def test_history_is_one_entitys_events(self, bus: Bus, make_event: MakeEvent) -> None:
         for subject in ("as-1", "as-11", "as-1", "as", "as-1"):
             await bus.publish(make_event(subject))
