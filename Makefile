@@ -3,9 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SEEDS ?= 200
+MINUTES ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test check bench fuzz sim faults docs node format clean
+.PHONY: help up down test check bench fuzz sim faults marathon docs node format clean
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -36,6 +37,9 @@ sim: .venv/all ## Live through SEEDS virtual worlds, and say how to see one agai
 
 faults: .venv/all ## Kill, stop, rob, fill and cut off real servers and nodes, and count what was lost
 	PYTHONPATH=.links $(BIN)/python -m rookery.tests.faults
+
+marathon: .venv/all ## Run a node under everybody's load for MINUTES, and say whether it is flat
+	PYTHONPATH=.links $(BIN)/python -m rookery.tests.marathon --minutes $(MINUTES)
 
 docs: .venv/base ## Write what is written from the code: published schemas, event and command reference
 	$(BIN)/python -m rookery.ops.cli.reference docs

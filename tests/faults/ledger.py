@@ -71,11 +71,14 @@ class Ledger:
         """The n of the last line that was taken."""
         return self._last
 
-    def promise(self, event: Event) -> bytes:
-        """Note an event that is about to be sent, and return its bytes."""
-        payload = encode(event)
-        self._places[event.subject] += 1
-        self._promises[event.id] = Promise(event.subject, self._places[event.subject], crc32(payload))
+    def promise(self, event: Event, *, by: str | None = None) -> bytes:
+        """Note an event that is about to be sent, and return its bytes.
+
+        What is promised of one entity, or `by` one publisher, has to stay in that order.
+        """
+        payload, whose = encode(event), by or event.subject
+        self._places[whose] += 1
+        self._promises[event.id] = Promise(whose, self._places[whose], crc32(payload))
         return payload
 
     def acknowledge(self, event: Event) -> None:
