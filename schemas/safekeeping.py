@@ -40,5 +40,5 @@ class LogHealed(EventData, frozen=True, kw_only=True):
     segment: File
     first: LineNumber
     last: LineNumber
-    source: Giver
+    giver: Giver
     reason: Reason

@@ -90,7 +90,7 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     InsightRecorded: {"kind": entities, "text": entities, "tags": st.lists(entities, max_size=2)},
     LlmCallCompleted: dict(**models, **spend, reasoning_output_tokens=tokens, cache_read_input_tokens=tokens),
     LlmCallFailed: dict(**models, **spend, error=entities),
-    LogHealed: {"segment": entities, "first": tokens, "last": tokens, "source": entities, "reason": entities},
+    LogHealed: {"segment": entities, "first": tokens, "last": tokens, "giver": entities, "reason": entities},
     MemoryRecorded: {"text": entities, "key": maybe, "run_id": maybe, "agent_id": maybe},
     MessageRecorded: {"run_id": entities, "step": st.integers(0, 9), "role": st.just("user"), "content": maybe},
     NodeStarted: {"version": entities, "host": maybe},
