@@ -16,7 +16,10 @@ from .errors import (
     LogLocked,
     LogReadOnly,
     LogWriteFailed,
+    MirrorRefused,
     NoArchive,
+    NotMirrored,
+    NotOwn,
     NotYetSealed,
     ObjectMissing,
     ObjectsLost,
@@ -29,6 +32,7 @@ from .ingest import Ingest, IngestStatus, Regression
 from .judging import DeadLetter
 from .line import Record
 from .log import Log
+from .mirror import MirrorWriter
 from .origin import Segment
 from .positions import position_text
 from .proofs import Proof
@@ -56,7 +60,11 @@ __all__ = [
     "LogLocked",
     "LogReadOnly",
     "LogWriteFailed",
+    "MirrorRefused",
+    "MirrorWriter",
     "NoArchive",
+    "NotMirrored",
+    "NotOwn",
     "NotYetSealed",
     "ObjectMissing",
     "ObjectsLost",

@@ -8,6 +8,9 @@ RookeryError
     ├── LogClosed           this log was closed (path)
     ├── LogWriteFailed      the disk refused; nothing was acknowledged, and a later append works (path, reason)
     ├── LogDamaged          bytes are not what was written, beyond what a crash leaves behind (path, what, remedy)
+    ├── NotMirrored         this origin is written by this node's own ingest (origin)
+    ├── NotOwn              this origin is another node's; here it is only mirrored (origin)
+    ├── MirrorRefused       what came from another node is not what follows here (origin, n, reason)
     ├── UnknownLine         a line that the log does not have yet (origin, n, last)
     ├── NotYetSealed        there is no proof yet of a line whose segment still grows (origin, n)
     ├── ProofRefused        what should prove a line does not (what)
@@ -94,6 +97,32 @@ class LogDamaged(EventStoreError):
         self.what = what
         self.remedy = remedy
         super().__init__(f"{path} is damaged: {what}; {remedy}")
+
+
+class NotMirrored(EventStoreError):
+    """An origin that is this node's own: its ingest alone writes it."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        super().__init__(f"{origin!r} is this node's own origin: only its ingest writes it, and nothing is mirrored")
+
+
+class NotOwn(EventStoreError):
+    """An origin that is another node's: here it is only mirrored."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        super().__init__(f"{origin!r} is another node's origin: here it is mirrored, and nothing is appended to it")
+
+
+class MirrorRefused(EventStoreError):
+    """What came from another node is not what follows on this log. Nothing of it was kept."""
+
+    def __init__(self, origin: str, n: int, reason: str) -> None:
+        self.origin = origin
+        self.n = n
+        self.reason = reason
+        super().__init__(f"what came as {origin}:{n} was refused, and nothing of it kept: {reason}")
 
 
 class UnknownLine(EventStoreError):

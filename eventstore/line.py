@@ -82,9 +82,9 @@ class Chain:
         """The chain as it is after a line that is believed. Raises `ValueError`."""
         return cls(chain_of(line), begun=_matched(line)[_CHAIN] is not None)
 
-    def follow(self, line: bytes) -> bool:
+    def follow(self, line: bytes, head: re.Match[bytes] | None = None) -> bool:
         """Go on to the next line; whether it is the one that was written after the ones before. Raises `ValueError`."""
-        head = _matched(line)
+        head = head or _matched(line)
         if head[_CHAIN] is None:
             self.at = chain_of(line)
             return not self.begun
@@ -99,6 +99,15 @@ def is_next(line: bytes, n: int, chain: Chain) -> bool:
         return number_in(line) == n and line.endswith(b"}") and chain.follow(line)
     except ValueError:
         return False
+
+
+def next_record(origin: str, line: bytes, n: int, chain: Chain) -> Record | None:
+    """The record in a line for which `is_next` holds, and else None: a quicker way to both. Raises `ValueError`."""
+    head = _matched(line)
+    if int(head[1]) != n or not line.endswith(b"}") or not chain.follow(line, head):
+        return None
+    recorded = datetime.fromisoformat(head[_RECORDED].decode())
+    return Record(origin, n, int(head[2]), recorded, line)
 
 
 def event_line(n: int, sequence: int, stored_at: datetime, payload: bytes, before: str) -> bytes:

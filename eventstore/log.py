@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from ..bus import Delivery, Entity
+from ..bus import Delivery
 from .cold import Tiering
 from .disk import Disk
-from .errors import InvalidOrigin, LogClosed, LogReadOnly, UnknownLine
+from .errors import InvalidOrigin, LogClosed, LogReadOnly, NotMirrored, UnknownLine
 from .judging import DeadLetter
-from .later import Later, is_too_much
 from .line import NO_CHAIN, Record
+from .manifest import BEFORE_THE_FIRST
+from .mirror import MirrorWriter
 from .origin import Contents, OriginLog, Segment
 from .parts import SealedPart
 from .sealing import Pace
@@ -29,9 +29,12 @@ _ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 class Log:
     """A folder with one folder per origin. Appends and seals may run in threads of their own beside any readers."""
 
-    def __init__(self, folder: Path, *, writable: bool, limits: Limits, disk: Disk) -> None:
+    def __init__(
+        self, folder: Path, *, writable: bool, own: Collection[str] | None, limits: Limits, disk: Disk
+    ) -> None:
         self.folder = folder
         self._writable = writable
+        self._own = own
         self._limits = limits
         self._disk = disk
         self._origins: dict[str, OriginLog] = {}
@@ -43,17 +46,19 @@ class Log:
         folder: Path,
         *,
         writable: bool = True,
+        own: Collection[str] | None = None,
         segment_events_max: int = Limits().segment_events_max,
         segment_size_bytes_max: int = Limits().segment_size_bytes_max,
         disk: Disk | None = None,
     ) -> Log:
         """Open the log, and heal what a crash left behind.
 
+        Only the origins in `own` are appended to, and the others are mirrored; None: all are this process's own.
         With `writable=False` the folder is left as it is, and may be another process's that is writing it. Raises
         `LogLocked`, `LogDamaged`, or `LogWriteFailed` where a wound could not be healed.
         """
         limits = Limits(segment_events_max, segment_size_bytes_max)
-        log = cls(folder, writable=writable, limits=limits, disk=disk or Disk())
+        log = cls(folder, writable=writable, own=own, limits=limits, disk=disk or Disk())
         try:
             log._find_origins()
         except BaseException:
@@ -109,6 +114,13 @@ class Log:
     def rewind(self, origin: str, sequence: int = 0) -> None:
         """Accept the bus's sequences after this one again, because its stream lost them, or was made anew."""
         self._writer(origin).rewind(sequence)
+
+    def mirror(self, origin: str) -> MirrorWriter:
+        """Where another node's lines are taken in. Raises `NotMirrored` for an origin that is this process's own."""
+        writer = self._writer(origin)
+        if not isinstance(writer, MirrorWriter):
+            raise NotMirrored(origin)
+        return writer
 
     def seal_full_segments(self, pace: Pace | None = None) -> int:
         """Compress the segments that are full; to be called in a thread. Raises `LogWriteFailed`.
@@ -166,6 +178,23 @@ class Log:
         known = self._fresh().get(origin)
         return known.unsealed(after=after) if known else []
 
+    def manifest_lines(self, origin: str, *, after: int = 0) -> list[bytes]:
+        """The lines of an origin's manifest, verbatim, for what is sealed after `after`."""
+        known = self._fresh().get(origin)
+        return known.manifest_lines(after=after) if known else []
+
+    def sealed_state(self, origin: str) -> tuple[int, str]:
+        """Up to which n an origin is sealed, and the hash of the manifest's line that says so."""
+        known = self._fresh().get(origin)
+        return known.sealed_state() if known else (0, BEFORE_THE_FIRST)
+
+    def segment_of(self, origin: str, n: int) -> tuple[int, int]:
+        """The first and the last n of the segment that holds this line. Raises `UnknownLine`."""
+        known = self._fresh().get(origin)
+        if known is None or not 1 <= n <= known.last:
+            raise UnknownLine(origin, n, known.last if known else 0)
+        return known.segment_of(n)
+
     def files(self) -> list[Path]:
         """Every segment file, in the order of n within each origin, the plain ones last."""
         return [path for _, origin in sorted(self._fresh().items()) for path in origin.files]
@@ -197,23 +226,9 @@ class Log:
             if origin in (None, name):
                 yield from known.dead_letters()
 
-    def dead_after(self, origin: str, after: int, last: int | None = None) -> list[int]:
-        """The n's of an origin's dead letters after `after`, up to `last`."""
-        known = self._fresh().get(origin)
-        return list(known.dead_after(after, last)) if known else []
-
-    def dead_faults(self) -> dict[str, int]:
-        """How many dead letters there are of each fault."""
-        return dict(sum((known.dead_events for known in self._fresh().values()), Counter[str]()))
-
     def dead_events(self) -> int:
         """How many dead letters there are."""
-        return sum(self.dead_faults().values())
-
-    def later(self, entities: Collection[Entity], *, after: Mapping[str, int], up_to: Mapping[str, int]) -> Later:
-        """How much happened to these entities in the origins that `after` names, behind it, as far as `up_to`."""
-        end = {origin: n for origin, n in up_to.items() if origin in after}
-        return Later(entities, None if is_too_much(after, end) else self.search(after=after, up_to=end))
+        return sum(known.dead_events for known in self._fresh().values())
 
     def verify(self) -> None:
         """Hold every byte of every sealed file against its origin's manifest. Raises `LogDamaged`.
@@ -263,6 +278,8 @@ class Log:
                 self._origins = {**self._origins, name: self._open_origin(name)}
 
     def _open_origin(self, name: str) -> OriginLog:
+        if self._writable and self._own is not None and name not in self._own:
+            return MirrorWriter(name, self.folder / name, self._disk, self._limits)
         if self._writable:
             return OriginWriter(name, self.folder / name, self._disk, self._limits)
         return OriginLog(name, self.folder / name, self._disk)

@@ -44,18 +44,38 @@ class Manifest:
         self.path = path
         self._disk = disk
         self._lines = self._read()
-        self.entries = [self._decode(line) for line in self._lines]
+        self.entries = [self.decode(line) for line in self._lines]
         self._check_chain()
 
     def append(self, entry: Entry) -> Entry:
         """Chain the entry to the last one and write it, durably. Raises `OSError`; the file is then as it was."""
-        entry = msgspec.structs.replace(entry, previous=self._head())
-        line = msgspec.json.encode(entry)
-        self._cut_torn_line()
-        self._write(line + b"\n")
-        self._lines.append(line)
-        self.entries.append(entry)
+        entry = msgspec.structs.replace(entry, previous=self.head)
+        self._add(msgspec.json.encode(entry), entry)
         return entry
+
+    def read_next(self, line: bytes) -> Entry:
+        """What a line says that another node wrote behind those that are here. Raises `LogDamaged` if it can't be."""
+        entry = self.decode(line)
+        self._check_next(entry, self.head, self.entries[-1].last if self.entries else 0)
+        return entry
+
+    def adopt(self, line: bytes) -> Entry:
+        """Write a line verbatim that another node wrote, durably. Raises `OSError` like `append`, or `LogDamaged`."""
+        entry = self.read_next(line)
+        self._add(line, entry)
+        return entry
+
+    @property
+    def head(self) -> str:
+        """The hash of the last line, which stands for all of them."""
+        return sha256(self._lines[-1]).hexdigest() if self._lines else BEFORE_THE_FIRST
+
+    def decode(self, line: bytes) -> Entry:
+        """What a line says. Raises `LogDamaged`."""
+        try:
+            return msgspec.json.decode(line, type=Entry)
+        except msgspec.MsgspecError as error:
+            raise LogDamaged(self.path, f"a line is not a segment's ({error})", REMEDY) from None
 
     def beginning(self, segments: int) -> bytes:
         """The file's bytes as far as they tell of the first `segments` segments."""
@@ -75,6 +95,12 @@ class Manifest:
             finally:
                 self._disk.close(descriptor)
 
+    def _add(self, line: bytes, entry: Entry) -> None:
+        self._cut_torn_line()
+        self._write(line + b"\n")
+        self._lines.append(line)
+        self.entries.append(entry)
+
     def _write(self, line: bytes) -> None:
         descriptor = self._disk.open_to_write(self.path)
         try:
@@ -89,24 +115,18 @@ class Manifest:
             return []
         return self._disk.read(self.path).split(b"\n")[:-1]
 
-    def _decode(self, line: bytes) -> Entry:
-        try:
-            return msgspec.json.decode(line, type=Entry)
-        except msgspec.MsgspecError as error:
-            raise LogDamaged(self.path, f"a line is not a segment's ({error})", REMEDY) from None
-
     def _check_chain(self) -> None:
         previous, n = BEFORE_THE_FIRST, 0
         for line, entry in zip(self._lines, self.entries, strict=True):
-            if entry.previous != previous:
-                raise LogDamaged(self.path, f"the line before {entry.segment} was altered", REMEDY)
-            expected = (f"{n + 1:020}.ndjson.zst", n + 1, n + entry.events)
-            if (entry.segment, entry.first, entry.last) != expected or entry.events < 1:
-                raise LogDamaged(self.path, f"{entry.segment} is not the segment that begins at {n + 1}", REMEDY)
+            self._check_next(entry, previous, n)
             previous, n = sha256(line).hexdigest(), entry.last
 
-    def _head(self) -> str:
-        return sha256(self._lines[-1]).hexdigest() if self._lines else BEFORE_THE_FIRST
+    def _check_next(self, entry: Entry, previous: str, n: int) -> None:
+        if entry.previous != previous:
+            raise LogDamaged(self.path, f"the line before {entry.segment} was altered", REMEDY)
+        expected = (f"{n + 1:020}.ndjson.zst", n + 1, n + entry.events)
+        if (entry.segment, entry.first, entry.last) != expected or entry.events < 1:
+            raise LogDamaged(self.path, f"{entry.segment} is not the segment that begins at {n + 1}", REMEDY)
 
     def _size_bytes(self) -> int:
         return sum(len(line) + 1 for line in self._lines)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -22,8 +21,8 @@ from .errors import REMEDY, LogDamaged, UnknownLine
 from .ids import IdIndex, event_key, is_event, record_key
 from .judging import DeadLetter, dead_letter, judge_record
 from .line import NO_CHAIN, Record, chain_of, parse
+from .manifest import BEFORE_THE_FIRST, Manifest
 from .manifest import NAME as MANIFEST
-from .manifest import Manifest
 from .parts import Part, PlainPart, SealedPart
 from .recovery import Recovered, look
 from .summary import Summary, Wanted
@@ -217,6 +216,22 @@ class OriginLog:
             if isinstance(part, SealedPart) and after < part.last <= self._last
         ]
 
+    def manifest_lines(self, *, after: int = 0) -> list[bytes]:
+        """The manifest's lines, for what is sealed after `after`."""
+        return self._manifest.since(after + 1) if self._manifest else []
+
+    def sealed_state(self) -> tuple[int, str]:
+        """Up to which n it is sealed, and the hash of the manifest's line that says so."""
+        manifest = self._manifest
+        if manifest is None or not manifest.entries:
+            return 0, BEFORE_THE_FIRST
+        return manifest.entries[-1].last, manifest.head
+
+    def segment_of(self, n: int) -> tuple[int, int]:
+        """The first and the last n of the segment that holds this line, which is here."""
+        part = self._part_with(n)
+        return part.first, min(part.last, self._last)
+
     def unsealed(self, *, after: int = 0) -> list[Path]:
         """The plain files that hold anything after `after`, if every line in them is plain; otherwise none."""
         parts = [part for part in self._parts if isinstance(part, PlainPart) and after < part.last]
@@ -224,24 +239,16 @@ class OriginLog:
 
     def dead_letters(self) -> Iterator[DeadLetter]:
         """What today's schemas, or the log itself, do not accept as events."""
-        for n in self.dead_after(0):
-            record = self.get(n)
-            if record is not None and (letter := dead_letter(record)) is not None:
-                yield letter
-
-    def dead_after(self, after: int, last: int | None = None) -> Iterator[int]:
-        """The n's of the dead letters after `after`, up to `last`, without a look at them."""
         for part in self._parts:
-            if part.last > after and (last is None or part.first <= last):
-                yield from (n for n in tuple(self.summary(part).dead) if n > after and (last is None or n <= last))
+            for n in tuple(self.summary(part).dead):
+                record = self.get(n)
+                if record is not None and (letter := dead_letter(record)) is not None:
+                    yield letter
 
     @property
-    def dead_events(self) -> Counter[str]:
-        """How many dead letters there are of each fault; counted without a look at them."""
-        counts: Counter[str] = Counter()
-        for part in self._parts:
-            counts.update(dict(self.summary(part).faults))
-        return counts
+    def dead_events(self) -> int:
+        """How many dead letters there are; counted without a look at them."""
+        return sum(len(self.summary(part).dead) for part in self._parts)
 
     def search(self, wanted: Wanted, *, after: int = 0, last: int | None = None) -> Iterator[Record]:
         """The records that are wanted, with a look only into the segments that may hold some."""

@@ -18,7 +18,7 @@ from .frames import compress
 from .line import Chain, is_next, parse
 from .manifest import Entry
 from .merkle import MerkleTree
-from .parts import BLOCKS_SUFFIX, PLAIN_SUFFIX, PlainPart, sealed_name
+from .parts import BLOCKS_SUFFIX, SEALED_SUFFIX, PlainPart, sealed_name
 
 # Called after every frame with the seconds that it took; it may wait, to leave the processor to others.
 Pace = Callable[[float], object]
@@ -50,7 +50,7 @@ def write_sealed(part: PlainPart, origin: str, chain: Chain, disk: Disk, pace: P
     disk.rename(unfinished, target)
     disk.fsync_folder(target.parent)
     with suppress(OSError):  # derived: whoever misses it makes it again
-        blocks = part.path.name.removesuffix(PLAIN_SUFFIX) + BLOCKS_SUFFIX
+        blocks = target.name.removesuffix(SEALED_SUFFIX) + BLOCKS_SUFFIX
         disk.replace(part.path.with_name(blocks), b"".join(tree.blocks()))
     return Entry(
         segment=target.name,

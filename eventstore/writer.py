@@ -66,7 +66,7 @@ class OriginWriter(OriginLog):
         self._torn = False
         self._chain = ""  # at the last line, once somebody asked
         self._closed = False
-        with _failing_as_log_write(folder):
+        with failing_as_log_write(folder):
             disk.make_folder(folder)
             self._lock_descriptor = self._lock()
         try:
@@ -122,7 +122,7 @@ class OriginWriter(OriginLog):
 
         A file whose path was handed out just now goes the next time. Raises `LogWriteFailed`.
         """
-        with self._sealing, _failing_as_log_write(self.folder):
+        with self._sealing, failing_as_log_write(self.folder):
             self._refuse_if_closed()
             self._tier.note(tiering)
             return self._tier.let_go(0, tiering)
@@ -166,15 +166,23 @@ class OriginWriter(OriginLog):
             return work()
         except sqlite3.DatabaseError as error:
             self._ids.close()
-            with _failing_as_log_write(self.folder / IDS):
+            with failing_as_log_write(self.folder / IDS):
                 self._make_ids_anew(error)
                 return work()
 
     def _commit(self, part: PlainPart, admitted: Sequence[Admitted]) -> None:
         """One write, one fsync, and only then anybody sees it."""
-        lines = [entry.line for entry in admitted]
         summary = self._summary_of_plain(part)
-        with _failing_as_log_write(part.path):
+        self._write(part, [entry.line for entry in admitted])
+        for entry in admitted:
+            self._ids.add(entry.key, entry.n)
+            summary.add(entry.n, entry.verdict)
+        self._sequence = admitted[-1].sequence
+        self._show_up_to(part.last, chain_of(admitted[-1].line))
+
+    def _write(self, part: PlainPart, lines: Sequence[bytes]) -> None:
+        """Add lines to a file, durably. Raises `LogWriteFailed`; then none of them is there."""
+        with failing_as_log_write(part.path):
             descriptor = self._descriptor_of(part)
             self._cut_torn(part, descriptor)
             self._torn = True
@@ -187,12 +195,10 @@ class OriginWriter(OriginLog):
                     self._cut_torn(part, descriptor)
                 raise
         part.extend(lines)
-        for entry in admitted:
-            self._ids.add(entry.key, entry.n)
-            summary.add(entry.n, entry.verdict)
-        self._last = part.last
-        self._chain = chain_of(lines[-1])
-        self._sequence = admitted[-1].sequence
+
+    def _show_up_to(self, last: int, chain: str) -> None:
+        """Let everybody see what is durable."""
+        self._last, self._chain = last, chain
         with suppress(OSError):  # it only makes other processes read a little less, until the next append
             self._publish_position()
 
@@ -212,9 +218,12 @@ class OriginWriter(OriginLog):
         part = self._parts[-1] if self._parts else None
         if isinstance(part, PlainPart) and not self._is_full(part):
             return part
+        return self._begin_part()
+
+    def _begin_part(self) -> PlainPart:
         first = self._last + 1
         path = self.folder / plain_name(first)
-        with _failing_as_log_write(path):
+        with failing_as_log_write(path):
             descriptor = self._disk.open_to_write(path)
             self._disk.close(descriptor)
             self._disk.fsync_folder(self.folder)
@@ -242,7 +251,7 @@ class OriginWriter(OriginLog):
             self._torn = False
 
     def _seal(self, part: PlainPart, pace: Pace | None) -> None:
-        with _failing_as_log_write(part.path):
+        with failing_as_log_write(part.path):
             summary = self._summary_of_plain(part)
             entry = write_sealed(part, self.name, self._chain_before(part), self._disk, pace)
             sealed = SealedPart(self.folder, self._manifest.append(entry), self._disk, self._tier)
@@ -269,7 +278,7 @@ class OriginWriter(OriginLog):
             return summary
 
     def _recover(self) -> None:
-        with _failing_as_log_write(self.folder):
+        with failing_as_log_write(self.folder):
             found = recover(self.folder, self._disk, self._tier)
             self._manifest = found.manifest
             self._show(found)
@@ -328,7 +337,8 @@ class OriginWriter(OriginLog):
 
 
 @contextmanager
-def _failing_as_log_write(path: Path) -> Iterator[None]:
+def failing_as_log_write(path: Path) -> Iterator[None]:
+    """Tell of what the disk or SQLite refuses as `LogWriteFailed`."""
     try:
         yield
     except OSError as error:

@@ -8,8 +8,9 @@ from collections import Counter, deque
 
 from ..bus import Bus, BusError
 from ..eventstore import Regression
-from ..schemas import BusRegressed, Event, EventData, derived_id
+from ..schemas import BusRegressed, Event, EventData, OriginForked, derived_id
 from .health import Health
+from .syncing import Fork
 
 BUS_HISTORY = "bus-history"
 WAITING_MAX = 1_000  # events that are not told yet; more would be a disk that damages everything
@@ -41,6 +42,13 @@ class Incidents:
         logger.error("%s", what)
         fact = BusRegressed(position=found.position, agreed=found.agreed, events=found.events, reason=found.reason)
         self._tell(fact, found.origin, str(found.position), str(found.agreed), str(found.events))
+
+    def forked(self, fork: Fork) -> None:
+        """An origin has another history at a peer than here; neither is merged."""
+        self.counts["origin_forked"] += 1
+        logger.error("%s", fork)
+        fact = OriginForked(first_line=fork.n, own_chain=fork.ours, peer_chain=fork.theirs, peer=fork.peer)
+        self._tell(fact, fork.origin, str(fork.n), fork.ours, fork.theirs)
 
     async def run(self) -> None:
         """Publish what has to be told, until cancelled; a bus that is away is waited for."""

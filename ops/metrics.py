@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
 from .. import __version__
-from ..eventstore.judging import Fault
 from .colony import Colony, Watch
 from .colony import families as colony_families
 from .families import counter, gauge, histogram
@@ -34,8 +32,6 @@ PATIENCE_SECONDS = 2.0
 FIRST_PATIENCE_SECONDS = 8.0  # there is nothing to show instead, and Prometheus waits for 10 seconds
 SCRAPES_WAITING_MAX = 100
 
-OUTCOMES = ("nothing", "completed", "failed", "parked")
-
 Families = Callable[[], Iterator[Metric]]
 
 logger = logging.getLogger(__name__)
@@ -45,7 +41,7 @@ class Seen(NamedTuple):
     """What a look at the read models and the log found, and when by the clock."""
 
     colony: Colony
-    dead_letters: dict[str, int]
+    dead_letters: int
     at: float
 
 
@@ -109,8 +105,8 @@ class Metrics:
             self._due = ended + max(self._keep_seconds, (ended - began) / LOOKING_SHARE)
             self._looking = None
 
-    def _found(self) -> tuple[Colony, dict[str, int]]:
-        return self._watch.look(), self._node.log.dead_faults()
+    def _found(self) -> tuple[Colony, int]:
+        return self._watch.look(), self._node.log.dead_events()
 
     def _families(self) -> Iterator[Metric]:
         yield from node_families(self._node)
@@ -121,14 +117,7 @@ class Metrics:
             yield gauge(
                 "look_age_seconds", "How old the figures about the colony are.", [], [([], self._clock() - seen.at)]
             )
-            total = sum(seen.dead_letters.values())
-            yield gauge("dead_letters", "Events in the log that no read model holds.", [], [([], total)])
-            yield gauge(
-                "dead_letters_by_fault",
-                "Events in the log that no read model holds, by what is wrong with them.",
-                ["fault"],
-                [([fault], seen.dead_letters.get(fault, 0)) for fault in get_args(Fault)],
-            )
+            yield gauge("dead_letters", "Events in the log that no read model holds.", [], [([], seen.dead_letters)])
             yield from colony_families(seen.colony)
 
 
@@ -165,7 +154,7 @@ def node_families(node: Node) -> Iterator[Metric]:
     yield from _of_cluster(node)
     yield from _of_ingest(node)
     yield from _of_projections(node)
-    yield from _of_reactions(node)
+    yield from _of_sync(node)
 
 
 def _of_cluster(node: Node) -> Iterator[Metric]:
@@ -243,21 +232,29 @@ def _of_projections(node: Node) -> Iterator[Metric]:
     )
 
 
-def _of_reactions(node: Node) -> Iterator[Metric]:
-    reactions = node.reactions
-    names = sorted(name for table in reactions.tables.values() for name in table.names)
-    parked = Counter(held.reaction for held in reactions.parked())
+def _of_sync(node: Node) -> Iterator[Metric]:
+    peers, label = node.syncing.status().peers, ["peer"]
     yield gauge(
-        "reactions_parked",
-        "Reactions that wait for a person, with what happens to the same entity behind them.",
-        ["reaction"],
-        [([name], parked[name]) for name in names],
+        "sync_lag_events",
+        "Events that the peer had and the log lacked after the last pull.",
+        label,
+        [([one.peer], one.lag_events) for one in peers],
+    )
+    yield gauge(
+        "sync_last_success_timestamp_seconds",
+        "When the log last had all that the peer had.",
+        label,
+        [([one.peer], one.last_success.timestamp() if one.last_success else None) for one in peers],
+    )
+    yield gauge(
+        "sync_forks", "Origins with another history there than here.", label, [([p.peer], len(p.forks)) for p in peers]
     )
     yield counter(
-        "reactions",
-        "Reactions since the node started, by what became of them; `failed` counts attempts.",
-        ["reaction", "outcome"],
-        [([name, outcome], reactions.counts[name, outcome]) for name in names for outcome in OUTCOMES],
+        "sync_events",
+        "Events copied from the peer since the node started.",
+        label,
+        [([p.peer], p.events) for p in peers],
     )
-    lag = max(node.log.vector().get(node.settings.origin, 0) - reactions.position, 0)
-    yield gauge("reactions_lag_events", "Events that the log holds and no reaction was asked of yet.", [], [([], lag)])
+    yield counter(
+        "sync_bytes", "Bytes copied from the peer since the node started.", label, [([p.peer], p.bytes) for p in peers]
+    )

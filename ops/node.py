@@ -17,7 +17,6 @@ from typing import Any, Literal
 from .. import __version__
 from ..bus import Bus, BusError, NatsBus, Receipt, StreamState
 from ..eventstore import Ingest, Log
-from ..handlers.reactions import Reactions
 from ..projections import Projections
 from ..projections.graph import Graph
 from ..projections.graph.exchange import Imports
@@ -34,12 +33,12 @@ from .intake import Intake, Taken
 from .live import Live
 from .nats_server import NatsServer, NatsServerError
 from .projector import Projector
-from .reactions import TABLES, Reacting
 from .rebuilds import Rebuilds
 from .settings import Settings
 from .side_cars import SideCarMaker
 from .snapshot import SnapshotFile
 from .spokes import Spoke
+from .syncing import HttpPeer, Offering, Syncing
 from .timings import Timings
 
 WATCH_SECONDS = 0.5
@@ -80,7 +79,6 @@ class Node:
         graph_workers: GraphWorkers,
         snapshot: SnapshotFile,
         archiver: Archiver,
-        reactions: Reacting,
     ) -> None:
         self.settings = settings
         self.health = health
@@ -91,7 +89,6 @@ class Node:
         self.projections = projections
         self.snapshot = snapshot
         self.archiver = archiver
-        self.reactions = reactions
         self.graph = graph
         self.graph_imports = graph_imports
         self.graph_workers = graph_workers
@@ -115,10 +112,24 @@ class Node:
         self.spokes = {name: Spoke(name, bus.mirror(name), log, self._log_grew) for name in settings.spoke_names}
         self.intake = Intake(bus, log)
         self.live = Live(log)
+        self.offering = Offering(log, settings.origin)
+        self.syncing = self._make_syncing()
         self.growth = asyncio.Event()
         self.is_closing = False
         self.bus_answers = True
         self.bus_held: StreamState | None = None  # when the bus last answered, at most a moment ago
+
+    def _make_syncing(self) -> Syncing:
+        return Syncing(
+            self.log,
+            self.settings.own_origins,
+            self.health,
+            self.settings.data,
+            on_fork=self.incidents.forked,
+            before_taking=self.disk.ensure_room,
+            on_growth=self._log_grew,
+            on_seal=self.side_car_maker.wake,
+        )
 
     async def take(self, payloads: Sequence[bytes], wait: Wait = "visible") -> Taken:
         """Publish events; return when they are durable on the bus, in the log, or visible to queries.
@@ -136,7 +147,8 @@ class Node:
         if wait != "durable":
             await self.health.while_well(self.ingest.wait_for(sequence), "bus", "ingest")
         if wait == "visible":
-            await self.health.while_well(self.projector.wait_for(self.log.vector()), "projector")
+            own = {self.settings.origin: self.log.vector().get(self.settings.origin, 0)}  # peers' events may be many
+            await self.health.while_well(self.projector.wait_for(own), "projector")
 
     def look(self) -> Health:
         """Note what bus, ingest and rebuilds say of themselves right now; the other parts note it themselves."""
@@ -147,7 +159,6 @@ class Node:
         self.health.set("ingest", INGEST_STATES[ingest.state], ingest.reason)
         self.disk.has_room()
         self.rebuilds.look()
-        self.reactions.tell(self.health)
         return self.health
 
     def _found_bus(self) -> tuple[State, str]:
@@ -174,37 +185,39 @@ class Node:
         self.projector.wake()
         self.graph_projector.wake()
         self.live.wake()
-        self.reactions.wake()
         grown, self.growth = self.growth, asyncio.Event()
         grown.set()
 
 
 @asynccontextmanager
-async def running_node(
-    folder: DataFolder, settings: Settings, *, tables: Sequence[Reactions] = TABLES
-) -> AsyncIterator[Node]:
-    """Start everything that a node needs, on a data folder that the caller owns, and stop all of it in the end.
-
-    `tables` are the reactions that it has.
-    """
+async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[Node]:
+    """Start everything that a node needs, on a data folder that the caller owns, and stop all of it in the end."""
     health = Health()
     async with AsyncExitStack() as stack:
         disk = Disk(folder.path, health)
         disk.ensure_room()
         nats_url = settings.nats_url or await _embedded_server(stack, folder.path, settings, health, disk)
-        bus = await _connected(stack, nats_url, settings)
+        bus = await NatsBus.connect(
+            nats_url, credentials=settings.nats_credentials, replicas=settings.nats_replicas, name=settings.origin
+        )
+        stack.push_async_callback(_close, bus)
         log = await asyncio.to_thread(_open_log, folder, settings)
         stack.callback(log.close)
-        opening = asyncio.create_task(asyncio.to_thread(Graph.open, folder.graph, log))
+        opening_graph = asyncio.create_task(asyncio.to_thread(Graph.open, folder.graph, log))
         projections = await asyncio.to_thread(Projections.open, folder.database, log, serve_outdated=True)
         stack.callback(projections.close)
-        graph = await opening
+        graph = await opening_graph
         stack.callback(graph.close)
         graph.pace = GivingWay(log, projections)
         graph_imports = Imports(folder.graph_imports)
         await asyncio.to_thread(graph_imports.load, graph.store)
-        sources = Sources(log.folder, graph_imports, graph.vector, disk.ensure_room)
-        graph_workers = _graph_workers(folder, settings, graph, graph_imports, sources)
+        graph_workers = GraphWorkers(
+            lambda: graph.store,
+            lambda: (id(graph.store), graph.vector(), graph_imports.added),
+            folder.graph / "copies",
+            seconds_max=settings.query_seconds_max,
+            sources=Sources(log.folder, graph_imports, graph.vector, disk.ensure_room),
+        )
         stack.push_async_callback(graph_workers.close)
         snapshot = SnapshotFile(projections, health, folder.snapshot)
         stack.callback(snapshot.close)
@@ -223,7 +236,6 @@ async def running_node(
             graph_workers=graph_workers,
             snapshot=snapshot,
             archiver=archiver,
-            reactions=Reacting(log, bus, settings.origin, folder.reactions, tables),
         )
         stack.callback(node.side_car_maker.close)
         stack.callback(node.graph_projector.close)
@@ -237,49 +249,22 @@ async def running_node(
         await _settle(node, started.sequence)
         if node.ingest.position >= started.sequence:
             folder.restored.unlink(missing_ok=True)
-        await _have_react(stack, node)
         yield node
 
 
-async def _connected(stack: AsyncExitStack, nats_url: str, settings: Settings) -> NatsBus:
-    """The bus, and in it the stream that work waits in: an agent that only has NATS may be there before any work is."""
-    bus = await NatsBus.connect(
-        nats_url, credentials=settings.nats_credentials, replicas=settings.nats_replicas, name=settings.origin
-    )
-    stack.push_async_callback(_close, bus)
-    await bus.make_room_for_work()
-    return bus
-
-
-def _graph_workers(
-    folder: DataFolder, settings: Settings, graph: Graph, imports: Imports, sources: Sources
-) -> GraphWorkers:
-    return GraphWorkers(
-        lambda: graph.store,
-        lambda: (id(graph.store), graph.vector(), imports.added),
-        folder.graph / "copies",
-        seconds_max=settings.query_seconds_max,
-        sources=sources,
-    )
-
-
-async def _have_react(stack: AsyncExitStack, node: Node) -> None:
-    """Only now: what was told of reactions before is in the log by now, and not done again."""
-    for decider in (node.reactions.lives, node.reactions.alerts):
-        await stack.enter_async_context(decider.serving())
-    await stack.enter_async_context(_running(node.reactions.run()))
-
-
 def _open_log(folder: DataFolder, settings: Settings) -> Log:
-    log = Log.open(folder.log, segment_events_max=settings.segment_events_max)
+    log = Log.open(folder.log, own=settings.own_origins, segment_events_max=settings.segment_events_max)
     if folder.restored.exists():
-        for origin in (settings.origin, *settings.spoke_names):
+        for origin in settings.own_origins:
             log.rewind(origin)  # its bus is a new one
     return log
 
 
 async def _set_going(stack: AsyncExitStack, node: Node) -> None:
     """Let every part do its work from now on, each beside the others."""
+    peers = [HttpPeer(url) for url in node.settings.peers]
+    for peer in peers:
+        stack.push_async_callback(peer.aclose)
     for work in (
         node.ingest.run(),
         node.incidents.run(),
@@ -290,6 +275,7 @@ async def _set_going(stack: AsyncExitStack, node: Node) -> None:
         node.live.run(),
         node.snapshot.run(node.settings.snapshot_seconds),
         node.archiver.run(),
+        node.syncing.run(peers, node.settings.sync_seconds),
         _watch(node),
         *(work for spoke in node.spokes.values() for work in spoke.work()),
     ):
@@ -343,7 +329,6 @@ async def _watch(node: Node) -> None:
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         node.bus_held = await ask_bus(node.bus)
-        node.reactions.bus_held = node.bus_held
         node.bus_answers = node.bus_held is not None  # a server that hangs leaves its connections open
         node.look()
 

@@ -16,6 +16,7 @@ from ..schemas import InvalidInput
 
 CONFIG_FILE = "rookery.toml"
 ENVIRONMENT_PREFIX = "ROOKERY_"
+METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT", type(None): "TEXT", tuple: "TEXT"}
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Days = Annotated[float, Meta(ge=0, le=36_500)]
@@ -24,6 +25,7 @@ _NATS_SERVER = "(nats|tls|ws|wss)://[^,]+"
 NAME = "[a-z0-9][a-z0-9_-]{0,62}"
 NatsUrl = Annotated[str, Meta(pattern=f"^{_NATS_SERVER}(,{_NATS_SERVER})*$")]
 Names = Annotated[str, Meta(pattern=f"^{NAME}(,{NAME})*$")]
+PeerUrl = Annotated[str, Meta(pattern="^https?://.")]
 
 
 class InvalidSettings(InvalidInput):
@@ -104,6 +106,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="For how many days archived segments stay in the data folder, too; without it, for ever.",
         ),
     ] = None
+    peers: Annotated[
+        tuple[PeerUrl, ...],
+        Meta(description="Nodes whose logs are copied here, as in `http://host:8800`; more than one with commas."),
+    ] = ()
+    sync_seconds: Annotated[
+        float, Meta(gt=0, le=86_400, description="How often each peer is asked for what this log lacks, in seconds.")
+    ] = 2.0
 
     @classmethod
     def load(
@@ -123,6 +132,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             name: (value, f"--{name.replace('_', '-')}") for name, value in (options or {}).items() if value is not None
         }
         return _convert(found)
+
+    @property
+    def own_origins(self) -> tuple[str, ...]:
+        """The origins that this node writes itself: its bus's, and its spokes'. All others are copied from peers."""
+        return (self.origin, *self.spoke_names)
 
     @property
     def spoke_names(self) -> list[str]:
@@ -160,12 +174,14 @@ def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _described(field: msgspec.structs.FieldInfo) -> Described:
-    default = "" if field.default is None else str(field.default)
+    default = "" if field.default in (None, ()) else str(field.default)
     return Described(
         name=field.name,
         variable=f"{ENVIRONMENT_PREFIX}{field.name.upper()}",
         option=f"--{field.name.replace('_', '-')}",
-        metavar={int: "INTEGER", float: "NUMBER", str: "TEXT", type(None): "TEXT"}.get(type(field.default), "PATH"),
+        metavar={int: "INTEGER", float: "NUMBER", str: "TEXT", type(None): "TEXT", tuple: "TEXT"}.get(
+            type(field.default), "PATH"
+        ),
         default=default,
         description=_description(field.name),
     )
@@ -199,12 +215,20 @@ def _from_environment(environment: Mapping[str, str]) -> Found:
 
 
 def _convert(found: Found) -> Settings:
+    found = {name: (_listed(name, value), where) for name, (value, where) in found.items()}
     for name, (value, where) in found.items():
         try:
             msgspec.convert({name: value}, Settings, strict=False, dec_hook=_path)
         except msgspec.ValidationError as error:
             raise InvalidSettings(where, _reason(name, value, str(error))) from None
     return msgspec.convert({name: value for name, (value, _) in found.items()}, Settings, strict=False, dec_hook=_path)
+
+
+def _listed(name: str, value: Any) -> Any:
+    """Of a setting that has several values, those in a text."""
+    if name != "peers" or not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _reason(name: str, value: Any, fault: str) -> str:

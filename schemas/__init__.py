@@ -1,7 +1,6 @@
 """The typed events of every context, their envelope, and their registry."""
 
 from .agents import AgentHeartbeatSent, AgentRegistered, AgentStateChanged, AgentUnregistered
-from .alerts import AlertRaised
 from .assignments import (
     AssignmentCancelled,
     AssignmentCompleted,
@@ -18,14 +17,7 @@ from .insights import InsightRecorded
 from .llm_calls import LlmCallCompleted, LlmCallFailed
 from .memories import MemoryRecorded
 from .nodes import NodeStarted, NodeStopped
-from .reactions import (
-    ReactionCompleted,
-    ReactionDiscarded,
-    ReactionFailed,
-    ReactionInstalled,
-    ReactionParked,
-    ReactionRedriven,
-)
+from .origins import OriginForked
 from .registry import EventData, EventType, all_types, current_types, decode_data, is_superseded, type_of
 from .replayed import (
     REPLAYS,
@@ -62,7 +54,6 @@ __all__ = [
     "AgentRegistered",
     "AgentStateChanged",
     "AgentUnregistered",
-    "AlertRaised",
     "AssignmentCancelled",
     "AssignmentCompleted",
     "AssignmentCreated",
@@ -90,12 +81,7 @@ __all__ = [
     "MessageRecorded",
     "NodeStarted",
     "NodeStopped",
-    "ReactionCompleted",
-    "ReactionDiscarded",
-    "ReactionFailed",
-    "ReactionInstalled",
-    "ReactionParked",
-    "ReactionRedriven",
+    "OriginForked",
     "ReplayedEvent",
     "RookeryError",
     "RunCancelled",

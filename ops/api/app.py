@@ -13,7 +13,6 @@ from ..node import Node
 from . import (
     archive,
     assignments,
-    dead_letters,
     events,
     graph,
     history,
@@ -28,6 +27,7 @@ from . import (
     rebuilds,
     snapshot,
     state,
+    sync,
 )
 from .bodies import Room
 from .parameters import known_parameters
@@ -53,7 +53,6 @@ def create_app(node: Node) -> FastAPI:
     for router in (
         state.router,
         events.router,
-        dead_letters.router,
         assignments.router,
         queries.router,
         lineage.router,
@@ -65,6 +64,7 @@ def create_app(node: Node) -> FastAPI:
         snapshot.router,
         archive.router,
         proofs.router,
+        sync.router,
         otlp.router,
     ):
         app.include_router(router)

@@ -108,7 +108,7 @@ def backup(target: str, data: str | None, as_json: bool) -> None:
     """
     settings = Settings.load({"data": data})
     folder = DataFolder(settings.data)
-    with _explained(), _reading(folder) as log, _bar() as watch:
+    with _explained(), _reading(folder) as log, progress_bar() as watch:
         report = copy_out(log, place_for(target, folder.path), folder.path, watch=watch)
     _show(report, as_json)
 
@@ -128,7 +128,7 @@ def restore(place: str, data: str | None, as_json: bool) -> None:
     rookery restore s3://colony/archive --data restored && rookery up --data restored
     """
     folder = Settings.load({"data": data}).data
-    with _explained(), _bar() as watch:
+    with _explained(), progress_bar() as watch:
         catalogue = bring_back(place, folder, watch)
     settings = folder / SETTINGS_FILE
     kept = str(settings) if SETTINGS_FILE in catalogue.files else None
@@ -153,12 +153,12 @@ def _from_here(settings: Settings, place: str, trim_days: float | None, verify: 
     folder = DataFolder(settings.data)
     store = place_for(place, folder.path)
     if trim_days is None:
-        with _reading(folder) as log, _bar() as watch:
+        with _reading(folder) as log, progress_bar() as watch:
             return copy_out(log, store, folder.path, verify=verify, watch=watch)
     if folder.is_owned():
         raise TrimRefused(folder.path, place)
     _ensure_log(folder)
-    with folder, Log.open(folder.log) as log, _bar() as watch:
+    with folder, Log.open(folder.log, own=settings.own_origins) as log, progress_bar() as watch:
         log.seal_full_segments()
         return copy_out(log, store, folder.path, keep_days=trim_days, verify=verify, trims=True, watch=watch)
 
@@ -186,7 +186,7 @@ def _by_the_node(client: Client, trim_days: float | None, verify: bool) -> Archi
             answers.append(error)
 
     thread = threading.Thread(target=ask, daemon=True)  # Ctrl-C doesn't wait for the node
-    with _bar() as watch:
+    with progress_bar() as watch:
         thread.start()
         while thread.is_alive():
             thread.join(POLL_SECONDS)
@@ -199,7 +199,7 @@ def _by_the_node(client: Client, trim_days: float | None, verify: bool) -> Archi
 
 
 @contextmanager
-def _bar() -> Iterator[Watch]:
+def progress_bar() -> Iterator[Watch]:
     """A progress bar, where somebody looks."""
     if not sys.stderr.isatty():
         yield unwatched

@@ -49,11 +49,12 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "tail": Row("tail:tail", "Follow the log."),
         "replay": Row("replay:replay", "Tell the log's events once more: to a file, a bus, a screen."),
         "prove": Row("prove:prove", "Prove that an event is in the log, or check a proof."),
-        "dead-letters": Row("dead_letters:dead_letters", "What no read model holds, and what is parked; re-drive it."),
+        "dead-letters": Row("maintenance:dead_letters", "List the events that no read model holds."),
     },
     "Care for it": {
         "snapshot": Row("snapshot:snapshot", "Write the read models into a file for other programs."),
         "rebuild": Row("rebuild:rebuild", "Build the read models anew from the log, or check them."),
+        "sync": Row("sync:sync", "Copy between this node and another what either lacks."),
         "archive": Row("archive:archive", "Copy the log to cold storage, and trim what is old."),
         "backup": Row("archive:backup", "Copy all that can't be derived, while the node runs."),
         "restore": Row("archive:restore", "Make a data folder from an archive or a backup."),

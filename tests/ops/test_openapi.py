@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from rookery.ops.api import (
     archive,
     assignments,
-    dead_letters,
     events,
     graph,
     history,
@@ -26,6 +25,7 @@ from rookery.ops.api import (
     rebuilds,
     snapshot,
     state,
+    sync,
 )
 from rookery.ops.bench import workload
 from rookery.ops.bench.node_process import NodeProcess
@@ -53,7 +53,6 @@ def document() -> dict[str, Any]:
         proofs,
         state,
         events,
-        dead_letters,
         assignments,
         queries,
         lineage,
@@ -63,6 +62,7 @@ def document() -> dict[str, Any]:
         graph,
         rebuilds,
         snapshot,
+        sync,
     ):
         app.include_router(module.router)
     return openapi.completed(app.openapi())

@@ -1,0 +1,49 @@
+"""Sync: nodes copy from each other what their logs lack, verbatim and verified, over whatever connects them."""
+
+from .continuous import PeerStatus, Syncing, SyncStatus
+from .forks import Fork
+from .http_peer import HttpPeer
+from .log_peer import LogPeer
+from .offering import Offering
+from .peers import (
+    Gap,
+    Offer,
+    OriginState,
+    Peer,
+    PeerError,
+    PeerLied,
+    PeerRefused,
+    PeerUnreachable,
+    Run,
+)
+from .pulling import Failure, Pull, Pulled
+from .recovering import is_behind, recover_own
+from .runs import ENCODED_BYTES_MAX, InvalidRun, decode_run, encode_run
+
+__all__ = [
+    "ENCODED_BYTES_MAX",
+    "Failure",
+    "Fork",
+    "Gap",
+    "HttpPeer",
+    "InvalidRun",
+    "LogPeer",
+    "Offer",
+    "Offering",
+    "OriginState",
+    "Peer",
+    "PeerError",
+    "PeerLied",
+    "PeerRefused",
+    "PeerStatus",
+    "PeerUnreachable",
+    "Pull",
+    "Pulled",
+    "Run",
+    "SyncStatus",
+    "Syncing",
+    "decode_run",
+    "encode_run",
+    "is_behind",
+    "recover_own",
+]

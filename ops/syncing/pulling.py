@@ -1,0 +1,256 @@
+"""Pulling: what a peer has and this log lacks is fetched, checked, and taken into the mirrors of its origins.
+
+Each node pulls, and nobody pushes: whoever writes a log decides what comes into it, and at its own pace. Where both
+nodes pull from each other they end with equal vectors, and so with equal logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from contextlib import aclosing
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from ...eventstore import Log, LogDamaged, MirrorRefused, MirrorWriter
+from ...eventstore.archive import Progress, Watch, unwatched
+from ...eventstore.arrivals import SEGMENT_BYTES_MAX
+from ...eventstore.manifest import Entry
+from ...schemas import RookeryError
+from .forks import Fork, fork_of
+from .peers import ORIGINS_MAX, Gap, Offer, OriginState, Peer, PeerLied, Run
+
+Result = TypeVar("Result")
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why nothing more was taken of an origin."""
+
+    error: str
+    detail: str
+
+
+class Pulled(msgspec.Struct, kw_only=True):
+    """What one pull brought: events of each origin, and what travelled for it.
+
+    `behind` is what of this node's own origin the peer has and this log lacks: it was restored from an older state.
+    """
+
+    peer: str
+    events: dict[str, int] = {}
+    segments: int = 0
+    bytes: int = 0
+    missing: dict[str, int] = {}
+    behind: int = 0
+    forks: list[Fork] = []
+    failures: dict[str, Failure] = {}
+
+    @property
+    def wrong(self) -> list[str]:
+        """What keeps the log from having all that the peer had, in words."""
+        found = [str(fork) for fork in self.forks] + [failure.detail for failure in self.failures.values()]
+        if self.behind:
+            found.append(
+                f"{self.peer} has {self.behind:,} events of this node's own origin that its log lacks: it was restored "
+                f"from an older state. Stop the node, and `rookery sync {self.peer} --recover-own`"
+            )
+        return found
+
+
+class Lines(NamedTuple):
+    """Lines to append."""
+
+    run: Run
+
+
+class Whole(NamedTuple):
+    """A segment to take whole, behind its line of the manifest."""
+
+    line: bytes
+    data: bytes
+
+
+class Seal(NamedTuple):
+    """A segment to seal of lines that are here by then."""
+
+    line: bytes
+    entry: Entry
+
+
+Item = Lines | Whole | Seal
+
+
+class Pull:
+    """One pull from one peer, of every origin or `only` one. Those in `own`, which this node writes, are just compared.
+
+    `before_taking` may raise, where there is no room; `on_growth` and `on_seal` are called in the event loop when the
+    log has grown, and when a segment came to be sealed.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        peer: Peer,
+        own: Collection[str],
+        *,
+        only: str | None = None,
+        watch: Watch = unwatched,
+        before_taking: Callable[[], object] = lambda: None,
+        on_growth: Callable[[], object] = lambda: None,
+        on_seal: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.pulled = Pulled(peer=peer.name)
+        self._log = log
+        self._peer = peer
+        self._own = own
+        self._only = only
+        self._watch = watch
+        self._before_taking = before_taking
+        self._on_growth = on_growth
+        self._on_seal = on_seal
+
+    async def run(self) -> Pulled:
+        """Fetch what is missing, origin by origin. What is wrong with one of them keeps no other from being pulled.
+
+        Raises `PeerUnreachable`, `PeerRefused`, `LogWriteFailed`, or what `before_taking` raises; what was taken until
+        then stays, and the next pull goes on behind it.
+        """
+        offer = await self._peer.offer()
+        refuse_unlikely(self._peer, offer)
+        wanted = sorted((name, state) for name, state in offer.origins.items() if self._only in (None, name))
+        held = self._log.vector()
+        for origin, state in wanted:
+            if origin not in self._own and state.last > held.get(origin, 0):
+                self.pulled.missing[origin] = state.last - held.get(origin, 0)
+        for origin, state in wanted:
+            try:
+                await self._pull(origin, state)
+            except (Gap, PeerLied, LogDamaged) as error:
+                self._note(origin, error)
+            except MirrorRefused as error:
+                self._note(origin, PeerLied(self._peer.name, f"{error.origin}:{error.n}", error.reason))
+        return self.pulled
+
+    def _note(self, origin: str, error: RookeryError) -> None:
+        self.pulled.failures[origin] = Failure(type(error).__name__, str(error))
+
+    async def _pull(self, origin: str, state: OriginState) -> None:
+        held = self._log.vector().get(origin, 0)
+        if held < state.begin:
+            raise Gap(self._peer.name, origin, state.begin + 1, held)
+        fork = await fork_of(self._log, self._peer, origin, state)
+        if fork:
+            self.pulled.forks.append(fork)
+        elif origin in self._own:
+            self.pulled.behind += max(state.last - held, 0)
+        elif held < state.last or self._log.sealed_state(origin)[0] < state.sealed:
+            mirror = await asyncio.to_thread(self._log.mirror, origin)
+            async with aclosing(_ahead(self._items(origin, state, mirror))) as items:
+                async for item in items:
+                    await self._take(origin, mirror, item)
+
+    async def _items(self, origin: str, state: OriginState, mirror: MirrorWriter) -> AsyncGenerator[Item, None]:
+        """What has to be done to be where the peer is, in order, fetched."""
+        at, sealed = mirror.last, mirror.sealed
+        while sealed < state.sealed:
+            for line in await self._manifest(origin, sealed):
+                entry = self._entry(origin, sealed, line)
+                if at < entry.first:
+                    yield Whole(line, await self._peer.segment(origin, entry.first, entry.compressed_bytes))
+                else:
+                    async for run in self._runs(origin, at, entry.last):
+                        yield Lines(run)
+                    yield Seal(line, entry)
+                at, sealed = max(at, entry.last), entry.last
+        async for run in self._runs(origin, at, state.last):
+            yield Lines(run)
+
+    async def _manifest(self, origin: str, after: int) -> list[bytes]:
+        lines = await self._peer.manifest(origin, after)
+        if not lines:
+            raise PeerLied(self._peer.name, f"{origin}'s manifest", f"it ends at {after}, which was said to be sealed")
+        return lines
+
+    def _entry(self, origin: str, sealed: int, line: bytes) -> Entry:
+        """What the next line of a manifest says, as far as anything is fetched by it."""
+        try:
+            entry = msgspec.json.decode(line, type=Entry)
+        except msgspec.MsgspecError as error:
+            raise PeerLied(self._peer.name, f"{origin}'s manifest", str(error)) from None
+        if entry.first != sealed + 1 or entry.last < entry.first:
+            reason = f"a line is about {entry.first} to {entry.last}, and what follows is {sealed + 1}"
+            raise PeerLied(self._peer.name, f"{origin}'s manifest", reason)
+        if not 0 < entry.compressed_bytes <= SEGMENT_BYTES_MAX:
+            reason = f"no segment has {entry.compressed_bytes:,} bytes"
+            raise PeerLied(self._peer.name, f"{origin}:{entry.first}", reason)
+        return entry
+
+    async def _runs(self, origin: str, after: int, up_to: int) -> AsyncIterator[Run]:
+        while after < up_to:
+            run = await self._peer.lines(origin, after, up_to)
+            if not 1 <= len(run.lines) <= up_to - after:
+                reason = f"{len(run.lines)} lines came, and from 1 to {up_to - after} were asked for"
+                raise PeerLied(self._peer.name, f"{origin}:{after + 1}", reason)
+            after += len(run.lines)
+            yield run
+
+    async def _take(self, origin: str, mirror: MirrorWriter, item: Item) -> None:
+        self._before_taking()
+        match item:
+            case Lines(run):
+                taken = await to_the_end(partial(mirror.take_lines, run.segment, run.lines))
+                self.pulled.bytes += sum(map(len, run.lines))
+            case Whole(line, data):
+                taken = await self._take_whole(mirror, line, data)
+            case Seal(line, entry):
+                taken = 0
+                if not await to_the_end(partial(mirror.seal_as, line)):
+                    data = await self._peer.segment(origin, entry.first, entry.compressed_bytes)
+                    taken = await self._take_whole(mirror, line, data)
+        if not isinstance(item, Lines):
+            self._on_seal()
+        if taken:
+            self.pulled.events[origin] = self.pulled.events.get(origin, 0) + taken
+            self._on_growth()
+            self._watch(Progress(origin, sum(self.pulled.events.values()), sum(self.pulled.missing.values())))
+
+    async def _take_whole(self, mirror: MirrorWriter, line: bytes, data: bytes) -> int:
+        self.pulled.segments += 1
+        self.pulled.bytes += len(data)
+        return await to_the_end(partial(mirror.take_segment, line, data))
+
+
+def refuse_unlikely(peer: Peer, offer: Offer) -> None:
+    """Raises `PeerLied` for an offer that no node makes."""
+    if len(offer.origins) > ORIGINS_MAX:
+        raise PeerLied(peer.name, "its offer", f"no node has more than {ORIGINS_MAX:,} origins")
+    for origin, state in offer.origins.items():
+        if not state.begin <= state.last or state.sealed > state.last:
+            raise PeerLied(peer.name, "its offer", f"what it says of {origin} contradicts itself")
+
+
+async def to_the_end(work: Callable[[], Result]) -> Result:
+    """Do blocking work in a thread, and never leave it running behind: a cancelled caller waits for its end."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+async def _ahead(items: AsyncGenerator[Item, None]) -> AsyncGenerator[Item, None]:
+    """The same items, of which the next is fetched while one is taken."""
+    fetching = asyncio.ensure_future(anext(items, None))
+    try:
+        while (item := await fetching) is not None:
+            fetching = asyncio.ensure_future(anext(items, None))
+            yield item
+    finally:
+        fetching.cancel()
+        await asyncio.wait([fetching])
+        if not fetching.cancelled():
+            fetching.exception()  # nobody wants it any more
+        await items.aclose()
