@@ -14,6 +14,8 @@ RookeryError
     ├── UnknownLine         a line that the log does not have yet (origin, n, last)
     ├── NotYetSealed        there is no proof yet of a line whose segment still grows (origin, n)
     ├── ProofRefused        what should prove a line does not (what)
+    ├── SourceFailed        what may have the log's bytes could not give them now (source, reason)
+    ├── HealingFailed       lines are damaged, and nothing has them (lost)
     ├── BusRegressed        the bus no longer holds what the log took from it (origin, position, reason)
     └── ArchiveError        what can go wrong with the copy in cold storage
         ├── InvalidArchive      a place that cannot hold one (place, reason); an InvalidInput as well
@@ -153,6 +155,29 @@ class ProofRefused(EventStoreError):
     def __init__(self, what: str) -> None:
         self.what = what
         super().__init__(f"this proves nothing: {what}")
+
+
+class SourceFailed(EventStoreError):
+    """What may have the log's bytes could not give them now."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.source = source
+        self.reason = reason
+        super().__init__(f"{source} can't give what is damaged: {reason}")
+
+
+class HealingFailed(EventStoreError):
+    """Lines are damaged, and nothing has them. Each of `lost` says which, where, and who was asked."""
+
+    def __init__(self, lost: tuple[str, ...]) -> None:
+        self.lost = lost
+        named = "\n".join(lost[:LOST_NAMED_MAX])
+        more = f"\nand {len(lost) - LOST_NAMED_MAX:,} more" if len(lost) > LOST_NAMED_MAX else ""
+        super().__init__(
+            f"the log is damaged, and nothing that was asked has what is missing:\n{named}{more}\n"
+            "bring the files back from a backup, or name an archive that has them (--archive), and start again; "
+            "`rookery restore` makes a log of what an archive has"
+        )
 
 
 class BusRegressed(EventStoreError):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from ..bus import Delivery
 from .cold import Tiering
@@ -22,6 +22,8 @@ from .parts import SealedPart
 from .sealing import Pace
 from .summary import Wanted
 from .writer import Appended, Limits, OriginWriter
+
+Result = TypeVar("Result")
 
 _ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -121,6 +123,10 @@ class Log:
         if not isinstance(writer, MirrorWriter):
             raise NotMirrored(origin)
         return writer
+
+    def repair(self, origin: str, work: Callable[[], Result]) -> Result:
+        """Do work on an origin's files that makes them what they were, while nothing is appended or sealed."""
+        return self._writer(origin).repair(work)
 
     def seal_full_segments(self, pace: Pace | None = None) -> int:
         """Compress the segments that are full; to be called in a thread. Raises `LogWriteFailed`.

@@ -15,8 +15,8 @@ from .manifest import Manifest
 from .parts import PLAIN_SUFFIX, READ_SIZE_BYTES, SEALED_SUFFIX, PlainPart, SealedPart, plain_name
 
 # Blocks that the file system added to the file and a crash kept it from filling: they were never durable, nor a line.
-_UNWRITTEN = b"\x00\x00"
-_PLAIN_NAME = re.compile(r"[0-9]{20}\.ndjson")
+UNWRITTEN = b"\x00\x00"
+PLAIN_NAME = re.compile(r"[0-9]{20}\.ndjson")
 
 
 class Recovered(NamedTuple):
@@ -85,7 +85,7 @@ def _plain(folder: Path, sealed: list[SealedPart], disk: Disk) -> list[PlainPart
     chain = sealed[-1].chain() if sealed else Chain()
     parts: list[PlainPart] = []
     for name in disk.names(folder):
-        if not _PLAIN_NAME.fullmatch(name):
+        if not PLAIN_NAME.fullmatch(name):
             continue
         first = int(name.removesuffix(PLAIN_SUFFIX))
         if not parts and first <= last:
@@ -104,7 +104,7 @@ def _line_ends(path: Path, first: int, chain: Chain, disk: Disk) -> list[int]:
     while chunk := disk.read(path, offset + len(rest), READ_SIZE_BYTES):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            if _UNWRITTEN in line:
+            if UNWRITTEN in line:
                 return ends
             if not is_next(line, first + len(ends), chain):
                 what = f"at byte {offset} there should be the line of event {first + len(ends)}, as it was appended"

@@ -23,7 +23,7 @@ from .line import Chain, chain_of
 from .manifest import Manifest
 from .origin import IDS, LOCK, OriginLog
 from .parts import PlainPart, SealedPart, plain_name
-from .recovery import recover
+from .recovery import look, recover
 from .sealing import Pace, write_sealed
 from .summary import Summary
 
@@ -98,6 +98,20 @@ class OriginWriter(OriginLog):
         """Take deliveries after this bus sequence again; what the log has is recognised by its id."""
         with self._appending:
             self._sequence = sequence
+
+    def repair(self, work: Callable[[], Result]) -> Result:
+        """Do work on the files that makes them what they were, with nobody writing; then look at them anew."""
+        with self._sealing, self._appending, _failing_as_log_write(self.folder):
+            self._refuse_if_closed()
+            for part in self._parts[-1:]:
+                if isinstance(part, PlainPart):
+                    self._cut_torn(part, self._descriptor_of(part))
+            if self._written is not None:
+                self._disk.close(self._written[1])
+                self._written = None
+            result = work()
+            self._show(look(self.folder, self._disk, self._tier))
+            return result
 
     def seal_full_segments(self, pace: Pace | None = None) -> int:
         """Seal what is full, and say how many segments that was. Readers and appends go on meanwhile.
