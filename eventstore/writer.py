@@ -101,7 +101,7 @@ class OriginWriter(OriginLog):
 
     def repair(self, work: Callable[[], Result]) -> Result:
         """Do work on the files that makes them what they were, with nobody writing; then look at them anew."""
-        with self._sealing, self._appending, _failing_as_log_write(self.folder):
+        with self._sealing, self._appending, failing_as_log_write(self.folder):
             self._refuse_if_closed()
             for part in self._parts[-1:]:
                 if isinstance(part, PlainPart):
