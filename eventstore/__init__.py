@@ -37,6 +37,7 @@ from .origin import Segment
 from .positions import position_text
 from .proofs import Proof
 from .replay import Replay, Retold, Wish
+from .signing import Signer
 from .writer import Appended
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "RestoreRefused",
     "Retold",
     "Segment",
+    "Signer",
     "UnknownLine",
     "Wish",
     "position_text",

@@ -20,6 +20,7 @@ from .mirror import MirrorWriter
 from .origin import Contents, OriginLog, Segment
 from .parts import SealedPart
 from .sealing import Pace
+from .signing import Signer
 from .summary import Wanted
 from .writer import Appended, Limits, OriginWriter
 
@@ -32,13 +33,21 @@ class Log:
     """A folder with one folder per origin. Appends and seals may run in threads of their own beside any readers."""
 
     def __init__(
-        self, folder: Path, *, writable: bool, own: Collection[str] | None, limits: Limits, disk: Disk
+        self,
+        folder: Path,
+        *,
+        writable: bool,
+        own: Collection[str] | None,
+        limits: Limits,
+        disk: Disk,
+        signer: Signer | None = None,
     ) -> None:
         self.folder = folder
         self._writable = writable
         self._own = own
         self._limits = limits
         self._disk = disk
+        self._signer = signer
         self._origins: dict[str, OriginLog] = {}
         self._closed = False
 
@@ -52,15 +61,16 @@ class Log:
         segment_events_max: int = Limits().segment_events_max,
         segment_size_bytes_max: int = Limits().segment_size_bytes_max,
         disk: Disk | None = None,
+        signer: Signer | None = None,
     ) -> Log:
-        """Open the log, and heal what a crash left behind.
+        """Open the log, and heal what a crash left behind. What is sealed from now on is signed by `signer`.
 
         Only the origins in `own` are appended to, and the others are mirrored; None: all are this process's own.
         With `writable=False` the folder is left as it is, and may be another process's that is writing it. Raises
         `LogLocked`, `LogDamaged`, or `LogWriteFailed` where a wound could not be healed.
         """
         limits = Limits(segment_events_max, segment_size_bytes_max)
-        log = cls(folder, writable=writable, own=own, limits=limits, disk=disk or Disk())
+        log = cls(folder, writable=writable, own=own, limits=limits, disk=disk or Disk(), signer=signer)
         try:
             log._find_origins()
         except BaseException:
@@ -287,7 +297,7 @@ class Log:
         if self._writable and self._own is not None and name not in self._own:
             return MirrorWriter(name, self.folder / name, self._disk, self._limits)
         if self._writable:
-            return OriginWriter(name, self.folder / name, self._disk, self._limits)
+            return OriginWriter(name, self.folder / name, self._disk, self._limits, self._signer)
         return OriginLog(name, self.folder / name, self._disk)
 
     def _writer(self, name: str) -> OriginWriter:

@@ -1,17 +1,23 @@
-"""The manifest: a line per sealed segment, each with the hash of the one before, so that none can be altered alone."""
+"""The manifest: a line per sealed segment, each with the hash of the one before, so that none can be altered alone.
+
+Where the node has a key, each line is signed as well, so that all of them can't be written anew by somebody else.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from copy import copy
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from .disk import Disk
-from .errors import REMEDY, LogDamaged
+from .errors import REMEDY, LogDamaged, LogWriteFailed
+from .signing import Signer, is_signed, signed
 
 NAME = "manifest.ndjson"
 BEFORE_THE_FIRST = "0" * 64
@@ -20,7 +26,8 @@ BEFORE_THE_FIRST = "0" * 64
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What the manifest says of one sealed segment. `bytes` counts its lines as they were before compression.
 
-    `chain` is the one at its last line; it is left out where that line is of the first version.
+    `chain` is the one at its last line; it is left out where that line is of the first version. `signature` is over the
+    line as it is without it, by the public key `signer`; once a line has one, all later ones have.
     """
 
     segment: str
@@ -35,6 +42,41 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     merkle_root: str
     chain: str | UnsetType = UNSET
     previous: str = BEFORE_THE_FIRST
+    signer: str | UnsetType = UNSET
+    signature: str | UnsetType = UNSET
+
+
+class Wrong(NamedTuple):
+    """What is wrong with a line of a manifest."""
+
+    kind: Literal["manifest_altered", "manifest_signature"]
+    what: str
+
+
+class Links:
+    """Goes from line to line of a manifest and holds each against the ones before it."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.signer: str | None = None
+        self._previous = BEFORE_THE_FIRST
+
+    def follow(self, line: bytes, entry: Entry) -> Wrong | None:
+        """Go on to the next line; what is wrong with it, if anything is."""
+        previous, n, signer = self._previous, self.last, self.signer
+        self._previous, self.last = sha256(line).hexdigest(), entry.last
+        self.signer = entry.signer if isinstance(entry.signer, str) else signer
+        if entry.previous != previous:
+            return Wrong("manifest_altered", f"the line before {entry.segment} was altered")
+        expected = (f"{n + 1:020}.ndjson.zst", n + 1, n + entry.events)
+        if (entry.segment, entry.first, entry.last) != expected or entry.events < 1:
+            return Wrong("manifest_altered", f"{entry.segment} is not the segment that begins at {n + 1}")
+        if isinstance(entry.signer, str):
+            signed_by = is_signed(line, entry.signer)
+            return None if signed_by else Wrong("manifest_signature", f"{entry.signer} never signed {entry.segment}")
+        if signer is not None or entry.signature is not UNSET:
+            return Wrong("manifest_signature", f"the line of {entry.segment} has lost its signature")
+        return None
 
 
 class Manifest:
@@ -43,20 +85,26 @@ class Manifest:
     def __init__(self, path: Path, disk: Disk) -> None:
         self.path = path
         self._disk = disk
+        self._links = Links()
         self._lines = self._read()
         self.entries = [self.decode(line) for line in self._lines]
         self._check_chain()
 
-    def append(self, entry: Entry) -> Entry:
-        """Chain the entry to the last one and write it, durably. Raises `OSError`; the file is then as it was."""
-        entry = msgspec.structs.replace(entry, previous=self.head)
-        self._add(msgspec.json.encode(entry), entry)
+    def append(self, entry: Entry, signer: Signer | None = None) -> Entry:
+        """Chain the entry to the last one, sign it and write it, durably.
+
+        Raises `OSError`; the file is then as it was. Raises `LogWriteFailed` where a signer is missing.
+        """
+        line = self._line(entry, signer)
+        entry = self.decode(line)
+        self._add(line, entry)
         return entry
 
     def read_next(self, line: bytes) -> Entry:
         """What a line says that another node wrote behind those that are here. Raises `LogDamaged` if it can't be."""
         entry = self.decode(line)
-        self._check_next(entry, self.head, self.entries[-1].last if self.entries else 0)
+        if wrong := copy(self._links).follow(line, entry):
+            raise LogDamaged(self.path, wrong.what, REMEDY)
         return entry
 
     def adopt(self, line: bytes) -> Entry:
@@ -84,6 +132,14 @@ class Manifest:
     def since(self, first: int) -> list[bytes]:
         """The lines from the one of the segment that begins with the event `first` to the newest."""
         return self._lines[bisect_left(self.entries, first, key=lambda entry: entry.first) :]
+
+    def _line(self, entry: Entry, signer: Signer | None) -> bytes:
+        if signer is None:
+            if self.entries and self.entries[-1].signer is not UNSET:
+                raise LogWriteFailed(self.path, "its lines are signed, and the log was opened without the node's key")
+            return msgspec.json.encode(msgspec.structs.replace(entry, previous=self.head))
+        entry = msgspec.structs.replace(entry, previous=self.head, signer=signer.public)
+        return signed(msgspec.json.encode(entry), signer)
 
     def _cut_torn_line(self) -> None:
         """Remove what a write that was interrupted left behind the last whole line."""
@@ -116,17 +172,9 @@ class Manifest:
         return self._disk.read(self.path).split(b"\n")[:-1]
 
     def _check_chain(self) -> None:
-        previous, n = BEFORE_THE_FIRST, 0
         for line, entry in zip(self._lines, self.entries, strict=True):
-            self._check_next(entry, previous, n)
-            previous, n = sha256(line).hexdigest(), entry.last
-
-    def _check_next(self, entry: Entry, previous: str, n: int) -> None:
-        if entry.previous != previous:
-            raise LogDamaged(self.path, f"the line before {entry.segment} was altered", REMEDY)
-        expected = (f"{n + 1:020}.ndjson.zst", n + 1, n + entry.events)
-        if (entry.segment, entry.first, entry.last) != expected or entry.events < 1:
-            raise LogDamaged(self.path, f"{entry.segment} is not the segment that begins at {n + 1}", REMEDY)
+            if wrong := self._links.follow(line, entry):
+                raise LogDamaged(self.path, wrong.what, REMEDY)
 
     def _size_bytes(self) -> int:
         return sum(len(line) + 1 for line in self._lines)

@@ -25,6 +25,7 @@ from .origin import IDS, LOCK, OriginLog
 from .parts import PlainPart, SealedPart, plain_name
 from .recovery import look, recover
 from .sealing import Pace, write_sealed
+from .signing import Signer
 from .summary import Summary
 
 logger = logging.getLogger(__name__)
@@ -55,8 +56,9 @@ class OriginWriter(OriginLog):
     _ids: IdIndex
     _sequence: int
 
-    def __init__(self, name: str, folder: Path, disk: Disk, limits: Limits) -> None:
+    def __init__(self, name: str, folder: Path, disk: Disk, limits: Limits, signer: Signer | None = None) -> None:
         super().__init__(name, folder, disk)
+        self._signer = signer
         self._tier.owned = True
         self._limits = limits
         self._appending = RLock()
@@ -268,7 +270,7 @@ class OriginWriter(OriginLog):
         with failing_as_log_write(part.path):
             summary = self._summary_of_plain(part)
             entry = write_sealed(part, self.name, self._chain_before(part), self._disk, pace)
-            sealed = SealedPart(self.folder, self._manifest.append(entry), self._disk, self._tier)
+            sealed = SealedPart(self.folder, self._manifest.append(entry, self._signer), self._disk, self._tier)
             self._keep(sealed, summary)
             with self._appending:
                 self._parts = tuple(sealed if known is part else known for known in self._parts)

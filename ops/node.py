@@ -32,6 +32,7 @@ from .incidents import Incidents
 from .intake import Intake, Taken
 from .live import Live
 from .nats_server import NatsServer, NatsServerError
+from .node_key import signer_in
 from .projector import Projector
 from .rebuilds import Rebuilds
 from .settings import Settings
@@ -253,7 +254,12 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
 
 
 def _open_log(folder: DataFolder, settings: Settings) -> Log:
-    log = Log.open(folder.log, own=settings.own_origins, segment_events_max=settings.segment_events_max)
+    log = Log.open(
+        folder.log,
+        own=settings.own_origins,
+        segment_events_max=settings.segment_events_max,
+        signer=signer_in(folder.path),
+    )
     if folder.restored.exists():
         for origin in settings.own_origins:
             log.rewind(origin)  # its bus is a new one
