@@ -14,10 +14,12 @@ from pathlib import Path
 from ..bus import Delivery
 from .arrivals import Arrivals, is_same_file, keys_of_segment, refuse_oversized
 from .errors import LogDamaged, MirrorRefused, NotOwn
+from .judging import judge_record
 from .line import Chain, chain_of, number_in
 from .manifest import Entry
 from .parts import PlainPart, SealedPart, plain_name
 from .sealing import Pace, write_sealed
+from .summary import Summary
 from .writer import Appended, OriginWriter, failing_as_log_write
 
 
@@ -204,6 +206,14 @@ class MirrorWriter(OriginWriter):
         found.path = path
         if chain_of(found.line(n)) != self.chain_at(n):
             raise MirrorRefused(self.name, n, "the segment holds another line than is here already")
+
+    def _summary_of_plain(self, part: PlainPart) -> Summary:
+        """What came since somebody asked last is judged when somebody asks again."""
+        with self._appending:
+            summary = super()._summary_of_plain(part)
+            for record in self.records(after=max(summary.last, part.first - 1), last=part.last):
+                summary.add(record.n, judge_record(record))
+            return summary
 
     def _chain_at_last(self) -> Chain:
         record = self.get(self._last) if self._last > self.sealed else None

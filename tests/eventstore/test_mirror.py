@@ -138,6 +138,17 @@ def test_lines_that_lie_in_other_files_than_at_home_come_to_lie_as_there(home: L
         assert again.find(["id-run-61"]) == home.find(["id-run-61"])
 
 
+@pytest.mark.parametrize("lines_at_once", [1, 3, 100])
+def test_what_is_no_event_is_known_as_soon_as_it_is_here(home: Log, away: Log, lines_at_once: int) -> None:
+    """SQL reads a file as it is where every line in it is an event."""
+    mirror = away.mirror("here")
+    while mirror.last < home.vector()["here"]:
+        take_lines(home, mirror, mirror.last + 1, lines_at_once)
+        expected = [letter.n for letter in home.dead_letters("here") if letter.n <= mirror.last]
+        assert [letter.n for letter in away.dead_letters("here")] == expected
+        assert not expected or away.unsealed("here") == []
+
+
 def test_what_is_here_already_is_passed_over(home: Log, away: Log) -> None:
     mirror = away.mirror("here")
     catch_up(home, mirror)
