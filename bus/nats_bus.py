@@ -125,6 +125,10 @@ class NatsBus:
                 raise
             raise WorkQueueFull(WORK_STREAM.max_msgs) from None
 
+    async def make_room_for_work(self) -> None:
+        """Make sure that the stream is there in which work waits. Raises `BusUnavailable` or `StreamDrifted`."""
+        await self._connection.persist(lambda: streams.apply(self._connection, self._work_stream))
+
     def work(
         self,
         capability: str,

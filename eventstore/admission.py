@@ -62,7 +62,7 @@ class Admission:
             self.duplicates += 1
             return None
         letter = Letter(delivery.payload, delivery.subject, held.n)
-        return self._take_letter(delivery, letter, Verdict(None, "id already used", "id"))
+        return self._take_letter(delivery, letter, Verdict(None, "id already used", "id", "id_used"))
 
     def _take_letter(self, delivery: Delivery, letter: Letter, verdict: Verdict) -> None:
         key = letter_key(letter)

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from ..bus import Entity
 from ..schemas import (
     Event,
     InvalidEvent,
     MalformedEvent,
+    ReplayedEvent,
+    UnknownEventType,
     check,
     decode,
     publisher_in,
     refuse_chained,
     refuse_replayed,
     subject_of,
+    unescape,
 )
 from .line import Record
+
+# What is wrong, in one of these words: for counting.
+Fault = Literal["malformed", "unknown_type", "invalid_data", "misplaced", "id_used", "replayed", "late"]
+
+UNDECODABLE = "undecodable"
+_SUBJECT_TOKENS = 5
 
 
 class Verdict(NamedTuple):
@@ -29,15 +39,21 @@ class Verdict(NamedTuple):
     event: Event | None
     reason: str = ""
     field: str = ""
+    fault: Fault | None = None
 
 
 class DeadLetter(NamedTuple):
-    """A line of the log that no projection folds: why, in which field, and what is known of it."""
+    """A line of the log that no projection folds: why, in which field, and what is known of it.
+
+    `entity` is what it is about: by its envelope, else by the NATS subject that it came by, else itself alone.
+    """
 
     origin: str
     n: int
+    fault: Fault
     reason: str
     field: str
+    entity: Entity
     type: str | None
     id: str | None
     recorded_time: datetime
@@ -50,11 +66,12 @@ def judge(payload: bytes, subject: str) -> Verdict:
         refuse_replayed(payload)
         refuse_chained(payload)
     except MalformedEvent as error:
-        return Verdict(None, error.reason, error.field)
+        fault: Fault = "replayed" if isinstance(error, ReplayedEvent) else "malformed"
+        return Verdict(None, error.reason, error.field, fault)
     verdict = judge_payload(payload)
     if verdict.event is None or subject == subject_of(verdict.event):
         return verdict
-    return Verdict(None, *_mismatch(verdict.event, subject))
+    return Verdict(None, *_mismatch(verdict.event, subject), "misplaced")
 
 
 def judge_payload(payload: bytes) -> Verdict:
@@ -62,9 +79,10 @@ def judge_payload(payload: bytes) -> Verdict:
     try:
         return Verdict(check(payload)[0])
     except MalformedEvent as error:
-        return Verdict(None, error.reason, error.field)
+        return Verdict(None, error.reason, error.field, "malformed")
     except InvalidEvent as error:
-        return Verdict(decode(payload), error.reason, error.field)
+        fault: Fault = "unknown_type" if isinstance(error, UnknownEventType) else "invalid_data"
+        return Verdict(decode(payload), error.reason, error.field, fault)
 
 
 def judge_record(record: Record) -> Verdict:
@@ -73,27 +91,40 @@ def judge_record(record: Record) -> Verdict:
     if letter is None:
         return judge_payload(record.payload)
     if letter.idusedby is not None:
-        return Verdict(None, f"id already used by {record.origin}:{letter.idusedby}", "id")
+        return Verdict(None, f"id already used by {record.origin}:{letter.idusedby}", "id", "id_used")
     verdict = judge(letter.undecodable, letter.natssubject)
-    return verdict._replace(event=None, reason=verdict.reason or "was not an event when it came")
+    if not verdict.reason:
+        verdict = verdict._replace(reason="was not an event when it came", fault="late")
+    return verdict._replace(event=None)
 
 
 def dead_letter(record: Record) -> DeadLetter | None:
     """The record as a dead letter, or None if nothing is wrong with it today."""
     verdict = judge_record(record)
-    if not verdict.reason:
+    if verdict.fault is None:
         return None
     event = verdict.event or _envelope(record.payload)
     return DeadLetter(
         record.origin,
         record.n,
+        verdict.fault,
         verdict.reason,
         verdict.field,
+        _entity(record, event),
         event.type if event else None,
         event.id if event else None,
         record.recorded_time,
         record.payload,
     )
+
+
+def _entity(record: Record, event: Event | None) -> Entity:
+    if event is not None:
+        return Entity(event.entity, event.subject)
+    tokens = record.letter.natssubject.split(".") if record.letter else []
+    if len(tokens) == _SUBJECT_TOKENS and tokens[0] == "evt":
+        return Entity(unescape(tokens[1]), unescape(tokens[2]))
+    return Entity(UNDECODABLE, f"{record.origin}:{record.n}")
 
 
 def _mismatch(event: Event, subject: str) -> tuple[str, str]:

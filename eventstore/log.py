@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
 
-from ..bus import Delivery
+from ..bus import Delivery, Entity
 from .cold import Tiering
 from .disk import Disk
 from .errors import InvalidOrigin, LogClosed, LogReadOnly, NotMirrored, UnknownLine
 from .judging import DeadLetter
+from .later import Later, is_too_much
 from .line import NO_CHAIN, Record
 from .manifest import BEFORE_THE_FIRST
 from .mirror import MirrorWriter
@@ -242,9 +244,23 @@ class Log:
             if origin in (None, name):
                 yield from known.dead_letters()
 
+    def dead_after(self, origin: str, after: int, last: int | None = None) -> list[int]:
+        """The n's of an origin's dead letters after `after`, up to `last`."""
+        known = self._fresh().get(origin)
+        return list(known.dead_after(after, last)) if known else []
+
+    def dead_faults(self) -> dict[str, int]:
+        """How many dead letters there are of each fault."""
+        return dict(sum((known.dead_events for known in self._fresh().values()), Counter[str]()))
+
     def dead_events(self) -> int:
         """How many dead letters there are."""
-        return sum(known.dead_events for known in self._fresh().values())
+        return sum(self.dead_faults().values())
+
+    def later(self, entities: Collection[Entity], *, after: Mapping[str, int], up_to: Mapping[str, int]) -> Later:
+        """How much happened to these entities in the origins that `after` names, behind it, as far as `up_to`."""
+        end = {origin: n for origin, n in up_to.items() if origin in after}
+        return Later(entities, None if is_too_much(after, end) else self.search(after=after, up_to=end))
 
     def verify(self) -> None:
         """Hold every byte of every sealed file against its origin's manifest. Raises `LogDamaged`.

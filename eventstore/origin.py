@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
@@ -239,16 +240,24 @@ class OriginLog:
 
     def dead_letters(self) -> Iterator[DeadLetter]:
         """What today's schemas, or the log itself, do not accept as events."""
+        for n in self.dead_after(0):
+            record = self.get(n)
+            if record is not None and (letter := dead_letter(record)) is not None:
+                yield letter
+
+    def dead_after(self, after: int, last: int | None = None) -> Iterator[int]:
+        """The n's of the dead letters after `after`, up to `last`, without a look at them."""
         for part in self._parts:
-            for n in tuple(self.summary(part).dead):
-                record = self.get(n)
-                if record is not None and (letter := dead_letter(record)) is not None:
-                    yield letter
+            if part.last > after and (last is None or part.first <= last):
+                yield from (n for n in tuple(self.summary(part).dead) if n > after and (last is None or n <= last))
 
     @property
-    def dead_events(self) -> int:
-        """How many dead letters there are; counted without a look at them."""
-        return sum(len(self.summary(part).dead) for part in self._parts)
+    def dead_events(self) -> Counter[str]:
+        """How many dead letters there are of each fault; counted without a look at them."""
+        counts: Counter[str] = Counter()
+        for part in self._parts:
+            counts.update(dict(self.summary(part).faults))
+        return counts
 
     def search(self, wanted: Wanted, *, after: int = 0, last: int | None = None) -> Iterator[Record]:
         """The records that are wanted, with a look only into the segments that may hold some."""

@@ -61,6 +61,7 @@ class Summary(msgspec.Struct, kw_only=True):
     earliest: datetime | None = None
     latest: datetime | None = None
     dead: list[int] = []
+    faults: dict[str, int] = {}
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Summary:
@@ -74,8 +75,9 @@ class Summary(msgspec.Struct, kw_only=True):
     def add(self, n: int, verdict: Verdict) -> None:
         """Count one more line."""
         self.last = n
-        if verdict.reason:
+        if verdict.fault:
             self.dead.append(n)
+            self.faults[verdict.fault] = self.faults.get(verdict.fault, 0) + 1
         event = verdict.event
         if event is None:
             return
@@ -90,8 +92,8 @@ class Summary(msgspec.Struct, kw_only=True):
 
     @property
     def current(self) -> bool:
-        """Whether it was judged by today's schemas."""
-        return self.registry == registry_fingerprint()
+        """Whether it was judged by today's schemas, and by a version that counted what is wrong."""
+        return self.registry == registry_fingerprint() and len(self.dead) == sum(self.faults.values())
 
     @property
     def plain(self) -> bool:

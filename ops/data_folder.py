@@ -81,6 +81,11 @@ class DataFolder:
         return self.path / "graph-imports"
 
     @property
+    def reactions(self) -> Path:
+        """A file that says where the reactions are in the log; derived, and made again where it is missing."""
+        return self.path / "reactions.json"
+
+    @property
     def restored(self) -> Path:
         """A file that is there from a restore on until the node has taken its first event from its bus, a new one."""
         return self.path / "restored"

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector
 
 from .. import __version__
+from ..eventstore.judging import Fault
 from .colony import Colony, Watch
 from .colony import families as colony_families
 from .families import counter, gauge, histogram
@@ -32,6 +34,8 @@ PATIENCE_SECONDS = 2.0
 FIRST_PATIENCE_SECONDS = 8.0  # there is nothing to show instead, and Prometheus waits for 10 seconds
 SCRAPES_WAITING_MAX = 100
 
+OUTCOMES = ("nothing", "completed", "failed", "parked")
+
 Families = Callable[[], Iterator[Metric]]
 
 logger = logging.getLogger(__name__)
@@ -41,7 +45,7 @@ class Seen(NamedTuple):
     """What a look at the read models and the log found, and when by the clock."""
 
     colony: Colony
-    dead_letters: int
+    dead_letters: dict[str, int]
     at: float
 
 
@@ -105,8 +109,8 @@ class Metrics:
             self._due = ended + max(self._keep_seconds, (ended - began) / LOOKING_SHARE)
             self._looking = None
 
-    def _found(self) -> tuple[Colony, int]:
-        return self._watch.look(), self._node.log.dead_events()
+    def _found(self) -> tuple[Colony, dict[str, int]]:
+        return self._watch.look(), self._node.log.dead_faults()
 
     def _families(self) -> Iterator[Metric]:
         yield from node_families(self._node)
@@ -117,7 +121,14 @@ class Metrics:
             yield gauge(
                 "look_age_seconds", "How old the figures about the colony are.", [], [([], self._clock() - seen.at)]
             )
-            yield gauge("dead_letters", "Events in the log that no read model holds.", [], [([], seen.dead_letters)])
+            total = sum(seen.dead_letters.values())
+            yield gauge("dead_letters", "Events in the log that no read model holds.", [], [([], total)])
+            yield gauge(
+                "dead_letters_by_fault",
+                "Events in the log that no read model holds, by what is wrong with them.",
+                ["fault"],
+                [([fault], seen.dead_letters.get(fault, 0)) for fault in get_args(Fault)],
+            )
             yield from colony_families(seen.colony)
 
 
@@ -155,6 +166,7 @@ def node_families(node: Node) -> Iterator[Metric]:
     yield from _of_ingest(node)
     yield from _of_projections(node)
     yield from _of_sync(node)
+    yield from _of_reactions(node)
 
 
 def _of_cluster(node: Node) -> Iterator[Metric]:
@@ -258,3 +270,23 @@ def _of_sync(node: Node) -> Iterator[Metric]:
     yield counter(
         "sync_bytes", "Bytes copied from the peer since the node started.", label, [([p.peer], p.bytes) for p in peers]
     )
+
+
+def _of_reactions(node: Node) -> Iterator[Metric]:
+    reactions = node.reactions
+    names = sorted(name for table in reactions.tables.values() for name in table.names)
+    parked = Counter(held.reaction for held in reactions.parked())
+    yield gauge(
+        "reactions_parked",
+        "Reactions that wait for a person, with what happens to the same entity behind them.",
+        ["reaction"],
+        [([name], parked[name]) for name in names],
+    )
+    yield counter(
+        "reactions",
+        "Reactions since the node started, by what became of them; `failed` counts attempts.",
+        ["reaction", "outcome"],
+        [([name, outcome], reactions.counts[name, outcome]) for name in names for outcome in OUTCOMES],
+    )
+    lag = max(node.log.vector().get(node.settings.origin, 0) - reactions.position, 0)
+    yield gauge("reactions_lag_events", "Events that the log holds and no reaction was asked of yet.", [], [([], lag)])

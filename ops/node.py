@@ -17,6 +17,7 @@ from typing import Any, Literal
 from .. import __version__
 from ..bus import Bus, BusError, NatsBus, Receipt, StreamState
 from ..eventstore import Ingest, Log
+from ..handlers.reactions import Reactions
 from ..projections import Projections
 from ..projections.graph import Graph
 from ..projections.graph.exchange import Imports
@@ -34,6 +35,7 @@ from .live import Live
 from .nats_server import NatsServer, NatsServerError
 from .node_key import signer_in
 from .projector import Projector
+from .reactions import TABLES, Reacting
 from .rebuilds import Rebuilds
 from .settings import Settings
 from .side_cars import SideCarMaker
@@ -80,6 +82,7 @@ class Node:
         graph_workers: GraphWorkers,
         snapshot: SnapshotFile,
         archiver: Archiver,
+        reactions: Reacting,
     ) -> None:
         self.settings = settings
         self.health = health
@@ -90,6 +93,7 @@ class Node:
         self.projections = projections
         self.snapshot = snapshot
         self.archiver = archiver
+        self.reactions = reactions
         self.graph = graph
         self.graph_imports = graph_imports
         self.graph_workers = graph_workers
@@ -160,6 +164,7 @@ class Node:
         self.health.set("ingest", INGEST_STATES[ingest.state], ingest.reason)
         self.disk.has_room()
         self.rebuilds.look()
+        self.reactions.tell(self.health)
         return self.health
 
     def _found_bus(self) -> tuple[State, str]:
@@ -186,39 +191,37 @@ class Node:
         self.projector.wake()
         self.graph_projector.wake()
         self.live.wake()
+        self.reactions.wake()
         grown, self.growth = self.growth, asyncio.Event()
         grown.set()
 
 
 @asynccontextmanager
-async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[Node]:
-    """Start everything that a node needs, on a data folder that the caller owns, and stop all of it in the end."""
+async def running_node(
+    folder: DataFolder, settings: Settings, *, tables: Sequence[Reactions] = TABLES
+) -> AsyncIterator[Node]:
+    """Start everything that a node needs, on a data folder that the caller owns, and stop all of it in the end.
+
+    `tables` are the reactions that it has.
+    """
     health = Health()
     async with AsyncExitStack() as stack:
         disk = Disk(folder.path, health)
         disk.ensure_room()
         nats_url = settings.nats_url or await _embedded_server(stack, folder.path, settings, health, disk)
-        bus = await NatsBus.connect(
-            nats_url, credentials=settings.nats_credentials, replicas=settings.nats_replicas, name=settings.origin
-        )
-        stack.push_async_callback(_close, bus)
+        bus = await _connected(stack, nats_url, settings)
         log = await asyncio.to_thread(_open_log, folder, settings)
         stack.callback(log.close)
-        opening_graph = asyncio.create_task(asyncio.to_thread(Graph.open, folder.graph, log))
+        opening = asyncio.create_task(asyncio.to_thread(Graph.open, folder.graph, log))
         projections = await asyncio.to_thread(Projections.open, folder.database, log, serve_outdated=True)
         stack.callback(projections.close)
-        graph = await opening_graph
+        graph = await opening
         stack.callback(graph.close)
         graph.pace = GivingWay(log, projections)
         graph_imports = Imports(folder.graph_imports)
         await asyncio.to_thread(graph_imports.load, graph.store)
-        graph_workers = GraphWorkers(
-            lambda: graph.store,
-            lambda: (id(graph.store), graph.vector(), graph_imports.added),
-            folder.graph / "copies",
-            seconds_max=settings.query_seconds_max,
-            sources=Sources(log.folder, graph_imports, graph.vector, disk.ensure_room),
-        )
+        sources = Sources(log.folder, graph_imports, graph.vector, disk.ensure_room)
+        graph_workers = _graph_workers(folder, settings, graph, graph_imports, sources)
         stack.push_async_callback(graph_workers.close)
         snapshot = SnapshotFile(projections, health, folder.snapshot)
         stack.callback(snapshot.close)
@@ -237,6 +240,7 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
             graph_workers=graph_workers,
             snapshot=snapshot,
             archiver=archiver,
+            reactions=Reacting(log, bus, settings.origin, folder.reactions, tables),
         )
         stack.callback(node.side_car_maker.close)
         stack.callback(node.graph_projector.close)
@@ -250,7 +254,37 @@ async def running_node(folder: DataFolder, settings: Settings) -> AsyncIterator[
         await _settle(node, started.sequence)
         if node.ingest.position >= started.sequence:
             folder.restored.unlink(missing_ok=True)
+        await _have_react(stack, node)
         yield node
+
+
+async def _connected(stack: AsyncExitStack, nats_url: str, settings: Settings) -> NatsBus:
+    """The bus, and in it the stream that work waits in: an agent that only has NATS may be there before any work is."""
+    bus = await NatsBus.connect(
+        nats_url, credentials=settings.nats_credentials, replicas=settings.nats_replicas, name=settings.origin
+    )
+    stack.push_async_callback(_close, bus)
+    await bus.make_room_for_work()
+    return bus
+
+
+def _graph_workers(
+    folder: DataFolder, settings: Settings, graph: Graph, imports: Imports, sources: Sources
+) -> GraphWorkers:
+    return GraphWorkers(
+        lambda: graph.store,
+        lambda: (id(graph.store), graph.vector(), imports.added),
+        folder.graph / "copies",
+        seconds_max=settings.query_seconds_max,
+        sources=sources,
+    )
+
+
+async def _have_react(stack: AsyncExitStack, node: Node) -> None:
+    """Only now: what was told of reactions before is in the log by now, and not done again."""
+    for decider in (node.reactions.lives, node.reactions.alerts):
+        await stack.enter_async_context(decider.serving())
+    await stack.enter_async_context(_running(node.reactions.run()))
 
 
 def _open_log(folder: DataFolder, settings: Settings) -> Log:
@@ -335,6 +369,7 @@ async def _watch(node: Node) -> None:
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         node.bus_held = await ask_bus(node.bus)
+        node.reactions.bus_held = node.bus_held
         node.bus_answers = node.bus_held is not None  # a server that hangs leaves its connections open
         node.look()
 

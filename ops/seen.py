@@ -85,7 +85,7 @@ class Filters(NamedTuple):
         """The filters as people write them. Raises `UnknownEventType` or `InvalidFilter`."""
         asked = list(types or ())
         known = frozenset(name for one in asked for name in _types_named(one)) if asked else None
-        return cls(known, None if entity is None else _entity(entity), agent, source)
+        return cls(known, None if entity is None else entity_in(entity), agent, source)
 
     def admits(self, seen: Seen) -> bool:
         """Whether the event is one that was asked for."""
@@ -147,7 +147,8 @@ def _types_named(asked: str) -> list[str]:
     return found
 
 
-def _entity(text: str) -> Entity:
+def entity_in(text: str) -> Entity:
+    """The entity that is written as kind and id, as in `run/run-9`. Raises `InvalidFilter`."""
     kind, slash, name = text.partition("/")
     if not slash:
         raise InvalidFilter("entity", "an entity is a kind and an id, as in `run/run-9`")

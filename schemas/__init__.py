@@ -1,6 +1,7 @@
 """The typed events of every context, their envelope, and their registry."""
 
 from .agents import AgentHeartbeatSent, AgentRegistered, AgentStateChanged, AgentUnregistered
+from .alerts import AlertRaised
 from .assignments import (
     AssignmentCancelled,
     AssignmentCompleted,
@@ -18,6 +19,14 @@ from .llm_calls import LlmCallCompleted, LlmCallFailed
 from .memories import MemoryRecorded
 from .nodes import NodeStarted, NodeStopped
 from .origins import OriginForked
+from .reactions import (
+    ReactionCompleted,
+    ReactionDiscarded,
+    ReactionFailed,
+    ReactionInstalled,
+    ReactionParked,
+    ReactionRedriven,
+)
 from .registry import EventData, EventType, all_types, current_types, decode_data, is_superseded, type_of
 from .replayed import (
     REPLAYS,
@@ -54,6 +63,7 @@ __all__ = [
     "AgentRegistered",
     "AgentStateChanged",
     "AgentUnregistered",
+    "AlertRaised",
     "AssignmentCancelled",
     "AssignmentCompleted",
     "AssignmentCreated",
@@ -82,6 +92,12 @@ __all__ = [
     "NodeStarted",
     "NodeStopped",
     "OriginForked",
+    "ReactionCompleted",
+    "ReactionDiscarded",
+    "ReactionFailed",
+    "ReactionInstalled",
+    "ReactionParked",
+    "ReactionRedriven",
     "ReplayedEvent",
     "RookeryError",
     "RunCancelled",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ _DEFINITION = "#/$defs/{name}"
 def event_schema(known: EventType) -> Schema:
     """The schema of a whole event of this type, envelope and data, which refers to nothing outside itself."""
     data, definitions = _shape_of(known.struct)
-    schema = _envelope(known.name, data.pop("description", ""), {"type": {"const": known.name}, "data": data})
+    schema = _envelope(known.name, cleandoc(data.pop("description", "")), {"type": {"const": known.name}, "data": data})
     if data.get("required"):
         schema["required"].append("data")
     return schema | ({"$defs": definitions} if definitions else {})

@@ -13,6 +13,7 @@ from ..node import Node
 from . import (
     archive,
     assignments,
+    dead_letters,
     events,
     graph,
     history,
@@ -53,6 +54,7 @@ def create_app(node: Node) -> FastAPI:
     for router in (
         state.router,
         events.router,
+        dead_letters.router,
         assignments.router,
         queries.router,
         lineage.router,

@@ -1,4 +1,4 @@
-"""Events in and out: publishing over HTTP, reading and following the log, and what could not be read."""
+"""Events in and out: publishing over HTTP, reading and following the log."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from itertools import islice
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from ...eventstore import DeadLetter, Log, Record
+from ...eventstore import Log, Record
 from ...schemas import MalformedEvent
 from ..lanes import Lane
 from ..node import Node, Wait
@@ -27,7 +27,6 @@ from .past import AsOf, Vector, dated
 from .problems import problem
 
 CHUNK_EVENTS = 500
-DEAD_LETTERS_MAX = 100_000
 LIMIT_EVENTS_MAX = 2**63 - 1
 
 router = APIRouter(tags=["events"])
@@ -91,18 +90,6 @@ async def read(
     return dated(StreamingResponse(_lines(node, lanes.reads, start, wanted, limit, follow), media_type=NDJSON), moment)
 
 
-@router.get("/dead-letters")
-async def dead_letters(
-    node: ServingNode,
-    lanes: OpenLanes,
-    limit: Annotated[int, Query(ge=0, le=DEAD_LETTERS_MAX)] = 1_000,
-    moment: AsOf = None,
-) -> Response:
-    """Events that the log keeps and no read model holds, each with the reason; by today's schemas, also of the past."""
-    found = await lanes.reads.run(lambda: list(islice(_dead_letters(node.log, moment), limit)))
-    return dated(json([_dead_letter(one) for one in found]), moment)
-
-
 class Wanted(NamedTuple):
     """Which events a reader asked for."""
 
@@ -155,21 +142,3 @@ def _start(selection: Selection, end: Vector, moment: Vector | None) -> Vector:
 
 def _utc(time: datetime | None) -> datetime | None:
     return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time
-
-
-def _dead_letters(log: Log, moment: Vector | None) -> Iterator[DeadLetter]:
-    if moment is None:
-        return log.dead_letters()
-    return (one for one in log.dead_letters() if one.n <= moment.get(one.origin, 0))
-
-
-def _dead_letter(one: DeadLetter) -> dict[str, Any]:
-    return {
-        "address": f"{one.origin}:{one.n}",
-        "reason": one.reason,
-        "field": one.field,
-        "type": one.type,
-        "id": one.id,
-        "recordedtime": one.recorded_time,
-        "payload": one.payload.decode(errors="replace"),
-    }

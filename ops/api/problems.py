@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from ...bus import BusError, BusUnavailable, WorkQueueFull
 from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive, NotYetSealed, ObjectsLost, UnknownLine
+from ...handlers.reactions import Contended, NotParked
 from ...projections import (
     FoldFailed,
     NoSuchRow,
@@ -36,6 +37,7 @@ from ..disk import DiskFull
 from ..health import HeldUp
 from ..lanes import TooBusy
 from ..live import TooManyReaders
+from ..reactions import NothingParked
 from ..rebuilds import failure_of
 from ..syncing import PeerError
 from .bodies import BodyTooLarge, BodyTooSlow
@@ -47,12 +49,15 @@ MEDIA_TYPE = "application/problem+json"
 
 # The first that fits counts.
 STATUSES: dict[type[RookeryError], HTTPStatus] = {
+    NotParked: HTTPStatus.CONFLICT,
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     UnknownReadModel: HTTPStatus.NOT_FOUND,
     NoSuchRow: HTTPStatus.NOT_FOUND,
     UnknownAssignment: HTTPStatus.NOT_FOUND,
+    NothingParked: HTTPStatus.NOT_FOUND,
+    Contended: HTTPStatus.CONFLICT,
     QueryNotAdmitted: HTTPStatus.SERVICE_UNAVAILABLE,
     NotYetVisible: HTTPStatus.SERVICE_UNAVAILABLE,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,

@@ -73,6 +73,12 @@ _COLUMNS = [{"name": "run_id", "type": "VARCHAR", "description": "The run."}]
 _PAGE = {"columns": _COLUMNS, "rows": [{"run_id": "run-9"}], "truncated": True, "next": "WyJydW4tOSJd"}
 _LINE = '{"run_id":"run-9"}\n'
 _ROWS = dict(zip(MEDIA_TYPES.values(), [_PAGE, _LINE, "run_id\nrun-9\n", BINARY, BINARY], strict=True))
+_SETTLED = {
+    "reaction_id": "5d3f0d9e-6a5b-5d8e-9f0a-0c1d2e3f4a5b",
+    "reaction": "alerts.report_failed_run",
+    "entity": "run/run-9",
+    "cause": "local:42",
+}
 _NODE = {
     "id": "urn:rookery:run:run-9",
     "name": "run/run-9",
@@ -144,21 +150,38 @@ ROUTES: dict[tuple[str, str], Told] = {
         problems=(422, 503),
     ),
     ("GET", "/dead-letters"): Told(
-        "List the events that no read model holds",
+        "List the events that no read model holds, and the reactions that are parked",
         answers={
             "application/json": [
                 {
+                    "kind": "event",
                     "address": "local:43",
+                    "entity": "run/run-9",
                     "reason": "unknown event type 'run.teleported'",
+                    "fault": "unknown_type",
                     "field": "type",
                     "type": "run.teleported",
                     "id": EVENT["id"],
                     "recordedtime": "2026-11-20T12:00:00Z",
                     "payload": "{…}",
+                    "attempts": None,
+                    "later_events": 2,
                 }
             ]
         },
-        problems=(422, 503),
+        problems=(400, 422, 503),
+    ),
+    ("POST", "/dead-letters/redrive"): Told(
+        "Try parked reactions once more",
+        answers={"application/json": [_SETTLED]},
+        body={"application/json": {"entity": "run/run-9"}},
+        problems=(404, 409, 413, 422, 503),
+    ),
+    ("POST", "/dead-letters/discard"): Told(
+        "Give parked reactions up",
+        answers={"application/json": [_SETTLED]},
+        body={"application/json": {"entity": "run/run-9", "reason": "the pager that it was for is gone"}},
+        problems=(404, 409, 413, 422, 503),
     ),
     ("POST", "/assignments"): Told(
         "Give work to agents",

@@ -49,7 +49,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "tail": Row("tail:tail", "Follow the log."),
         "replay": Row("replay:replay", "Tell the log's events once more: to a file, a bus, a screen."),
         "prove": Row("prove:prove", "Prove that an event is in the log, or check a proof."),
-        "dead-letters": Row("maintenance:dead_letters", "List the events that no read model holds."),
+        "dead-letters": Row("dead_letters:dead_letters", "What no read model holds, and what is parked; re-drive it."),
     },
     "Care for it": {
         "snapshot": Row("snapshot:snapshot", "Write the read models into a file for other programs."),

@@ -10,11 +10,15 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import nats
 import pytest
 from rookery import Agent, Task
 from rookery.bus import NatsBus, Work
 from rookery.ops.bench.node_process import NodeProcess
 from rookery.ops.client import Client, RequestRefused
+from rookery.ops.data_folder import DataFolder
+from rookery.ops.node import running_node
+from rookery.ops.settings import Settings
 from rookery.schemas import (
     AssignmentCancelled,
     AssignmentCompleted,
@@ -35,6 +39,15 @@ AGENT = "/agents/coder-7"
 async def bus(node: NodeProcess) -> AsyncIterator[NatsBus]:
     async with await NatsBus.connect(node.node.nats_url) as bus:
         yield bus
+
+
+async def test_an_agent_that_only_has_nats_may_be_there_before_any_work_is(tmp_path: Path) -> None:
+    with DataFolder(tmp_path) as folder:
+        async with running_node(folder, Settings(data=tmp_path, port=0, nats_port=0)) as node:
+            client = await nats.connect(node.nats_url)
+            queue = await client.jetstream().pull_subscribe("work.any.lint", "any-lint", "WORK")
+            assert (await queue.consumer_info()).num_pending == 0
+            await client.close()
 
 
 async def do(bus: NatsBus, capability: str, end: EventData, **options: Any) -> Work:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from rookery.ops.api import (
     archive,
     assignments,
+    dead_letters,
     events,
     graph,
     history,
@@ -53,6 +54,7 @@ def document() -> dict[str, Any]:
         proofs,
         state,
         events,
+        dead_letters,
         assignments,
         queries,
         lineage,

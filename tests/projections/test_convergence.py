@@ -21,6 +21,7 @@ from rookery.schemas import (
     AgentRegistered,
     AgentStateChanged,
     AgentUnregistered,
+    AlertRaised,
     AssignmentCancelled,
     AssignmentCompleted,
     AssignmentCreated,
@@ -42,6 +43,12 @@ from rookery.schemas import (
     NodeStarted,
     NodeStopped,
     OriginForked,
+    ReactionCompleted,
+    ReactionDiscarded,
+    ReactionFailed,
+    ReactionInstalled,
+    ReactionParked,
+    ReactionRedriven,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -63,6 +70,7 @@ dollars = st.none() | st.sampled_from(["0.1", "0.2", "0.0000001", "12.5"])
 spend = {"run_id": maybe, "agent_id": maybe, "input_tokens": tokens, "output_tokens": tokens, "cost_usd": dollars}
 models = {"provider": st.sampled_from(["p", "q"]), "request_model": st.sampled_from(["m", "n"])}
 errors = {"error": maybe}
+answered = {"reaction": entities, "cause": st.just("east:1"), "entity": st.just("run/x")}
 states = st.sampled_from(["alive", "suspect", "expired", "unregistered"])
 
 chains = st.sampled_from(["0" * 16, "f" * 16])
@@ -72,6 +80,7 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     AgentHeartbeatSent: {"active_assignments": tokens},
     AgentStateChanged: {"state": states},
     AgentUnregistered: {},
+    AlertRaised: {"kind": entities, "severity": st.just("warning"), "text": entities, "agent_id": maybe},
     AssignmentCreated: {"kind": entities, "agent_id": maybe, "skill": maybe},
     AssignmentStarted: {"agent_id": entities, "run_id": maybe},
     AssignmentCompleted: {"agent_id": entities, "skill": maybe, "score": scores, "duration_seconds": durations},
@@ -104,6 +113,12 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
         "peer_chain": st.just("f" * 16),
         "peer": entities,
     },
+    ReactionCompleted: answered,
+    ReactionDiscarded: {**answered, "reason": entities},
+    ReactionFailed: {**answered, "attempts": st.integers(1, 5), "error": entities},
+    ReactionInstalled: {"after": st.integers(0, 9)},
+    ReactionParked: {**answered, "attempts": st.integers(1, 5), "error": entities},
+    ReactionRedriven: {**answered, "reason": maybe},
     RunStarted: {"agent_id": maybe, "skill": maybe, "task": maybe},
     RunCompleted: {"agent_id": maybe, "skill": maybe, "success": st.none() | st.booleans(), "reward": scores},
     RunFailed: {"agent_id": maybe, "skill": maybe, "error": entities, "reward": scores, "duration_seconds": durations},
