@@ -47,6 +47,7 @@ from .memory import MemoryBus
 from .mirrors import Mirror
 from .nats_bus import NatsBus
 from .replaying import ReplayBus, Told
+from .requester import Requester
 from .streams import EVENT_STREAM, StreamConfig
 from .work import work_subject_of
 
@@ -85,6 +86,7 @@ __all__ = [
     "Replica",
     "RequestTimedOut",
     "RequestTooLarge",
+    "Requester",
     "RevisionConflict",
     "Service",
     "StreamConfig",

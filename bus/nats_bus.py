@@ -98,6 +98,11 @@ class NatsBus:
         return self._connection.shown_url
 
     @property
+    def max_payload_bytes(self) -> int:
+        """The largest message that the server takes, headers included."""
+        return self._connection.max_payload_bytes
+
+    @property
     def pending_events(self) -> int:
         """How many published events wait to be acknowledged."""
         return self._publisher.pending_events

@@ -9,7 +9,7 @@ import platform
 import signal
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -41,7 +41,7 @@ from .settings import Settings
 from .side_cars import SideCarMaker
 from .snapshot import SnapshotFile
 from .spokes import Spoke
-from .syncing import HttpPeer, Offering, Syncing
+from .syncing import HttpPeer, NatsPeer, Offering, Pulled, Syncing, peer_at, serve_sync
 from .timings import Timings
 
 WATCH_SECONDS = 0.5
@@ -154,6 +154,15 @@ class Node:
         if wait == "visible":
             own = {self.settings.origin: self.log.vector().get(self.settings.origin, 0)}  # peers' events may be many
             await self.health.while_well(self.projector.wait_for(own), "projector")
+
+    def peer_at(self, url: str) -> HttpPeer | NatsPeer:
+        """A peer by its URL, of which `nats:///NODE` is on this node's own bus. To be closed."""
+        return peer_at(url, bus_url=self.nats_url, credentials=self.settings.nats_credentials)
+
+    async def pull_from(self, url: str) -> Pulled:
+        """Copy what the peer at this URL has and the log lacks. Raises `InvalidInput`, and what `Pull.run` raises."""
+        async with aclosing(self.peer_at(url)) as peer:
+            return await self.syncing.pull(peer)
 
     def look(self) -> Health:
         """Note what bus, ingest and rebuilds say of themselves right now; the other parts note it themselves."""
@@ -302,9 +311,11 @@ def _open_log(folder: DataFolder, settings: Settings) -> Log:
 
 async def _set_going(stack: AsyncExitStack, node: Node) -> None:
     """Let every part do its work from now on, each beside the others."""
-    peers = [HttpPeer(url) for url in node.settings.peers]
+    peers = [node.peer_at(url) for url in node.settings.peers]
     for peer in peers:
         stack.push_async_callback(peer.aclose)
+    asked = await serve_sync(node.bus, node.settings.origin, node.offering, node.pull_from)
+    stack.push_async_callback(asked.close)
     for work in (
         node.ingest.run(),
         node.incidents.run(),

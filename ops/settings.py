@@ -25,7 +25,7 @@ _NATS_SERVER = "(nats|tls|ws|wss)://[^,]+"
 NAME = "[a-z0-9][a-z0-9_-]{0,62}"
 NatsUrl = Annotated[str, Meta(pattern=f"^{_NATS_SERVER}(,{_NATS_SERVER})*$")]
 Names = Annotated[str, Meta(pattern=f"^{NAME}(,{NAME})*$")]
-PeerUrl = Annotated[str, Meta(pattern="^https?://.")]
+PeerUrl = Annotated[str, Meta(pattern="^(https?|nats|tls|wss?)://.")]
 
 
 class InvalidSettings(InvalidInput):
@@ -108,7 +108,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = None
     peers: Annotated[
         tuple[PeerUrl, ...],
-        Meta(description="Nodes whose logs are copied here, as in `http://host:8800`; more than one with commas."),
+        Meta(
+            description="Nodes whose logs are copied here, as in `http://host:8800` or, on this node's own bus, "
+            "`nats:///north`; more than one with commas."
+        ),
     ] = ()
     sync_seconds: Annotated[
         float, Meta(gt=0, le=86_400, description="How often each peer is asked for what this log lacks, in seconds.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 
-from ..syncing import HttpPeer, Offer, Pulled, SyncStatus, encode_run
+from ..syncing import Offer, Pulled, SyncStatus, encode_run
 from ..syncing.peers import CHAINS_AT_ONCE_MAX, MANIFEST_LINES_MAX, Chain
 from .bodies import NDJSON
 from .dependencies import OpenLanes, ServingNode, json
@@ -74,6 +73,9 @@ After = Annotated[int, Query(ge=0, le=NUMBER_MAX, description="What comes behind
 Limit = Annotated[int, Query(ge=1, le=MANIFEST_LINES_MAX, description="At most so many.", examples=[100])]
 UpTo = Annotated[int, Query(ge=1, le=NUMBER_MAX, description="Nothing beyond this n.", examples=[131_072])]
 
+PEER = "^(https?|nats|tls|wss?)://."
+_PEER_IS = "The peer's URL, also nats://host:4222/NODE, or nats:///NODE on this node's own bus."
+
 router = APIRouter(prefix="/sync", tags=["sync"])
 
 
@@ -96,14 +98,13 @@ async def status(node: ServingNode) -> Response:
 )
 async def pull(
     node: ServingNode,
-    peer: Annotated[str, Query(pattern="^https?://.", description="The peer's URL.", examples=["http://host:8800"])],
+    peer: Annotated[str, Query(pattern=PEER, description=_PEER_IS, examples=["http://host:8800"])],
 ) -> Response:
     """Copy into this node's log what the peer has and it lacks, verbatim, each byte checked before it is written.
 
     The answer comes when all is here; meanwhile, `GET /sync` tells how far it is. What breaks off goes on where it was.
     """
-    async with aclosing(HttpPeer(peer)) as asked:
-        return json(await node.syncing.pull(asked))
+    return json(await node.pull_from(peer))
 
 
 @router.get(

@@ -18,7 +18,7 @@ from ...schemas import InvalidInput, RookeryError
 from ..client import Client
 from ..data_folder import DataFolder
 from ..settings import Settings
-from ..syncing import HttpPeer, LogPeer, Pull, Pulled
+from ..syncing import HttpPeer, LogPeer, NatsPeer, Pull, Pulled, is_on_nats, peer_at
 from ..syncing import recover_own as recovered_own
 from .archive import progress_bar
 from .options import json_option, node_option, setting_options
@@ -69,9 +69,10 @@ def sync(
 ) -> None:
     """Copy between this node and another what either lacks: only that, verbatim, each byte checked.
 
-    PEER is the URL of a node. Afterwards both hold the same logs. Each node pulls for itself, so PEER has to reach this
-    one at its URL, too; for nodes that never meet there is `rookery bundle`. Where no node runs here, the data folder
-    is brought up to date, and PEER may also be a data folder.
+    PEER is the URL of a node: http://HOST:PORT, or nats://HOST:PORT/NODE on a bus that both reach, by themselves or
+    over leaf nodes; nats:///NODE is on this node's own. Afterwards both hold the same logs. Each node pulls for itself,
+    so PEER has to reach this one, too; for nodes that never meet there is `rookery bundle`. Where no node runs here,
+    the data folder is brought up to date, and PEER may also be a data folder.
 
     An origin that has two histories is named and left as it is, and the command fails: docs/howto/sync.md says what to
     do then.
@@ -80,6 +81,7 @@ def sync(
     rookery sync http://east:8800
     rookery sync http://east:8800 --pull --json
     rookery sync http://east:8800 --recover-own
+    rookery sync nats:///north
     """
     settings = Settings.load({"data": data, "origin": origin})
     is_given = context.get_parameter_source("client") is not ParameterSource.DEFAULT
@@ -87,7 +89,7 @@ def sync(
     if recover_own:
         pulled = {"recovered": _recover(peer, settings)}
     elif runs:
-        pulled = _between_nodes(client, peer, direction)
+        pulled = _between_nodes(client, peer, direction, settings)
     else:
         if direction == "push":
             raise NoNodeToPullFrom(peer)
@@ -97,14 +99,24 @@ def sync(
         raise SyncIncomplete(wrong)
 
 
-def _between_nodes(client: Client, peer: str, direction: Direction) -> dict[str, Pulled]:
+def _between_nodes(client: Client, peer: str, direction: Direction, settings: Settings) -> dict[str, Pulled]:
     done = {}
     if direction != "push":
         done["pulled"] = _by_a_node(client, peer)
-    if direction != "pull":
+    if direction != "pull" and is_on_nats(peer):
+        done["pushed"] = asyncio.run(_over_nats(client, peer, settings))
+    elif direction != "pull":
         with Client(peer) as other:
             done["pushed"] = _by_a_node(other, client.url)
     return done
+
+
+async def _over_nats(client: Client, peer: str, settings: Settings) -> Pulled:
+    """Have a node that shares a bus with this one, or one that is connected with it, pull over its own."""
+    bus_url = settings.nats_url or client.get("/status")["bus"]["url"]
+    own = client.get("/status")["node"]["origin"]
+    async with aclosing(NatsPeer(peer, bus_url=bus_url, credentials=settings.nats_credentials)) as asked:
+        return await asked.have_it_pull(f"nats:///{own}")
 
 
 def _by_a_node(client: Client, peer: str) -> Pulled:
@@ -147,8 +159,13 @@ def _recover(peer: str, settings: Settings) -> Pulled:
         return asyncio.run(_recovered(peer, folder, settings, watch))
 
 
+def _reached(peer: str) -> HttpPeer | NatsPeer:
+    settings = Settings.load()
+    return peer_at(peer, bus_url=settings.nats_url, credentials=settings.nats_credentials)
+
+
 async def _recovered(peer: str, folder: DataFolder, settings: Settings, watch: Watch) -> Pulled:
-    async with aclosing(HttpPeer(peer)) as asked:
+    async with aclosing(_reached(peer)) as asked:
         pulled = await recovered_own(folder.log, settings.origin, asked, watch=watch)
     if pulled.events:
         folder.restored.touch()
@@ -159,7 +176,7 @@ async def _pull(log: Log, peer: str, own: tuple[str, ...], watch: Watch) -> Pull
     if "://" not in peer:
         with Log.open(Path(peer) / "log", writable=False) as theirs:
             return await Pull(log, LogPeer(theirs), own, watch=watch).run()
-    async with aclosing(HttpPeer(peer)) as asked:
+    async with aclosing(_reached(peer)) as asked:
         return await Pull(log, asked, own, watch=watch).run()
 
 

@@ -4,6 +4,8 @@ from .continuous import PeerStatus, Syncing, SyncStatus
 from .forks import Fork
 from .http_peer import HttpPeer
 from .log_peer import LogPeer
+from .nats_peer import NatsPeer
+from .nats_service import serve_sync
 from .offering import Offering
 from .peers import (
     Gap,
@@ -17,6 +19,7 @@ from .peers import (
     Run,
 )
 from .pulling import Failure, Pull, Pulled
+from .reaching import is_on_nats, peer_at
 from .recovering import is_behind, recover_own
 from .runs import ENCODED_BYTES_MAX, InvalidRun, decode_run, encode_run
 
@@ -28,6 +31,7 @@ __all__ = [
     "HttpPeer",
     "InvalidRun",
     "LogPeer",
+    "NatsPeer",
     "Offer",
     "Offering",
     "OriginState",
@@ -45,5 +49,8 @@ __all__ = [
     "decode_run",
     "encode_run",
     "is_behind",
+    "is_on_nats",
+    "peer_at",
     "recover_own",
+    "serve_sync",
 ]

@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rookery.eventstore import Ingest, Log
 from rookery.handlers.agent import Agent
 from rookery.handlers.agent.colony import Colony
 from rookery.ops.settings import Settings
+from rookery.ops.syncing import NatsPeer, Offering, Pull, Pulled, serve_sync
 from rookery.ops.topology import Site, sites, write_cluster, write_hub
 from rookery.schemas import Event, InvalidInput
 from rookery.tests.eventstore.test_ingest import running
@@ -116,6 +117,26 @@ async def test_a_spoke_works_on_while_it_is_cut_off(both: Sites, servers: Server
     assert lines(both.here) == lines(both.there)
 
 
+async def test_a_spokes_log_is_copied_over_the_leaf_node(
+    both: Sites, servers: Servers, make_event: MakeEvent, tmp_path: Path
+) -> None:
+    await both.level(await publish(both.north, [make_event(f"as-{number}") for number in range(3 * SEGMENT_EVENTS)]))
+    both.there.seal_full_segments()
+    service = await serve_sync(both.north, "north", Offering(both.there, "north"), nobody_pulls)
+    key = servers.folder / "hub" / "keys" / "node.nk"
+    peer = NatsPeer("nats:///north", bus_url=settings_of(servers, "hub").nats_url, credentials=key)
+    async with aclosing(peer):
+        with Log.open(tmp_path / "copy", own=("hub",)) as copy:
+            assert (await Pull(copy, peer, ("hub",)).run()).wrong == []
+            assert lines(copy) == lines(both.there)
+            assert copy.manifest_lines("north") == both.there.manifest_lines("north")
+    await service.close()
+
+
+async def nobody_pulls(peer: str) -> Pulled:
+    raise AssertionError(peer)
+
+
 @pytest.mark.skipif(os.environ.get("ROOKERY_TEST_CLUSTER") != "all", reason="ROOKERY_TEST_CLUSTER=all: waits for 40 s")
 async def test_a_hub_that_was_killed_catches_up(both: Sites, servers: Servers, make_event: MakeEvent) -> None:
     await both.level(await publish(both.north, [make_event()]))
@@ -146,6 +167,7 @@ async def test_the_hub_can_read_a_spoke_and_not_change_it(both: Sites, servers: 
         "$JS.API.STREAM.PURGE.EVENTS",
         "$JS.API.STREAM.CREATE.COPY",
         "$KV.AGENTS.another",
+        "cmd.sync.north",
     ],
 )
 async def test_an_agents_key_is_good_for_no_more_than_its_own(servers: Servers, both: Sites, subject: str) -> None:
