@@ -154,6 +154,7 @@ class Manifest:
     def _add(self, line: bytes, entry: Entry) -> None:
         self._cut_torn_line()
         self._write(line + b"\n")
+        self._links.follow(line, entry)
         self._lines.append(line)
         self.entries.append(entry)
 
