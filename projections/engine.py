@@ -12,6 +12,7 @@ from typing import NamedTuple
 import duckdb
 
 from ..eventstore import Log
+from ..schemas import reading_fingerprint
 from .database import STORAGE_VERSION
 from .definitions import Catalogue
 from .errors import CheckpointConflict, FoldFailed, TablesOutdated
@@ -172,7 +173,7 @@ class Engine:
 
 def ingredients(catalogue: Catalogue) -> list[tuple[str, int, str]]:
     """What tables of these projections are made from today: name, version and fingerprint of each part."""
-    schemas = "\n".join(map(str, relations().values()))
+    schemas = "\n".join([reading_fingerprint(), *map(str, relations().values())])
     made_from = [(name, *recipe) for name, recipe in catalogue.fingerprints.items()]
     fingerprint = hashlib.sha256(schemas.encode()).hexdigest()
     return sorted([*made_from, ("event schemas", 0, fingerprint), ("storage", 0, STORAGE_VERSION)])

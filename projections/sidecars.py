@@ -21,7 +21,7 @@ import duckdb
 import msgspec
 
 from ..eventstore import EventStoreError, Log, Segment
-from ..eventstore.summary import registry_fingerprint
+from ..schemas import reading_fingerprint
 from .errors import LoadFailed, SideCarFailed
 from .lines import Batch, Lines
 from .relations import literal, relations
@@ -193,7 +193,7 @@ def _is_whole(path: Path, made_from: str) -> bool:
 
 def _made_from(segment: Segment) -> str:
     """What tells whether a side-car is of this segment and of today's schemas."""
-    recipe = f"{LAYOUT} {registry_fingerprint()} {_shapes()} {segment.origin} {segment.sha256}"
+    recipe = f"{LAYOUT} {reading_fingerprint()} {_shapes()} {segment.origin} {segment.sha256}"
     return sha256(recipe.encode()).hexdigest()
 
 

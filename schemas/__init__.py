@@ -27,7 +27,16 @@ from .reactions import (
     ReactionParked,
     ReactionRedriven,
 )
-from .registry import EventData, EventType, all_types, current_types, decode_data, is_superseded, type_of
+from .registry import (
+    EventData,
+    EventType,
+    all_types,
+    current_types,
+    decode_data,
+    is_superseded,
+    reading_fingerprint,
+    type_of,
+)
 from .replayed import (
     REPLAYS,
     InvalidReplayName,
@@ -124,6 +133,7 @@ __all__ = [
     "new_id",
     "publisher_in",
     "publisher_of",
+    "reading_fingerprint",
     "refuse_chained",
     "refuse_replayed",
     "replay_name",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import lru_cache
+from hashlib import sha256
+from inspect import getsource
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -95,6 +98,30 @@ def is_superseded(name: str) -> bool:
     """Whether events of this type are upcast when read."""
     known = _types.get(name)
     return known is not None and known.struct in _upcasters
+
+
+def reading_fingerprint() -> str:
+    """A hash of all that decides how an event is read: what each type's schema allows, and how older ones are upcast.
+
+    Whatever is derived from events is out of date when it changes. What is said of a field in words doesn't count.
+    """
+    return _fingerprint(tuple(all_types()), tuple(_upcasters.items()))
+
+
+@lru_cache(maxsize=8)
+def _fingerprint(types: tuple[EventType, ...], upcasters: tuple[tuple[type[EventData], Upcaster], ...]) -> str:
+    shapes = [(known.name, _without_words(msgspec.json.schema(known.struct))) for known in types]
+    older = sorted((struct.__name__, getsource(upcast)) for struct, upcast in upcasters)
+    return sha256(msgspec.json.encode((shapes, older), order="deterministic")).hexdigest()
+
+
+def _without_words(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_without_words(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    words = {name for name in ("description", "title") if isinstance(schema.get(name), str)}
+    return {name: _without_words(part) for name, part in schema.items() if name not in words}
 
 
 def reason_and_field(error: msgspec.ValidationError, root: str = "") -> tuple[str, str]:

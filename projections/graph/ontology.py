@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 
 from pyoxigraph import NamedNode, Quad, RdfFormat, Triple, parse
 
+from ...schemas import reading_fingerprint
 from ..relations import relations
 from .names import OWL, RDF, RDFS
 
@@ -50,10 +51,9 @@ class Terminology(NamedTuple):
     steps: Names
 
 
-@cache
 def fingerprint() -> str:
     """A digest of all that a graph follows from, besides the log."""
-    found = hashlib.sha256()
+    found = hashlib.sha256(reading_fingerprint().encode())
     for name in _RECIPE:
         found.update((FOLDER / name).read_bytes())
     found.update("\n".join(map(str, relations().values())).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from rookery.ops.node import Node, running_node
 from rookery.ops.settings import Settings
 from rookery.schemas import Event, EventData, InsightRecorded, RunFailed, RunStarted, encode
 
+ROOT = Path(__file__).resolve().parents[2]
 CONDITION_SECONDS = 20.0
 
 
@@ -191,3 +193,22 @@ async def test_without_its_file_a_node_knows_from_the_log_what_is_parked(tmp_pat
         assert pager.calls == []
         parked = list(here.node.log.search(types={"reaction.parked"}))
         assert len(parked) == 1
+
+
+async def test_what_a_later_version_can_read_is_folded_and_answered_by_itself(tmp_path: Path) -> None:
+    async with at(tmp_path, [alerts.REACTIONS]) as here:
+        known = Event.of(RunStarted(task="one"), subject="g1", source="/agents/a")
+        await here.node.bus.publish(msgspec.structs.replace(known, type="gizmo.turned"))
+        await here.publish((RunStarted(task="two"), "r"))
+        await here.level()
+        (letter,) = await here.get("/dead-letters", type="gizmo.turned")
+        assert (letter["entity"], letter["fault"], letter["later_events"]) == ("gizmo/g1", "unknown_type", 0)
+        events = (await here.get("/query/fleet"))["rows"][0]["events"]
+    later = Path(__file__).with_name("later_version.py")
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, str(later), str(tmp_path), stdout=asyncio.subprocess.PIPE, cwd=ROOT / ".links"
+    )
+    told = msgspec.json.decode((await program.communicate())[0])
+    assert (told["letters"], told["by_itself"], told["same"]) == ([], True, True)
+    # The gizmo's turn, the node's stop and start, and what the reaction told, with the word that it is done.
+    assert told["fleet"] == told["as_of"] == events + 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -20,7 +21,9 @@ from rookery.schemas import (
     type_of,
     usd,
 )
+from rookery.schemas.feedback import stars_become_a_score
 from rookery.schemas.json_schema import event_schema
+from rookery.schemas.registry import _fingerprint
 
 
 def test_the_first_version_of_feedback_is_read_as_the_second() -> None:
@@ -75,3 +78,25 @@ def test_dollars_travel_as_plain_digits(amount: str, text: str) -> None:
 def test_an_amount_that_no_event_can_carry_is_refused(amount: str) -> None:
     with pytest.raises((ValueError, InvalidOperation)):
         usd(Decimal(amount))
+
+
+def shape(kinds: Any, words: str) -> EventType:
+    kind = Annotated[kinds, msgspec.Meta(description=words)]
+    struct = msgspec.defstruct("Turned", [("kind", kind)], bases=(EventData,), frozen=True)
+    return EventType("gizmo.turned", struct, msgspec.json.Decoder(struct))
+
+
+def test_what_is_derived_is_outdated_when_a_schema_allows_more_and_not_when_it_is_worded_otherwise() -> None:
+    narrow, wide = Literal["left"], Literal["left", "right"]
+    fingerprint = _fingerprint((shape(narrow, "Which way."),), ())
+    assert fingerprint == _fingerprint((shape(narrow, "Where to."),), ())
+    assert fingerprint != _fingerprint((shape(wide, "Which way."),), ())
+
+
+def test_what_is_derived_is_outdated_when_an_upcaster_is_another() -> None:
+    def halved(old: FeedbackGivenV1) -> EventData:
+        return old
+
+    assert _fingerprint((), ((FeedbackGivenV1, halved),)) != _fingerprint(
+        (), ((FeedbackGivenV1, stars_become_a_score),)
+    )
