@@ -15,6 +15,10 @@ class Disk:
         """A descriptor of `path`, made if it is missing, its bytes left as they are."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
+    def open_private(self, path: Path) -> int:
+        """A descriptor of `path`, made if it is missing, so that nobody but its owner may open it."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
     def open_to_read(self, path: Path) -> int:
         """A descriptor of `path`. Raises `FileNotFoundError`."""
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -17,6 +17,11 @@ RookeryError
     ├── SourceFailed        what may have the log's bytes could not give them now (source, reason)
     ├── HealingFailed       lines are damaged, and nothing has them (lost)
     ├── BusRegressed        the bus no longer holds what the log took from it (origin, position, reason)
+    ├── VaultError          what can go wrong with the keys of people
+    │   ├── VaultDamaged    the file of keys is not what was written (path, what)
+    │   ├── VaultWriteFailed  the disk refused; what was to be forgotten is when it is asked again (path, reason)
+    │   ├── KeyGone         the key of this pseudonym is not here (pseudonym, is_forgotten); an InvalidInput as well
+    │   └── InvalidExport   a file of keys that can't be read (reason); an InvalidInput as well
     └── ArchiveError        what can go wrong with the copy in cold storage
         ├── InvalidArchive      a place that cannot hold one (place, reason); an InvalidInput as well
         ├── NoArchive           there is none at this place (place, reason)
@@ -193,6 +198,49 @@ class BusRegressed(EventStoreError):
             "nowhere, it may be the bus of another log: name the right one, or restore its store from a backup; or, if "
             "the old bus is lost for good, start the node once with --new-bus (what the log has is known by its id)"
         )
+
+
+class VaultError(EventStoreError):
+    """The root of what can go wrong with the keys of people."""
+
+
+class VaultDamaged(VaultError):
+    """The file of keys is not what was written, and no crash explains it."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = path
+        self.what = what
+        super().__init__(
+            f"{path} is damaged: {what}. Take that line out: what was sealed with its key is then lost, unless "
+            "`rookery vault import` brings it back from an export"
+        )
+
+
+class VaultWriteFailed(VaultError):
+    """The disk refused. A key that was to be made was not handed out; one to be forgotten is when it is asked again."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"cannot write {path}: {reason}; free space or repair the disk, and ask again")
+
+
+class KeyGone(VaultError, InvalidInput):
+    """Something is to be sealed for a pseudonym whose key is not here."""
+
+    def __init__(self, pseudonym: str, *, is_forgotten: bool) -> None:
+        self.pseudonym = pseudonym
+        self.is_forgotten = is_forgotten
+        reason = "was forgotten" if is_forgotten else "is no key of this node's"
+        super().__init__(f"datasubject: {pseudonym} {reason}; name the person, who then gets a key here")
+
+
+class InvalidExport(VaultError, InvalidInput):
+    """What should be an export of keys isn't one, or the passphrase isn't the one that it was made with."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"these keys can't be read: {reason}")
 
 
 class ArchiveError(EventStoreError):

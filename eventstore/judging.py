@@ -16,6 +16,7 @@ from ..schemas import (
     decode,
     publisher_in,
     refuse_chained,
+    refuse_plain,
     refuse_replayed,
     subject_of,
     unescape,
@@ -23,7 +24,7 @@ from ..schemas import (
 from .line import Record
 
 # What is wrong, in one of these words: for counting.
-Fault = Literal["malformed", "unknown_type", "invalid_data", "misplaced", "id_used", "replayed", "late"]
+Fault = Literal["malformed", "unknown_type", "invalid_data", "misplaced", "in_plain", "id_used", "replayed", "late"]
 
 UNDECODABLE = "undecodable"
 _SUBJECT_TOKENS = 5
@@ -69,9 +70,15 @@ def judge(payload: bytes, subject: str) -> Verdict:
         fault: Fault = "replayed" if isinstance(error, ReplayedEvent) else "malformed"
         return Verdict(None, error.reason, error.field, fault)
     verdict = judge_payload(payload)
-    if verdict.event is None or subject == subject_of(verdict.event):
+    if verdict.event is None:
         return verdict
-    return Verdict(None, *_mismatch(verdict.event, subject), "misplaced")
+    if subject != subject_of(verdict.event):
+        return Verdict(None, *_mismatch(verdict.event, subject), "misplaced")
+    try:
+        refuse_plain(verdict.event)
+    except InvalidEvent as error:
+        return Verdict(None, error.reason, error.field, "in_plain")
+    return verdict
 
 
 def judge_payload(payload: bytes) -> Verdict:

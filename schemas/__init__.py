@@ -12,6 +12,7 @@ from .assignments import (
 )
 from .commits import CommitRecorded
 from .envelope import Event, derived_id, new_id, publisher_of
+from .erasure import DatasubjectForgotten
 from .errors import InvalidData, InvalidEvent, InvalidInput, MalformedEvent, RookeryError, UnknownEventType
 from .feedback import FeedbackGiven, FeedbackGivenV1
 from .insights import InsightRecorded
@@ -19,6 +20,18 @@ from .llm_calls import LlmCallCompleted, LlmCallFailed
 from .memories import MemoryRecorded
 from .nodes import NodeStarted, NodeStopped
 from .origins import OriginForked
+from .personal import (
+    SEALED_IN_TEXT,
+    PlainText,
+    Sealed,
+    is_pseudonym,
+    parts_of,
+    place_of,
+    refuse_moved,
+    refuse_plain,
+    sealed_in,
+    with_personal,
+)
 from .reactions import (
     ReactionCompleted,
     ReactionDiscarded,
@@ -67,6 +80,7 @@ from .wire import check, check_strictly, decode, encode, refuse_chained
 __all__ = [
     "EVENTS",
     "REPLAYS",
+    "SEALED_IN_TEXT",
     "WORK",
     "AgentHeartbeatSent",
     "AgentRegistered",
@@ -81,6 +95,7 @@ __all__ = [
     "AssignmentTimedOut",
     "BusRegressed",
     "CommitRecorded",
+    "DatasubjectForgotten",
     "Event",
     "EventData",
     "EventType",
@@ -101,6 +116,7 @@ __all__ = [
     "NodeStarted",
     "NodeStopped",
     "OriginForked",
+    "PlainText",
     "ReactionCompleted",
     "ReactionDiscarded",
     "ReactionFailed",
@@ -115,6 +131,7 @@ __all__ = [
     "RunFailureAttributed",
     "RunProgressed",
     "RunStarted",
+    "Sealed",
     "ToolCallCompleted",
     "UnknownEventType",
     "all_types",
@@ -127,21 +144,28 @@ __all__ = [
     "encode",
     "entity_filter",
     "escape",
+    "is_pseudonym",
     "is_superseded",
     "mark_in",
     "marked",
     "new_id",
+    "parts_of",
+    "place_of",
     "publisher_in",
     "publisher_of",
     "reading_fingerprint",
     "refuse_chained",
+    "refuse_moved",
+    "refuse_plain",
     "refuse_replayed",
     "replay_name",
     "replay_subject",
     "replay_subjects",
+    "sealed_in",
     "subject_of",
     "type_of",
     "unescape",
     "usd",
+    "with_personal",
     "work_subject",
 ]

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, Count, Labels, Name, Reason, Seconds
+from .vocabulary import AgentId, Count, Labels, Name, PersonalName, Reason, Seconds
 
-DisplayName = Annotated[Name, Meta(description="What people call it.")]
+DisplayName = Annotated[PersonalName, Meta(description="What people call it.")]
 Capabilities = Annotated[list[Name], Meta(description="What it can do, as in `code.review`.")]
 Role = Annotated[str, Meta(max_length=256, description="What the agent is for, as in `reviewer`.")]
 Tier = Annotated[Literal["coordinator", "system", "execution"], Meta(description="Its place in the hierarchy.")]

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, Error, Labels, Name, Reason, RunId, Score, Seconds, Skill
+from .vocabulary import PERSONAL, AgentId, Error, Labels, Name, Reason, RunId, Score, Seconds, Skill
 
 Kind = Annotated[Name, Meta(description="What is to be done: the capability that it takes, as in `code.review`.")]
-Input = Annotated[Any, Meta(description="What to work on.")]
-Result = Annotated[Any, Meta(description="What came of it.")]
+Input = Annotated[Any, Meta(description="What to work on."), PERSONAL]
+Result = Annotated[Any, Meta(description="What came of it."), PERSONAL]
 
 
 @event_type("assignment.created")

@@ -7,13 +7,13 @@ from typing import Annotated
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import Count, Name
+from .vocabulary import PERSONAL, Count, Name, PersonalName
 
 Repository = Annotated[Name, Meta(description="What the repository is called.")]
 CommitId = Annotated[Name, Meta(description="A commit's hash.")]
-Message = Annotated[str, Meta(description="What its author wrote about it.")]
-Author = Annotated[Name, Meta(description="Who wrote the change, by name.")]
-Email = Annotated[Name, Meta(description="The author's address.")]
+Message = Annotated[str, Meta(description="What its author wrote about it."), PERSONAL]
+Author = Annotated[PersonalName, Meta(description="Who wrote the change, by name.")]
+Email = Annotated[PersonalName, Meta(description="The author's address.")]
 Parents = Annotated[list[CommitId], Meta(description="The commits that it builds on.")]
 Files = Annotated[Count, Meta(description="How many files it changed.")]
 Lines = Annotated[Count, Meta(description="How many lines.")]

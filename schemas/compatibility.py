@@ -20,7 +20,9 @@ def breaches(name: str, published: Schema, current: Schema) -> list[Breach]:
 
 Difference = tuple[str, str]
 
-_REMARKS = frozenset({"$schema", "$id", "$defs", "$ref", "title", "description", "examples", "deprecated", "$comment"})
+_REMARKS = frozenset(
+    {"$schema", "$id", "$defs", "$ref", "title", "description", "examples", "deprecated", "$comment", "x-personal"}
+)
 _LIMITS = {
     "minimum": (-1, "the smallest value"),
     "minLength": (-1, "the shortest length"),

@@ -48,6 +48,16 @@ TraceParent = Annotated[str, msgspec.Meta(description="W3C's trace context.")]
 TraceState = Annotated[str, msgspec.Meta(description="W3C's, beside `traceparent`.")]
 CorrelationId = Annotated[str, msgspec.Meta(description="The run or conversation that the event belongs to.")]
 CausationId = Annotated[str, msgspec.Meta(description="The id of the event that this one is a reaction to.")]
+DataSubject = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=256,
+        pattern=r"^[^\x00-\x1f\x7f]+\Z",
+        description="Whom the event's personal data are about. At the edge a name, as in `user-17`; in the log the "
+        "pseudonym of the key that those data are sealed with.",
+    ),
+]
 ContentType = Annotated[str, msgspec.Meta(description="CloudEvents'. `data` is JSON, whatever it says.")]
 DataSchema = Annotated[str, msgspec.Meta(description="CloudEvents'. Kept, not interpreted.")]
 
@@ -57,8 +67,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `time` is when the fact happened, in UTC. `subject` is the id of the entity that the fact is about, and
     `source` who says so (`/agents/coder-7`). `correlationid` names the run or conversation that the event belongs
-    to, `causationid` the event that it is a reaction to, and `traceparent` is W3C's. Attributes that are not
-    named here are CloudEvents extensions: allowed, kept in the log, not interpreted.
+    to, `causationid` the event that it is a reaction to, and `traceparent` is W3C's. Where
+    there is a `datasubject`, the personal fields of `data` are sealed (`personal.py`). Attributes that are not named
+    here are CloudEvents extensions: allowed, kept in the log, not interpreted.
     """
 
     specversion: Literal["1.0"]
@@ -71,6 +82,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tracestate: TraceState | None = None
     correlationid: CorrelationId | None = None
     causationid: CausationId | None = None
+    datasubject: DataSubject | None = None
     datacontenttype: ContentType | None = None
     dataschema: DataSchema | None = None
     data: msgspec.Raw = msgspec.Raw(b"{}")
@@ -87,6 +99,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         correlationid: str | None = None,
         causationid: str | None = None,
         traceparent: str | None = None,
+        datasubject: str | None = None,
     ) -> Event:
         """Wrap `data` in an envelope: a fresh UUIDv7 and the present moment unless `id` and `time` are given."""
         return cls(
@@ -99,6 +112,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             correlationid=correlationid,
             causationid=causationid,
             traceparent=traceparent,
+            datasubject=datasubject,
             data=msgspec.Raw(msgspec.json.encode(data)),
         )
 

@@ -8,6 +8,7 @@ RookeryError
 │       │   └── ReplayedEvent     it is marked as replayed, and so no new fact (address)
 │       ├── UnknownEventType      no schema is registered for the type (type)
 │       └── InvalidData           the data does not fit the type's schema
+│           └── PlainText         it names a data subject, and is not sealed
 ├── ContractBroken                a type breaks the promise of its published schema (breaches)
 └── …                             each layer adds its own
 """

@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .registry import EventData, event_type, upcaster
-from .vocabulary import AgentId, Name, RunId, Score, Skill
+from .vocabulary import PERSONAL, AgentId, PersonalName, RunId, Score, Skill
 
 FeedbackKind = Annotated[
     Literal["thumb", "score", "pairwise", "edit", "comment"], Meta(description="How it was given.")
 ]
 Stars = Annotated[int, Meta(ge=1, le=5, description="From 1, worst, to 5, best.")]
-Comment = Annotated[str, Meta(description="What they said.")]
-Giver = Annotated[Name, Meta(description="Who gave it.")]
+Comment = Annotated[str, Meta(description="What they said."), PERSONAL]
+Giver = Annotated[PersonalName, Meta(description="Who gave it.")]
 
 
 @event_type("feedback.given")

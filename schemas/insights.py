@@ -7,10 +7,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, Name, RunId, Score, Skill, Tags
+from .vocabulary import PERSONAL, AgentId, Name, RunId, Score, Skill, Tags
 
 InsightKind = Annotated[Name, Meta(description="What kind of insight it is, as in `lesson`.")]
-Insight = Annotated[str, Meta(description="What was learnt.")]
+Insight = Annotated[str, Meta(description="What was learnt."), PERSONAL]
 
 
 @event_type("insight.recorded")

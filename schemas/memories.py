@@ -7,9 +7,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, Name, RunId, Tags
+from .vocabulary import PERSONAL, AgentId, Name, RunId, Tags
 
-Memory = Annotated[str, Meta(description="What to remember.")]
+Memory = Annotated[str, Meta(description="What to remember."), PERSONAL]
 Key = Annotated[Name, Meta(description="The name that it is found by.")]
 
 

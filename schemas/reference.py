@@ -29,7 +29,9 @@ def _table(schema: Schema) -> str:
 
 
 def _row(name: str, part: Schema, schema: Schema) -> str:
-    required = "required" if name in schema.get("required", []) else ""
+    required = ", ".join(
+        ["required"] * (name in schema.get("required", [])) + ["personal"] * part.get("x-personal", False)
+    )
     default = f" `{part['default']}` where absent." if part.get("default") else ""
     return f"| `{name}` | {_kind(part)} | {required} | {part.get('description', '')}{default} |"
 

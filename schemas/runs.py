@@ -7,7 +7,21 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, AssignmentId, Error, Labels, Name, Reason, Reward, RunId, Score, Seconds, Skill, Step
+from .vocabulary import (
+    PERSONAL,
+    AgentId,
+    AssignmentId,
+    Error,
+    Labels,
+    Name,
+    Reason,
+    Reward,
+    RunId,
+    Score,
+    Seconds,
+    Skill,
+    Step,
+)
 
 MessageRole = Annotated[
     Literal["system", "user", "assistant", "tool"], Meta(description="Whose turn it was, as in chat APIs.")
@@ -17,13 +31,13 @@ Clock = Annotated[
     Meta(description="`none`: the run's times only put its events in order, as in records that kept no times."),
 ]
 TaskId = Annotated[Name, Meta(description="The task's id, as in a benchmark.")]
-Task = Annotated[str, Meta(description="The task, in words.")]
-Progress = Annotated[str, Meta(description="Where the work stands, in words.")]
+Task = Annotated[str, Meta(description="The task, in words."), PERSONAL]
+Progress = Annotated[str, Meta(description="Where the work stands, in words."), PERSONAL]
 Fraction = Annotated[Score, Meta(description="How much of it is done, from 0 to 1.")]
 Success = Annotated[bool, Meta(description="Whether the task was achieved.")]
-Output = Annotated[str, Meta(description="What came of it.")]
-Judge = Annotated[str, Meta(description="Who found it.")]
-Content = Annotated[str, Meta(description="What was said.")]
+Output = Annotated[str, Meta(description="What came of it."), PERSONAL]
+Judge = Annotated[str, Meta(description="Who found it."), PERSONAL]
+Content = Annotated[str, Meta(description="What was said."), PERSONAL]
 ToolCallId = Annotated[str, Meta(description="The tool call that this answers.")]
 
 

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, Error, Name, Outcome, RunId, Seconds, Step
+from .vocabulary import PERSONAL, AgentId, Error, Name, Outcome, RunId, Seconds, Step
 
 Tool = Annotated[Name, Meta(description="The tool's name.")]
-Arguments = Annotated[Any, Meta(description="What it was called with.")]
-Output = Annotated[str, Meta(description="What it answered.")]
+Arguments = Annotated[Any, Meta(description="What it was called with."), PERSONAL]
+Output = Annotated[str, Meta(description="What it answered."), PERSONAL]
 
 
 @event_type("tool_call.completed")

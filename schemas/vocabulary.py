@@ -9,6 +9,10 @@ from msgspec import Meta
 
 INT64_MAX = 2**63 - 1
 
+# Marks what may say something of a person: where an event names a `datasubject`, it is sealed with that person's key.
+# Ids, names of skills and tags are what things are found by, and stay in plain: no person's name belongs there.
+PERSONAL = Meta(extra_json_schema={"x-personal": True}, extra={"personal": True})
+
 # Whatever names something: an id, a tool, a model. No control characters: it appears in subjects and on terminals.
 # Patterns end in `\Z`: Python's `$` would let a line break follow.
 Name = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
@@ -17,8 +21,10 @@ AssignmentId = Annotated[Name, Meta(description="The assignment's id.")]
 RunId = Annotated[Name, Meta(description="The run's id.")]
 Skill = Annotated[Name, Meta(description="A skill, as in `code.review`.")]
 Model = Annotated[Name, Meta(description="A model, as its provider calls it.")]
-Reason = Annotated[str, Meta(description="Why, in words.")]
-Error = Annotated[str, Meta(description="What went wrong, in words.")]
+# Somebody's, longer than other names: it may be sealed, and is then longer than what it says.
+PersonalName = Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+\Z"), PERSONAL]
+Reason = Annotated[str, Meta(description="Why, in words."), PERSONAL]
+Error = Annotated[str, Meta(description="What went wrong, in words."), PERSONAL]
 Tags = Annotated[list[str], Meta(description="Words to find it by.")]
 Count = Annotated[int, Meta(ge=0, le=INT64_MAX)]
 Step = Annotated[Count, Meta(description="Its place in the run, counted from 0.")]
@@ -44,7 +50,7 @@ UsageSource = Annotated[
     Meta(description="Who counted the tokens: the provider's response, an estimate, or nobody."),
 ]
 Outcome = Annotated[Literal["ok", "error", "timed_out", "denied"], Meta(description="How a call ended.")]
-Labels = Annotated[dict[str, Any], Meta(description="Free-form facts, kept as JSON.")]
+Labels = Annotated[dict[str, Any], Meta(description="Free-form facts, kept as JSON."), PERSONAL]
 
 _USD_PLACES = Decimal(1).scaleb(-12)
 _USD_MAX = Decimal(10) ** 12

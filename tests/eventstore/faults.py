@@ -14,6 +14,7 @@ from rookery.eventstore import Disk
 # Whatever only reads cannot leave anything behind.
 TOUCHES = frozenset(
     {
+        "open_private",
         "open_to_write",
         "write_at",
         "fsync",
@@ -81,7 +82,7 @@ class DyingDisk(CountingDisk):
         if name == "write_at" and not self._dead:
             self._synced_bytes.setdefault(path_of(args[0]), os.fstat(args[0]).st_size)
         result = super().touch(name, really, *args, **kwargs)
-        if name == "open_to_write":
+        if name in ("open_private", "open_to_write"):
             self._open.add(result)
         if name == "close":
             self._open.discard(args[0])

@@ -1,0 +1,22 @@
+"""The vault: the keys with which personal data are sealed, and without which nobody reads them."""
+
+from .keys import Key, Vault
+from .revealing import FORGOTTEN, MOVED, NO_KEY, UNREADABLE, revealed, revealed_event, revealed_json, revealed_text
+from .sealing import Unreadable, opened, seal, sealed_event
+
+__all__ = [
+    "FORGOTTEN",
+    "MOVED",
+    "NO_KEY",
+    "UNREADABLE",
+    "Key",
+    "Unreadable",
+    "Vault",
+    "opened",
+    "revealed",
+    "revealed_event",
+    "revealed_json",
+    "revealed_text",
+    "seal",
+    "sealed_event",
+]
