@@ -16,7 +16,7 @@ import msgspec
 from .bus import Entity, MemoryBus
 from .handlers.agent import Agent, Colony, Serving, TaskFailed
 from .handlers.agent.profile import Profile
-from .schemas import EventData, decode, type_of
+from .schemas import SEAL_COMMAND, EventData, decode, type_of
 
 TIMEOUT_SECONDS = 10.0
 DRAIN_SECONDS = 1.0
@@ -50,6 +50,8 @@ async def run(
     """
     async with MemoryBus() as bus, contextlib.AsyncExitStack() as at_work:
         colony = Colony(bus, name="test")
+        sealing = await bus.serve(SEAL_COMMAND, _as_it_is, queue="vault")
+        at_work.push_async_callback(sealing.close)
         await at_work.enter_async_context(Serving(_tried(agent, capability, attempts_max), bus))
         if answers:
             await at_work.enter_async_context(_answering(answers).serving(bus))
@@ -61,6 +63,11 @@ async def run(
             error = failed.reason
         await at_work.aclose()
         return Run(result=result, error=error, events=await _events_about(bus, assignment_id))
+
+
+async def _as_it_is(payload: bytes) -> bytes:
+    """In the place of a node, which would seal what is said about people: a test looks at what was said."""
+    return payload
 
 
 def _tried(tried: Agent | Callable[[Any], Any], capability: str, attempts_max: int) -> Profile:

@@ -10,7 +10,9 @@ from .errors import (
     EventStoreError,
     ForeignArchive,
     InvalidArchive,
+    InvalidExport,
     InvalidOrigin,
+    KeyGone,
     LogClosed,
     LogDamaged,
     LogLocked,
@@ -27,6 +29,9 @@ from .errors import (
     RestoreFailed,
     RestoreRefused,
     UnknownLine,
+    VaultDamaged,
+    VaultError,
+    VaultWriteFailed,
 )
 from .ingest import Ingest, IngestStatus, Regression
 from .judging import DeadLetter
@@ -54,7 +59,9 @@ __all__ = [
     "Ingest",
     "IngestStatus",
     "InvalidArchive",
+    "InvalidExport",
     "InvalidOrigin",
+    "KeyGone",
     "Log",
     "LogClosed",
     "LogDamaged",
@@ -80,6 +87,9 @@ __all__ = [
     "Segment",
     "Signer",
     "UnknownLine",
+    "VaultDamaged",
+    "VaultError",
+    "VaultWriteFailed",
     "Wish",
     "position_text",
 ]

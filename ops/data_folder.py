@@ -86,6 +86,11 @@ class DataFolder:
         return self.path / "reactions.json"
 
     @property
+    def vault(self) -> Path:
+        """Where the keys of people lie, with which personal data are sealed."""
+        return self.path / "vault"
+
+    @property
     def restored(self) -> Path:
         """A file that is there from a restore on until the node has taken its first event from its bus, a new one."""
         return self.path / "restored"

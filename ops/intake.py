@@ -9,8 +9,9 @@ from typing import NamedTuple
 import msgspec
 
 from ..bus import Bus, EventTooLarge, Receipt
-from ..eventstore import Log
-from ..schemas import Event, InvalidEvent, check, refuse_chained, refuse_replayed
+from ..eventstore import KeyGone, Log
+from ..eventstore.vault import Vault, sealed_event
+from ..schemas import Event, InvalidEvent, check, decode, is_pseudonym, refuse_chained, refuse_replayed
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -33,12 +34,14 @@ class Taken(msgspec.Struct, frozen=True):
 class Intake:
     """Takes payloads as they were sent: the same bytes go on the bus, and so into the log.
 
-    An id that is known already is a duplicate, whatever the rest of the event says: the first one counts.
+    Only of an event that names its data subject, what is personal is sealed on the way. An id that is known already is
+    a duplicate, whatever the rest of the event says: the first one counts.
     """
 
-    def __init__(self, bus: Bus, log: Log) -> None:
+    def __init__(self, bus: Bus, log: Log, vault: Vault) -> None:
         self._bus = bus
         self._log = log
+        self._vault = vault
 
     async def take(self, payloads: Sequence[bytes]) -> Taken:
         """Publish what is valid and not in the log yet. Returns when all of it is durable.
@@ -61,6 +64,10 @@ class Intake:
             sequence=max((receipt.sequence for receipt in receipts), default=0),
         )
 
+    async def sealed(self, payload: bytes) -> bytes:
+        """One event as it may be published, by whoever asked for it: as `sealed_alone` makes it, and raising as it."""
+        return await asyncio.to_thread(sealed_alone, payload, self._vault)
+
     def _sift(self, payloads: Sequence[bytes]) -> tuple[list[_Fresh], list[Refusal]]:
         """What is valid and not in the log, and what is refused. Takes its time: for a thread."""
         valid: list[_Fresh] = []
@@ -73,7 +80,25 @@ class Intake:
             except InvalidEvent as error:
                 refusals.append(Refusal(index, error.reason, error.field))
         known = self._log.find([one.event.id for one in valid])
-        return [one for one in valid if one.event.id not in known], refusals
+        fresh = [one for one in valid if one.event.id not in known]
+        return self._sealed(fresh, refusals), refusals
+
+    def _sealed(self, fresh: list[_Fresh], refusals: list[Refusal]) -> list[_Fresh]:
+        """The events as they may be published, with new keys made at once for all who need one."""
+        people = {one.event.datasubject for one in fresh if one.event.datasubject is not None}
+        if not people:
+            return fresh
+        self._vault.keys_for(filter(lambda one: not is_pseudonym(one), people))
+        found: list[_Fresh] = []
+        for one in fresh:
+            try:
+                payload = sealed_event(one.payload, one.event, self._vault)
+                found.append(one if payload is one.payload else _Fresh(one.position, decode(payload), payload))
+            except InvalidEvent as error:
+                refusals.append(Refusal(one.position, error.reason, error.field))
+            except KeyGone as error:
+                refusals.append(Refusal(one.position, str(error), "datasubject"))
+        return found
 
     async def _publish(self, index: int, event: Event, payload: bytes) -> Receipt | Refusal:
         try:
@@ -82,6 +107,16 @@ class Intake:
             return Refusal(index, str(error))
         except InvalidEvent as error:
             return Refusal(index, error.reason, error.field)
+
+
+def sealed_alone(payload: bytes, vault: Vault) -> bytes:
+    """One event as it may be published, by whoever asked for it. Raises `InvalidEvent`, `KeyGone`, `VaultWriteFailed`.
+
+    Takes its time: for a thread.
+    """
+    refuse_replayed(payload)
+    refuse_chained(payload)
+    return sealed_event(payload, check(payload)[0], vault)
 
 
 class _Fresh(NamedTuple):

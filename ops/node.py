@@ -11,20 +11,23 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
 from ..bus import Bus, BusError, NatsBus, Receipt, StreamState
 from ..eventstore import Ingest, Log
+from ..eventstore.vault import Vault
 from ..handlers.reactions import Reactions
 from ..projections import Projections
 from ..projections.graph import Graph
 from ..projections.graph.exchange import Imports
-from ..schemas import Event, EventData, NodeStarted, NodeStopped
+from ..schemas import SEAL_COMMAND, Event, EventData, NodeStarted, NodeStopped
 from .archiver import Archiver
 from .data_folder import DataFolder
 from .disk import Disk
+from .erasure import Erasure, open_vault, places_of_texts
 from .giving_way import GivingWay, step_back
 from .graph_pasts import Sources
 from .graph_workers import GraphWorkers
@@ -76,6 +79,7 @@ class Node:
         bus: NatsBus,
         nats_url: str,
         log: Log,
+        vault: Vault,
         projections: Projections,
         graph: Graph,
         graph_imports: Imports,
@@ -90,6 +94,7 @@ class Node:
         self.bus = bus
         self.nats_url = nats_url
         self.log = log
+        self.vault = vault
         self.projections = projections
         self.snapshot = snapshot
         self.archiver = archiver
@@ -115,7 +120,9 @@ class Node:
             accept_regression=settings.nats_url is None,  # the node's own nats-server is nobody else's
         )
         self.spokes = {name: Spoke(name, bus.mirror(name), log, self._log_grew) for name in settings.spoke_names}
-        self.intake = Intake(bus, log)
+        self.intake = Intake(bus, log, vault)
+        held_at = partial(places_of_texts, snapshot.path, settings.archive)
+        self.erasure = Erasure(vault, log, projections, origin=settings.origin, publish=bus.publish, places=held_at)
         self.live = Live(log)
         self.offering = Offering(log, settings.origin)
         self.syncing = self._make_syncing()
@@ -243,6 +250,7 @@ async def running_node(
             bus=bus,
             nats_url=nats_url,
             log=log,
+            vault=await asyncio.to_thread(open_vault, folder.vault, log),
             projections=projections,
             graph=graph,
             graph_imports=graph_imports,
@@ -327,10 +335,13 @@ async def _set_going(stack: AsyncExitStack, node: Node) -> None:
         node.snapshot.run(node.settings.snapshot_seconds),
         node.archiver.run(),
         node.syncing.run(peers, node.settings.sync_seconds),
+        node.erasure.run(),
         _watch(node),
         *(work for spoke in node.spokes.values() for work in spoke.work()),
     ):
         await stack.enter_async_context(_running(work))
+    sealing = await node.bus.serve(SEAL_COMMAND, node.intake.sealed, queue="vault")
+    stack.push_async_callback(sealing.close)
 
 
 async def _embedded_server(stack: AsyncExitStack, folder: Path, settings: Settings, health: Health, disk: Disk) -> str:

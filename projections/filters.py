@@ -22,7 +22,7 @@ from .errors import InvalidCursor, InvalidQuestion
 from .relations import quoted
 from .values import checked, is_plain, is_text
 
-RESERVED = ("limit", "select", "sort", "cursor", "format", "wait_for", "as_of")
+RESERVED = ("limit", "select", "sort", "cursor", "format", "wait_for", "reveal", "as_of")
 COMPARISONS = {"eq": "=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "in", "like", "null")
 CONDITIONS_MAX = 64

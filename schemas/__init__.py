@@ -21,6 +21,7 @@ from .memories import MemoryRecorded
 from .nodes import NodeStarted, NodeStopped
 from .origins import OriginForked
 from .personal import (
+    SEAL_COMMAND,
     SEALED_IN_TEXT,
     PlainText,
     Sealed,
@@ -81,6 +82,7 @@ __all__ = [
     "EVENTS",
     "REPLAYS",
     "SEALED_IN_TEXT",
+    "SEAL_COMMAND",
     "WORK",
     "AgentHeartbeatSent",
     "AgentRegistered",

@@ -21,6 +21,7 @@ from .envelope import Event
 from .errors import InvalidData, InvalidEvent
 from .registry import all_types
 
+SEAL_COMMAND = "cmd.vault.seal"  # takes an event in plain, and answers with the event as it may be published
 PLACE_BYTES = 16
 
 _SEALED = r"sealed:1:(ds-[a-z2-7]{26}):([A-Za-z0-9_-]{22}):([A-Za-z0-9_-]{39,})"

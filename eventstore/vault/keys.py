@@ -132,7 +132,7 @@ class Vault:
         vault is next opened.
         """
         with self._lock:
-            held = [each for each in pseudonyms if each in self._keys]
+            held = [each for each in dict.fromkeys(pseudonyms) if each in self._keys]
             if held:
                 self._touch(lambda: self._overwrite(held))
             return held

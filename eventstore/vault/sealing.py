@@ -111,7 +111,11 @@ class _Sealing:
 
 def _refuse_names(event: Event, data: dict[str, msgspec.Raw], subject: str) -> None:
     """What is in plain stays in the log for ever, and ids are in the subjects of the bus as well."""
-    said = {"subject": [event.subject], "source": event.source.split("/"), "correlationid": [event.correlationid]}
+    said: dict[str, list[str | None]] = {
+        "subject": [event.subject],
+        "source": [*event.source.split("/")],
+        "correlationid": [event.correlationid],
+    }
     name = msgspec.json.encode(subject)
     found = [attribute for attribute, parts in said.items() if subject in parts]
     found += [f"data.{field}" for field, raw in data.items() if name in msgspec.json.encode(msgspec.json.decode(raw))]

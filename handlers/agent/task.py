@@ -59,23 +59,34 @@ class Task:
         """This run's span, in W3C's form: pass it on to whom you call."""
         return self._run.traceparent
 
-    async def progress(self, text: str, fraction: float | None = None) -> None:
-        """Say where the work stands; `fraction` goes from 0 to 1."""
-        await self._tell(RunProgressed(text=text, progress=fraction, agent_id=self.agent_id), self.run_id)
+    async def progress(self, text: str, fraction: float | None = None, *, about: str | None = None) -> None:
+        """Say where the work stands; `fraction` goes from 0 to 1.
 
-    async def message(self, role: Role, content: str) -> None:
+        Here and below, `about` names the person of whom the text says something: it is sealed with that person's key.
+        """
+        await self._tell(RunProgressed(text=text, progress=fraction, agent_id=self.agent_id), self.run_id, about)
+
+    async def message(self, role: Role, content: str, *, about: str | None = None) -> None:
         """Record the next turn of the run's conversation."""
         step = next(self._steps)
         message = MessageRecorded(run_id=self.run_id, step=step, role=role, agent_id=self.agent_id, content=content)
-        await self._tell(message, f"{self.run_id}-{step}")
+        await self._tell(message, f"{self.run_id}-{step}", about)
 
-    async def remember(self, text: str, key: str | None = None, tags: Sequence[str] = ()) -> None:
+    async def remember(
+        self, text: str, key: str | None = None, tags: Sequence[str] = (), *, about: str | None = None
+    ) -> None:
         """Record what this agent wants to know again later, under `key` where it has one."""
         memory = MemoryRecorded(text=text, key=key, run_id=self.run_id, agent_id=self.agent_id, tags=list(tags))
-        await self._tell(memory, new_id())
+        await self._tell(memory, new_id(), about)
 
     async def insight(
-        self, text: str, kind: str = "insight", confidence: float | None = None, tags: Sequence[str] = ()
+        self,
+        text: str,
+        kind: str = "insight",
+        confidence: float | None = None,
+        tags: Sequence[str] = (),
+        *,
+        about: str | None = None,
     ) -> None:
         """Record something worth knowing for everybody; `confidence` goes from 0 to 1."""
         insight = InsightRecorded(
@@ -87,7 +98,7 @@ class Task:
             confidence=confidence,
             tags=list(tags),
         )
-        await self._tell(insight, new_id())
+        await self._tell(insight, new_id(), about)
 
     def tool(self, name: str, arguments: Any = None) -> ToolCall:
         """A call of a tool, for `async with`: timed, and recorded with its outcome when the block ends."""
@@ -122,9 +133,9 @@ class Task:
         after = await assign(run.bus, event)
         return await result_of(run.bus, assignment_id, after=after, timeout_seconds=timeout_seconds)
 
-    async def _tell(self, data: EventData, subject: str) -> None:
+    async def _tell(self, data: EventData, subject: str, about: str | None) -> None:
         self._refuse_if_over()
-        await self._run.tell(data, subject=subject)
+        await self._run.tell(data, subject=subject, about=about)
 
     def _begun(self, call: AnyCall) -> AnyCall:
         self._refuse_if_over()

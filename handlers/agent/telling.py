@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ...bus import Bus, BusUnavailable
-from ...schemas import Event, EventData, InvalidData, check, encode
+from ...bus import Bus, BusUnavailable, NoResponder, RequestTimedOut
+from ...schemas import SEAL_COMMAND, Event, EventData, InvalidData, check, decode, encode
 from .profile import Profile
 
 # A publish waits 45 s for the bus by itself: together a quarter of an hour, after which the task is somebody else's.
 PUBLISH_ATTEMPTS_MAX = 20
 PUBLISH_PAUSE_SECONDS = 0.5
+SEAL_ATTEMPTS_MAX = 20
 TEXT_CHARACTERS_MAX = 10_000
 
 
@@ -26,9 +27,18 @@ class Run(NamedTuple):
     traceparent: str
 
     async def tell(
-        self, data: EventData, *, subject: str, id: str | None = None, traceparent: str | None = None
+        self,
+        data: EventData,
+        *,
+        subject: str,
+        id: str | None = None,
+        traceparent: str | None = None,
+        about: str | None = None,
     ) -> None:
-        """Publish a fact of this run. Raises `InvalidEvent` or `EventTooLarge`, and then nothing was published."""
+        """Publish a fact of this run; `about` a person, with what is personal in it sealed by the node before.
+
+        Raises `InvalidEvent`, `EventTooLarge`, or what `sealed` raises, and then nothing was published.
+        """
         event = written(
             self.profile,
             data,
@@ -37,8 +47,9 @@ class Run(NamedTuple):
             correlationid=self.id,
             causationid=self.cause,
             traceparent=traceparent or self.traceparent,
+            datasubject=about,
         )
-        await published(self.bus, event)
+        await published(self.bus, event if about is None else await sealed(self.bus, event))
 
 
 def written(profile: Profile, data: EventData, **envelope: str | None) -> Event:
@@ -47,6 +58,21 @@ def written(profile: Profile, data: EventData, **envelope: str | None) -> Event:
         return profile.says(data, **envelope)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidData(f"can't be written as JSON: {error}", "data") from None
+
+
+async def sealed(bus: Bus, event: Event) -> Event:
+    """The event as a node gives it back, who alone has the keys of people. It never goes out in plain.
+
+    Raises `CommandRefused` where it can't be sealed, and another `BusError` where no node answers for long.
+    """
+    payload = encode(event)
+    check(payload)
+    for _ in range(SEAL_ATTEMPTS_MAX - 1):
+        try:
+            return decode(await bus.request(SEAL_COMMAND, payload))
+        except (BusUnavailable, NoResponder, RequestTimedOut):
+            await asyncio.sleep(PUBLISH_PAUSE_SECONDS)
+    return decode(await bus.request(SEAL_COMMAND, payload))
 
 
 async def published(bus: Bus, event: Event) -> int:

@@ -95,23 +95,31 @@ class ThreadTask:
         """Whether the task has ended, or its time is up: then stop."""
         return self._task.over
 
-    def progress(self, text: str, fraction: float | None = None) -> None:
+    def progress(self, text: str, fraction: float | None = None, *, about: str | None = None) -> None:
         """See `Task.progress`."""
-        self._wait(self._task.progress(text, fraction))
+        self._wait(self._task.progress(text, fraction, about=about))
 
-    def message(self, role: Role, content: str) -> None:
+    def message(self, role: Role, content: str, *, about: str | None = None) -> None:
         """See `Task.message`."""
-        self._wait(self._task.message(role, content))
+        self._wait(self._task.message(role, content, about=about))
 
-    def remember(self, text: str, key: str | None = None, tags: Sequence[str] = ()) -> None:
+    def remember(
+        self, text: str, key: str | None = None, tags: Sequence[str] = (), *, about: str | None = None
+    ) -> None:
         """See `Task.remember`."""
-        self._wait(self._task.remember(text, key, tags))
+        self._wait(self._task.remember(text, key, tags, about=about))
 
     def insight(
-        self, text: str, kind: str = "insight", confidence: float | None = None, tags: Sequence[str] = ()
+        self,
+        text: str,
+        kind: str = "insight",
+        confidence: float | None = None,
+        tags: Sequence[str] = (),
+        *,
+        about: str | None = None,
     ) -> None:
         """See `Task.insight`."""
-        self._wait(self._task.insight(text, kind, confidence, tags))
+        self._wait(self._task.insight(text, kind, confidence, tags, about=about))
 
     def ask(self, capability: str, input: Any = None, *, timeout_seconds: float = RESULT_TIMEOUT_SECONDS) -> Any:
         """See `Task.ask`."""

@@ -29,6 +29,7 @@ from . import (
     snapshot,
     state,
     sync,
+    vault,
 )
 from .bodies import Room
 from .parameters import known_parameters
@@ -65,6 +66,7 @@ def create_app(node: Node) -> FastAPI:
         graph.router,
         snapshot.router,
         archive.router,
+        vault.router,
         proofs.router,
         sync.router,
         otlp.router,

@@ -34,6 +34,7 @@ from ...schemas import InvalidInput, RookeryError
 from ..archiver import ArchiveRunning, ArchivingStopped, NoArchiveSet
 from ..assignments import UnknownAssignment
 from ..disk import DiskFull
+from ..erasure import NobodyKnown
 from ..health import HeldUp
 from ..lanes import TooBusy
 from ..live import TooManyReaders
@@ -58,6 +59,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     UnknownAssignment: HTTPStatus.NOT_FOUND,
     NothingParked: HTTPStatus.NOT_FOUND,
     Contended: HTTPStatus.CONFLICT,
+    NobodyKnown: HTTPStatus.NOT_FOUND,
     QueryNotAdmitted: HTTPStatus.SERVICE_UNAVAILABLE,
     NotYetVisible: HTTPStatus.SERVICE_UNAVAILABLE,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,

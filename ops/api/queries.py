@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
+from ...eventstore.vault import Vault, revealed
 from ...projections import (
     Answer,
     Column,
@@ -44,6 +45,10 @@ WaitFor = Annotated[
     str | None,
     Query(description="Answer when the read models hold this event, as in `local:41`; so one reads what one wrote."),
 ]
+Reveal = Annotated[
+    bool,
+    Query(description="Show what is sealed as it was said, in JSON, NDJSON or CSV; filters see it sealed."),
+]
 
 
 class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +78,7 @@ async def rows(
     cursor: Cursor = None,
     format: Format = None,
     wait_for: WaitFor = None,
+    reveal: Reveal = False,
     moment: AsOf = None,
 ) -> Response:
     """A page of a read model's rows.
@@ -86,10 +92,11 @@ async def rows(
     past says in a Rookery-As-Of header of which moment it is, and its next page is of the same.
     """
     format_name = format_of(request)
+    vault = _vault(node, format_name, reveal)
     question = question_of(_parameters(request))
     await until_visible(node, wait_for)
     tag = _tag(request, format_name, node.projections.stamp(moment))
-    if tag in _known_tags(request):
+    if tag in _known_tags(request) and not reveal:
         return dated(Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"etag": tag, "vary": "accept"}), moment)
     leash = Leash(node.settings.query_seconds_max)
     bounds: Any = {"limit": _limit(node, limit), "leash": leash}
@@ -98,10 +105,10 @@ async def rows(
         with node.projections.at(moment, [name], leash) as models:
             if is_binary(format_name):
                 return _binary(models.rows_in(format_name, name, question, **bounds), format_name, request, moment)
-            return _text(models.rows(name, question, **bounds), format_name, request, moment)
+            return _text(_revealed(models.rows(name, question, **bounds), vault), format_name, request, moment)
 
     response = await in_time(request, lanes, leash, answer)
-    response.headers.update({"etag": tag, "cache-control": "no-cache"})
+    response.headers.update({"cache-control": "no-store"} if reveal else {"etag": tag, "cache-control": "no-cache"})
     return dated(response, moment)
 
 
@@ -112,6 +119,7 @@ async def sql(
     lanes: OpenLanes,
     format: Format = None,
     wait_for: WaitFor = None,
+    reveal: Reveal = False,
     moment: AsOf = None,
 ) -> Response:
     """What one read-only statement answers. It sees every read model, and the log as `events`.
@@ -120,6 +128,7 @@ async def sql(
     header says whether there were more rows than the limit allowed.
     """
     format_name = format_of(request)
+    vault = _vault(node, format_name, reveal)
     statement = _statement(await read_body(request, bytes_max=STATEMENT_BYTES_MAX))
     await until_visible(node, wait_for)
     leash = Leash(node.settings.query_seconds_max)
@@ -130,9 +139,12 @@ async def sql(
         with node.projections.at(moment, node.projections.named_in(statement.sql), leash) as models:
             if is_binary(format_name):
                 return _binary(models.sql_in(format_name, *asked, **bounds), format_name)
-            return _text(models.sql(*asked, **bounds), format_name)
+            return _text(_revealed(models.sql(*asked, **bounds), vault), format_name)
 
-    return dated(await in_time(request, lanes, leash, answer), moment)
+    response = await in_time(request, lanes, leash, answer)
+    if reveal:
+        response.headers["cache-control"] = "no-store"
+    return dated(response, moment)
 
 
 def _statement(body: bytes) -> Statement:
@@ -140,6 +152,17 @@ def _statement(body: bytes) -> Statement:
         return msgspec.json.decode(body, type=Statement)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedEvent(str(error), "body") from None
+
+
+def _vault(node: Node, format_name: str, reveal: bool) -> Vault | None:
+    """What to reveal with. DuckDB writes the binary formats by itself, and knows no keys."""
+    if reveal and is_binary(format_name):
+        raise InvalidQuestion("reveal", "is for JSON, NDJSON and CSV; ask for one of those")
+    return node.vault if reveal else None
+
+
+def _revealed(answer: Answer, vault: Vault | None) -> Answer:
+    return answer if vault is None else answer._replace(rows=revealed(answer.rows, vault))
 
 
 def _limit(node: Node, asked: int | None) -> int:

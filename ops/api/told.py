@@ -102,6 +102,13 @@ _FOUND: dict[str, Any] = {
     "text/turtle": "<urn:rookery:agent:coder-7> a rk:Agent .",
 }
 
+_TEXT = "sealed:1:ds-k5cq2h7nq4v3x6w2m5o7t4r3ya:q8fT0rE3yZ0n1u7m3n5v2A:l0dE9WmQx7cLr8xS1m2uJ0c5dO3a7w4tB6y"
+_EXPORT = {"format": "rookery.vault.v1", "salt": "…", "nonce": "…", "keys": "…"}
+SEALED = EVENT | {
+    "datasubject": "ds-k5cq2h7nq4v3x6w2m5o7t4r3ya",
+    "data": {"agent_id": "coder-7", "task": _TEXT},
+}
+
 PARAMETERS: dict[str, tuple[str, Any]] = {
     "about": ("Only what is said of this IRI.", "urn:rookery:agent:coder-7"),
     "after": ("Start behind this position.", "local:41"),
@@ -122,6 +129,7 @@ PARAMETERS: dict[str, tuple[str, Any]] = {
     "name": ("What it is called: a read model, or a thing in the graph.", "runs"),
     "now": ("As of this time.", "2026-11-20T12:34:56Z"),
     "query": ("The question.", "SELECT ?agent {?agent a rk:Agent}"),
+    "reveal": ("Read what is sealed.", False),
     "select": ("Only these columns.", "run_id,status"),
     "since": ("Only what happened at this time or later.", "2026-11-20T12:00:00Z"),
     "sort": ("Order by these columns.", "-started_at,run_id"),
@@ -262,6 +270,28 @@ ROUTES: dict[tuple[str, str], Told] = {
         body={"text/turtle": "<urn:x:a> <urn:x:b> <urn:x:c> ."},
         status=201,
         problems=(413, 415, 422, 503),
+    ),
+    ("POST", "/vault/seal"): Told(
+        "Seal what is personal in an event",
+        answers={"application/cloudevents+json": SEALED},
+        body={"application/cloudevents+json": EVENT | {"datasubject": "user-17"}},
+        problems=(413, 422, 503),
+    ),
+    ("POST", "/vault/reveal"): Told(
+        "Reveal what is sealed",
+        answers={"text/plain": "Review the diff", "application/json": {"task": "Review the diff"}, NDJSON: "{…}\n"},
+        body={"text/plain": _TEXT, "application/json": {"task": _TEXT}, NDJSON: "{…}\n"},
+        problems=(413, 422, 503),
+    ),
+    ("POST", "/vault/forget"): Told(body={"application/json": {"subject": "user-17"}}, problems=(404, 413, 422, 503)),
+    ("POST", "/vault/export"): Told(
+        "Take keys along",
+        answers={"application/json": _EXPORT},
+        body={"application/json": {"passphrase": "correct horse battery", "subjects": ["user-17"]}},
+        problems=(413, 422, 503),
+    ),
+    ("POST", "/vault/import"): Told(
+        body={"application/json": {"passphrase": "correct horse battery", "export": "{…}"}}, problems=(413, 422, 503)
     ),
     ("GET", "/snapshot"): Told(problems=(404,)),
     ("POST", "/snapshot"): Told(problems=(503,)),

@@ -49,6 +49,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "tail": Row("tail:tail", "Follow the log."),
         "replay": Row("replay:replay", "Tell the log's events once more: to a file, a bus, a screen."),
         "prove": Row("prove:prove", "Prove that an event is in the log, or check a proof."),
+        "reveal": Row("vault:reveal", "Read what is sealed, for as long as its keys exist."),
         "dead-letters": Row("dead_letters:dead_letters", "What no read model holds, and what is parked; re-drive it."),
     },
     "Care for it": {
@@ -58,6 +59,8 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "archive": Row("archive:archive", "Copy the log to cold storage, and trim what is old."),
         "backup": Row("archive:backup", "Copy all that can't be derived, while the node runs."),
         "restore": Row("archive:restore", "Make a data folder from an archive or a backup."),
+        "forget": Row("vault:forget", "Make a person's data unreadable everywhere."),
+        "vault": Row("vault:vault", "The keys of people, and taking them to another node."),
         "bench": Row("bench:bench", "Measure this machine."),
         "completion": Row("completion:completion", "Let your shell complete what you type."),
     },

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from ...handlers.importers import SOURCES, Progress, Published, Refused, Source, Summary, run_import
 from ...schemas import RookeryError
@@ -18,6 +19,8 @@ from .exits import EXIT_FAILED
 from .options import json_option, node_option
 from .output import plural, remark, show_json
 from .table import visible
+
+ABOUT = "Whom all of it is about: personal fields are sealed with that person's key."
 
 
 @click.group("import")
@@ -44,9 +47,9 @@ def import_() -> None:
 def _command(name: str, source: Source) -> click.Command:
     """The command that imports from `source`; its options are the source's own."""
 
-    def run(client: Client, paths: tuple[Path, ...], as_json: bool, **options: str | None) -> None:
+    def run(client: Client, paths: tuple[Path, ...], about: str | None, as_json: bool, **options: str | None) -> None:
         with _display() as display, _explained(display):
-            summary = asyncio.run(run_import(name, paths, options, publisher(client), display.show))
+            summary = asyncio.run(run_import(name, paths, options, publisher(client, about), display.show))
             client.publish([], wait="visible")
         show_json(summary) if as_json else _show(summary)
         if summary.rejected:
@@ -56,15 +59,19 @@ def _command(name: str, source: Source) -> click.Command:
     for one in source.options:
         default: dict[str, Any] = {} if one.default is None else {"default": one.default, "show_default": True}
         parts.append(click.option(f"--{one.name}", help=one.help, required=one.required, **default))
+    parts.append(click.option("--about", metavar="PERSON", help=ABOUT))
     for part in reversed([*parts, json_option, node_option]):
         run = part(run)
     return click.command(name, help=source.description, short_help=source.description)(run)
 
 
-def publisher(client: Client) -> Callable[[list[bytes]], Any]:
-    """What publishes an import's chunks to the node."""
+def publisher(client: Client, about: str | None = None) -> Callable[[list[bytes]], Any]:
+    """What publishes an import's chunks to the node, `about` the person whom they are about, where it is one."""
+    named = b'{"datasubject":%s,' % msgspec.json.encode(about)
 
     async def publish(payloads: list[bytes]) -> Published:
+        if about is not None:
+            payloads = [one if b'"datasubject":' in one else named + one[1:] for one in payloads]
         answer = await asyncio.to_thread(client.publish, payloads, wait="logged")
         refused = [Refused(one["index"], _reason(one)) for one in answer["refusals"]]
         return Published(answer["new"], answer["duplicates"], refused)

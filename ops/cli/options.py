@@ -34,6 +34,12 @@ def arrow_option(command: Command) -> Command:
     return click.option("--arrow", metavar="FILE", type=kind, help=text)(command)
 
 
+def reveal_option(command: Command) -> Command:
+    """`--reveal`."""
+    text = "Show what is sealed as it was said; [forgotten] where that can't be any more."
+    return click.option("--reveal", is_flag=True, help=text)(command)
+
+
 def as_of_option(command: Command) -> Command:
     """`--as-of`."""
     text = "Answer as a node that had stopped then: a time, '3 days ago', or how far the log had come, as in local:41."

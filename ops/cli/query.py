@@ -13,7 +13,7 @@ import msgspec
 
 from ..client import Client, Fetched
 from .completion import read_models
-from .options import arrow_option, as_of_option, csv_option, json_option, node_option, standard_input
+from .options import arrow_option, as_of_option, csv_option, json_option, node_option, reveal_option, standard_input
 from .output import plural, refuse_two_formats, remark, show_rows
 
 DESCRIPTION_CHARACTERS_MAX = 300
@@ -33,6 +33,7 @@ CONDITION = re.compile(
 @click.option("--sort", metavar="COLUMNS", help="Order by these columns; - is descending: -cost_usd,run_id.")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many rows.  [default: the node's query_rows_max]")
 @as_of_option
+@reveal_option
 @arrow_option
 @csv_option
 @json_option
@@ -45,6 +46,7 @@ def query(
     sort: str | None,
     limit: int | None,
     as_of: str | None,
+    reveal: bool,
     arrow: Path | None,
     as_csv: bool,
     as_json: bool,
@@ -59,6 +61,7 @@ def query(
     rookery query llm_calls --csv > calls.csv
     rookery query messages --arrow messages.arrow
     rookery query cost_by_model --as-of 2026-11-17T09:00+01:00
+    rookery query feedback --reveal
 
     A condition is a column, an operator and a value. Operators are =, !=, <, <=, >, >= and, between spaces, `in`
     (values with commas between them) and `like` (% is any text); `COLUMN is null` and `COLUMN is not null` have no
@@ -74,7 +77,7 @@ def query(
         return
     if not name.isidentifier():
         raise click.UsageError(f"No read model is named {name!r}; `rookery query` lists them.")
-    asked: dict[str, Any] = {"select": select, "sort": sort, "limit": limit, "as_of": as_of}
+    asked: dict[str, Any] = {"select": select, "sort": sort, "limit": limit, "as_of": as_of, "reveal": reveal or None}
     for parameter, value in map(parameter_of, conditions):
         asked.setdefault(parameter, []).append(value)
     if arrow:
@@ -88,6 +91,7 @@ def query(
 @click.argument("statement")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many rows.  [default: the node's query_rows_max]")
 @as_of_option
+@reveal_option
 @arrow_option
 @csv_option
 @json_option
@@ -97,6 +101,7 @@ def sql(
     statement: str,
     limit: int | None,
     as_of: str | None,
+    reveal: bool,
     arrow: Path | None,
     as_csv: bool,
     as_json: bool,
@@ -118,9 +123,11 @@ def sql(
     text = standard_input().decode(errors="surrogateescape") if statement == "-" else statement
     body = msgspec.json.encode({"sql": text, "limit": limit})
     if arrow:
-        _save(client.fetch("POST", "/sql", content=body, format="arrow", as_of=as_of), arrow)
+        _save(client.fetch("POST", "/sql", content=body, format="arrow", as_of=as_of, reveal=reveal or None), arrow)
     else:
-        _show_answer(client.post("/sql", body, as_of=as_of), limit, as_json=as_json, as_csv=as_csv)
+        _show_answer(
+            client.post("/sql", body, as_of=as_of, reveal=reveal or None), limit, as_json=as_json, as_csv=as_csv
+        )
 
 
 def parameter_of(condition: str) -> tuple[str, str]:

@@ -43,6 +43,7 @@ from ...schemas import (
     all_types,
     check,
     is_superseded,
+    sealed_in,
 )
 from .lessons import digest, normalised
 from .names import LABEL, TYPE, XSD, event_iri, prov, rk, thing
@@ -148,7 +149,10 @@ def _teller(source: str) -> NamedNode:
 
 
 def _text(value: str | None) -> Value:
-    return None if value is None else Literal(value[:TEXT_CHARS_MAX])
+    """What something says; a sealed text whole or not at all, because nobody could read a part of it."""
+    if value is None or (len(value) > TEXT_CHARS_MAX and sealed_in(value)):
+        return None
+    return Literal(value[:TEXT_CHARS_MAX])
 
 
 def _number(value: float | bool | None) -> Value:
@@ -160,7 +164,9 @@ def _named(kind: str, id: str | None) -> NamedNode | None:
 
 
 def _by_text(kind: str, text: str | None) -> NamedNode | None:
-    """A thing that is known by its words alone; None if there are none."""
+    """A thing that is known by its words alone; None if there are none, or they are sealed."""
+    if sealed_in(text):
+        return None
     words = normalised((text or "")[:TEXT_CHARS_MAX])
     return thing(kind, digest(words)) if words else None
 
@@ -278,6 +284,8 @@ def _error(subject: NamedNode, text: str) -> Described:
 
 
 def _lesson(subject: NamedNode, text: str) -> Described:
+    if sealed_in(text):
+        return  # its words are nobody's, and resemble no others
     words = normalised(text[:TEXT_CHARS_MAX])
     if words:
         lesson = thing("lesson", digest(words))

@@ -8,12 +8,14 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from rookery.bus import BusUnavailable, MemoryBus, NatsBus
 from rookery.eventstore import Log
+from rookery.eventstore.vault import Vault, revealed_event
 from rookery.ops.intake import Intake
 from rookery.ops.nats_server import NatsServer
-from rookery.schemas import Event, RunStarted, encode
+from rookery.schemas import AgentRegistered, Event, RunStarted, encode
 
 from ..conftest import MakeEvent
 
@@ -22,6 +24,14 @@ from ..conftest import MakeEvent
 def log(tmp_path: Path) -> Iterator[Log]:
     with Log.open(tmp_path / "log") as log:
         yield log
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    return Vault.open(tmp_path / "vault")
+
+
+NAMES = ["user-17", "user-18", "user-17"]
 
 
 async def in_stream(bus: NatsBus | MemoryBus, *, count: int) -> list[bytes]:
@@ -34,17 +44,19 @@ async def in_stream(bus: NatsBus | MemoryBus, *, count: int) -> list[bytes]:
     return found
 
 
-async def test_the_bytes_that_came_are_the_bytes_that_are_published(memory_bus: MemoryBus, log: Log) -> None:
+async def test_the_bytes_that_came_are_the_bytes_that_are_published(
+    memory_bus: MemoryBus, log: Log, vault: Vault
+) -> None:
     payload = encode(Event.of(RunStarted(), subject="r", source="/a")).replace(b'"data":{}', b'"data" : { }')
-    taken = await Intake(memory_bus, log).take([payload])
+    taken = await Intake(memory_bus, log, vault).take([payload])
     assert (taken.new, taken.duplicates, taken.sequence) == (1, 0, 1)
     assert await in_stream(memory_bus, count=1) == [payload]
 
 
 async def test_what_the_log_holds_is_not_published_again(
-    memory_bus: MemoryBus, log: Log, make_event: MakeEvent
+    memory_bus: MemoryBus, log: Log, vault: Vault, make_event: MakeEvent
 ) -> None:
-    intake, payload = Intake(memory_bus, log), encode(make_event())
+    intake, payload = Intake(memory_bus, log, vault), encode(make_event())
     await intake.take([payload])
     async for batch in memory_bus.read():
         log.append("local", batch)
@@ -54,35 +66,37 @@ async def test_what_the_log_holds_is_not_published_again(
     assert (await memory_bus.state()).messages == 1
 
 
-async def test_refusals_come_in_the_order_of_the_request(nats_bus: NatsBus, log: Log, make_event: MakeEvent) -> None:
+async def test_refusals_come_in_the_order_of_the_request(
+    nats_bus: NatsBus, log: Log, vault: Vault, make_event: MakeEvent
+) -> None:
     large = encode(Event.of(RunStarted(task="x" * 2**20), subject="r", source="/a"))
     long = encode(Event.of(RunStarted(), subject="🦜" * 250, source="/a"))
-    taken = await Intake(nats_bus, log).take([long, b"{", encode(make_event()), large])
+    taken = await Intake(nats_bus, log, vault).take([long, b"{", encode(make_event()), large])
     assert [(one.index, one.field) for one in taken.refusals] == [(0, "subject"), (1, ""), (3, "")]
     assert (taken.new, taken.duplicates) == (1, 0)
 
 
 async def test_a_bus_that_hangs_is_an_error_after_its_deadline_and_trying_again_is_safe(
-    nats_server: NatsServer, log: Log, make_event: MakeEvent
+    nats_server: NatsServer, log: Log, vault: Vault, make_event: MakeEvent
 ) -> None:
     payloads = [encode(make_event(f"as-{number}")) for number in range(50)]
     async with await NatsBus.connect(nats_server.url, publish_deadline_seconds=0.5) as bus:
         os.kill(nats_server.pid, signal.SIGSTOP)
         try:
             with pytest.raises(BusUnavailable, match="publishing the same event again is safe"):
-                await Intake(bus, log).take(payloads)
+                await Intake(bus, log, vault).take(payloads)
         finally:
             os.kill(nats_server.pid, signal.SIGCONT)
         async with await NatsBus.connect(nats_server.url) as patient:
-            taken = await Intake(patient, log).take(payloads)
+            taken = await Intake(patient, log, vault).take(payloads)
             assert taken.new + taken.duplicates == len(payloads)
             assert sorted(await in_stream(patient, count=len(payloads))) == sorted(payloads)
 
 
 async def test_a_publisher_who_is_cancelled_leaves_whole_events_and_can_come_again(
-    nats_bus: NatsBus, log: Log, make_event: MakeEvent
+    nats_bus: NatsBus, log: Log, vault: Vault, make_event: MakeEvent
 ) -> None:
-    intake, payloads = Intake(nats_bus, log), [encode(make_event(f"as-{number}")) for number in range(3_000)]
+    intake, payloads = Intake(nats_bus, log, vault), [encode(make_event(f"as-{number}")) for number in range(3_000)]
     taking = asyncio.create_task(intake.take(payloads))
     while not nats_bus.pending_events:
         await asyncio.sleep(0)
@@ -92,3 +106,30 @@ async def test_a_publisher_who_is_cancelled_leaves_whole_events_and_can_come_aga
     taken = await intake.take(payloads)
     assert (taken.new + taken.duplicates, taken.refusals) == (len(payloads), [])
     assert sorted(await in_stream(nats_bus, count=len(payloads))) == sorted(payloads)
+
+
+async def test_what_is_personal_is_sealed_before_it_is_published_and_all_else_is_not_touched(
+    memory_bus: MemoryBus, log: Log, vault: Vault
+) -> None:
+    about = [encode(Event.of(RunStarted(task="Call Ada"), subject="r", source="/a", datasubject=who)) for who in NAMES]
+    plain = encode(Event.of(RunStarted(task="Sweep"), subject="r", source="/a"))
+    taken = await Intake(memory_bus, log, vault).take([*about, plain])
+    assert (taken.new, taken.refusals) == (len(NAMES) + 1, [])
+    *sealed, untouched = await in_stream(memory_bus, count=len(NAMES) + 1)
+    assert untouched == plain
+    for payload, came in zip(sealed, about, strict=True):
+        assert b"Ada" not in payload
+        assert revealed_event(payload, vault) == msgspec.json.decode(came)
+    assert sorted(key.subject for key in vault.held) == sorted(set(NAMES))
+
+
+async def test_what_cannot_be_sealed_is_refused_with_its_field_and_the_others_are_taken(
+    memory_bus: MemoryBus, log: Log, vault: Vault
+) -> None:
+    named = encode(Event.of(RunStarted(), subject="user-17", source="/a", datasubject="user-17"))
+    stranger = encode(Event.of(RunStarted(task="x"), subject="r", source="/a", datasubject="ds-" + "a" * 26))
+    long = encode(Event.of(AgentRegistered(name="x" * 1_000), subject="a", source="/a", datasubject="user-17"))
+    good = encode(Event.of(RunStarted(task="x"), subject="r", source="/a", datasubject="user-17"))
+    taken = await Intake(memory_bus, log, vault).take([named, stranger, long, good])
+    assert [(one.index, one.field) for one in taken.refusals] == [(0, "subject"), (1, "datasubject"), (2, "data.name")]
+    assert taken.new == 1

@@ -27,6 +27,7 @@ from rookery.ops.api import (
     snapshot,
     state,
     sync,
+    vault,
 )
 from rookery.ops.bench import workload
 from rookery.ops.bench.node_process import NodeProcess
@@ -65,6 +66,7 @@ def document() -> dict[str, Any]:
         rebuilds,
         snapshot,
         sync,
+        vault,
     ):
         app.include_router(module.router)
     return openapi.completed(app.openapi())

@@ -228,14 +228,22 @@ def test_what_comes_by_the_bus_in_plain_is_a_dead_letter_and_no_event(payload: b
     assert "seal" in verdict.reason
 
 
-PLAIN = {"endpoint", "version", "host", "price_version", "finish_reason", "tags", "paths", "tool_call_id", "provider"}
-PLAIN |= {"operation", "places", "capabilities", "parents", "cost_usd", "events_by_origin", "up_to"}
-PLAIN |= {"rows_by_read_model"}
+PLAIN = {"endpoint", "version", "price_version", "finish_reason", "tags", "paths", "tool_call_id", "provider"}
+PLAIN |= {"operation", "capabilities", "parents", "cost_usd"}
+OF_NODES = {
+    "alert",
+    "bus",
+    "datasubject",
+    "log",
+    "node",
+    "origin",
+    "reaction",
+}  # what nodes tell of themselves, and of nobody
 
 
 def test_every_text_for_people_is_marked_as_personal() -> None:
     """A new field that isn't a name of something: decide whether it may say something of a person, or name it above."""
-    for known in all_types():
+    for known in (one for one in all_types() if one.name.partition(".")[0] not in OF_NODES):
         for field in msgspec.structs.fields(known.struct):
             shape = msgspec.json.schema(field.type)
             kinds = [one for one in shape.get("anyOf", [shape]) if one.get("type") != "null"]

@@ -6,15 +6,20 @@ import asyncio
 import sys
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import rookery.testing
 from rookery import Agent, Colony, GiveUp, NoResult, Task, TaskFailed, ThreadTask
-from rookery.bus import MemoryBus
+from rookery.bus import CommandRefused, MemoryBus
+from rookery.eventstore.vault import Vault, revealed_event
 from rookery.handlers.agent import UnknownCapability
 from rookery.handlers.agent import attempt as attempts
-from rookery.schemas import type_of
+from rookery.ops.intake import sealed_alone
+from rookery.schemas import SEAL_COMMAND, encode, type_of
+
+from .conftest import events_on
 
 run = rookery.testing.run
 
@@ -210,6 +215,32 @@ async def test_a_handler_may_catch_what_the_record_refuses() -> None:
     assert (done.result, done.error) == ("fine", None)
 
 
+async def test_what_is_said_about_a_person_is_sealed_by_a_node_before_it_is_published(tmp_path: Path) -> None:
+    vault = Vault.open(tmp_path / "vault")
+
+    async def seal(payload: bytes) -> bytes:
+        return sealed_alone(payload, vault)
+
+    async def work(task: Task) -> str:
+        await task.message("user", "Ada is ill", about="user-17")
+        with pytest.raises(CommandRefused, match="names the data subject in plain"):
+            await task.remember("Ada is ill", key="user-17", about="user-17")
+        return "fine"
+
+    agent = Agent("nurse", ["work"])
+    agent.on("work")(work)
+    async with MemoryBus() as bus, agent.serving(bus):
+        sealing = await bus.serve(SEAL_COMMAND, seal, queue="vault")
+        colony = Colony(bus)
+        assert await colony.result(await colony.assign("work")) == "fine"
+        (message,) = await events_on(bus, "message.recorded")
+        assert not await events_on(bus, "memory.recorded")
+        await sealing.close()
+    assert message.datasubject == vault.of("user-17")[0].id
+    assert b"Ada" not in encode(message)
+    assert revealed_event(encode(message), vault)["data"]["content"] == "Ada is ill"
+
+
 async def test_what_takes_too_long_times_out_for_good() -> None:
     agent = Agent("coder-7", ["work"])
     cancelled = asyncio.Event()
@@ -306,7 +337,7 @@ async def test_a_thread_can_say_all_that_a_coroutine_can() -> None:
     def work(task: ThreadTask) -> Any:
         assert threading.current_thread() is not threading.main_thread()
         task.progress("reading", 0.1)
-        task.message("user", "hello")
+        task.message("user", "hello", about="user-17")
         task.remember("it rains", key="weather", tags=["sky"])
         task.insight("rain is wet", confidence=0.9)
         with task.tool("ruff", {"path": "."}) as tool:

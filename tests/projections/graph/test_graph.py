@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pyoxigraph import DefaultGraph, Quad, Store
+from rookery.eventstore.vault import Vault, seal
 from rookery.projections.graph import Graph, GraphLocked, GraphUnusable, graph
 from rookery.projections.graph.lessons import blocks, normalised, resemblance
 from rookery.projections.graph.mapping import facts, sighting
@@ -18,6 +19,7 @@ from rookery.schemas import (
     InsightRecorded,
     LlmCallCompleted,
     MessageRecorded,
+    RunFailed,
     RunStarted,
     ToolCallCompleted,
 )
@@ -228,3 +230,15 @@ def test_texts_without_words_say_nothing() -> None:
     assert normalised(" …!? ") == ""
     assert blocks("") == ()
     assert resemblance("", "") == 0
+
+
+@pytest.mark.parametrize("length", [10, 3_000])
+def test_a_sealed_text_is_there_whole_or_not_at_all_and_makes_no_lesson(
+    colony: Colony, folder: Path, tmp_path: Path, length: int
+) -> None:
+    key = Vault.open(tmp_path / "vault").keys_for(["user-17"])["user-17"]
+    text = seal(key, "e", "text", "x" * length)
+    colony.append([fact(InsightRecorded(kind="lesson", text=text), "i-1"), fact(RunFailed(error=text), "run-1")])
+    quads = folded(folder, colony)
+    assert {quad.predicate for quad in quads}.isdisjoint({rk("says"), rk("words"), rk("failedWith")})
+    assert [quad.object.value for quad in quads if "sealed:" in str(quad.object)] == [text] * (length < 100)
