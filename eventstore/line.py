@@ -135,6 +135,11 @@ def number_in(line: bytes) -> int:
     return int(_matched(line)[1])
 
 
+def has_chain(line: bytes) -> bool:
+    """Whether the line says its chain, as all have done since the second version. Raises `ValueError`."""
+    return _matched(line)[_CHAIN] is not None
+
+
 def chain_of(line: bytes) -> str:
     """The chain at a line. Raises `ValueError`."""
     chain = _matched(line)[_CHAIN]

@@ -10,7 +10,7 @@ import binascii
 import os
 from functools import lru_cache
 
-import nkeys  # type: ignore[import-untyped]
+import nkeys
 from nacl.exceptions import BadSignatureError
 from nacl.exceptions import ValueError as BadLength
 from nacl.signing import VerifyKey

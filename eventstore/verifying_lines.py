@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .disk import Disk
 from .errors import LogDamaged
-from .findings import Finding
+from .findings import Finding, Kind
 from .frames import Frame, FramedFile
 from .line import Chain, Record, is_next, number_in, parse
 from .manifest import Entry
@@ -191,11 +191,9 @@ class OpenLines:
         what = f"the lines of the events from {begin} to {last} are not there"
         return self._finding(first, "lines_missing", what, begin, last, offset)
 
-    def _finding(self, first: int, kind: str, what: str, begin: int, last: int, offset: int | None) -> Finding:
+    def _finding(self, first: int, kind: Kind, what: str, begin: int, last: int, offset: int | None) -> Finding:
         file = f"{self._origin}/{plain_name(first)}"
-        return Finding(  # type: ignore[call-arg]
-            kind=kind, origin=self._origin, file=file, what=what, first=begin, last=last, offset=offset
-        )
+        return Finding(kind=kind, origin=self._origin, file=file, what=what, first=begin, last=last, offset=offset)
 
 
 def _number(line: bytes) -> int | None:

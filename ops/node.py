@@ -124,7 +124,7 @@ class Node:
         held_at = partial(places_of_texts, snapshot.path, settings.archive)
         self.erasure = Erasure(vault, log, projections, origin=settings.origin, publish=bus.publish, places=held_at)
         self.live = Live(log)
-        self.offering = Offering(log, settings.origin)
+        self.offering = Offering(log, settings.origin, spokes=settings.spoke_names)
         self.syncing = self._make_syncing()
         self.growth = asyncio.Event()
         self.is_closing = False

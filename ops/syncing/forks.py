@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ...eventstore import Log
+from ...eventstore.line import has_chain
 from .peers import CHAINS_AT_ONCE_MAX, OriginState, Peer, PeerLied
 
 
@@ -63,7 +64,7 @@ async def _first_difference(log: Log, peer: Peer, origin: str, below: int, found
 async def _fork_of_manifests(log: Log, peer: Peer, origin: str, state: OriginState) -> Fork | None:
     """Lines of the first version have no chain: logs that are sealed equally far must have the same manifest."""
     sealed, manifest = log.sealed_state(origin)
-    if sealed != state.sealed or manifest == state.manifest or state.begin:
+    if sealed != state.sealed or manifest == state.manifest or state.begin or _is_chained(log, origin):
         return None
     after = 0
     while theirs := await peer.manifest(origin, after):
@@ -75,6 +76,12 @@ async def _fork_of_manifests(log: Log, peer: Peer, origin: str, state: OriginSta
                 return Fork(origin=origin, n=first, ours=log.chain_at(origin, first), theirs=chain, peer=peer.name)
             after = _last_of(mine)
     return None
+
+
+def _is_chained(log: Log, origin: str) -> bool:
+    """Whether equal chains at its end say all: then its seals may be of another hand."""
+    first = log.get(origin, 1)
+    return first is not None and has_chain(first.line)
 
 
 def _own_chains(log: Log, origin: str, numbers: list[int]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -18,9 +18,11 @@ Result = TypeVar("Result")
 class LogPeer:
     """A log as a peer."""
 
-    def __init__(self, log: Log, own: str | None = None, name: str | None = None) -> None:
+    def __init__(
+        self, log: Log, own: str | None = None, name: str | None = None, *, spokes: Collection[str] = ()
+    ) -> None:
         self._name = name or str(log.folder)
-        self._offering = Offering(log, own)
+        self._offering = Offering(log, own, spokes=spokes)
 
     @property
     def name(self) -> str:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ...eventstore import Log, UnknownLine
+from ...eventstore.manifest import BEFORE_THE_FIRST
 from .peers import CHAINS_AT_ONCE_MAX, MANIFEST_LINES_MAX, RUN_BYTES_MAX, RUN_EVENTS_MAX, Offer, OriginState, Run
 
 
 class Offering:
-    """A log to be copied from. Everything blocks for a moment, and takes as long in a log of any length."""
+    """A log to be copied from. Everything blocks for a moment, and takes as long in a log of any length.
 
-    def __init__(self, log: Log, own: str | None) -> None:
+    Of the origins in `spokes` this node writes the lines, as their homes do, and seals of its own. It offers the lines,
+    and leaves the seals, which their homes sign, to those.
+    """
+
+    def __init__(self, log: Log, own: str | None, *, spokes: Collection[str] = ()) -> None:
         self._log = log
         self._own = own
+        self._spokes = spokes
 
     def offer(self) -> Offer:
         """How far the log is."""
@@ -49,5 +55,5 @@ class Offering:
         return Run(segment, lines)
 
     def _state(self, origin: str, last: int) -> OriginState:
-        sealed, manifest = self._log.sealed_state(origin)
+        sealed, manifest = (0, BEFORE_THE_FIRST) if origin in self._spokes else self._log.sealed_state(origin)
         return OriginState(last=last, chain=self._log.chain_at(origin, last), sealed=sealed, manifest=manifest)

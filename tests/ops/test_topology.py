@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ import nats
 import pytest
 from rookery.bus import NatsBus, Receipt
 from rookery.eventstore import Ingest, Log
+from rookery.eventstore.signing import Signer, new_seed
 from rookery.handlers.agent import Agent
 from rookery.handlers.agent.colony import Colony
+from rookery.ops.health import Health, Subsystem
 from rookery.ops.settings import Settings
-from rookery.ops.syncing import NatsPeer, Offering, Pull, Pulled, serve_sync
+from rookery.ops.spokes import Spoke
+from rookery.ops.syncing import LogPeer, NatsPeer, Offering, Pull, Pulled, serve_sync
 from rookery.ops.topology import Site, sites, write_cluster, write_hub
 from rookery.schemas import Event, InvalidInput
+from rookery.tests.eventstore.deliveries import many
 from rookery.tests.eventstore.test_ingest import running
 from rookery.tests.sites import Servers, free_addresses
 
@@ -131,6 +136,50 @@ async def test_a_spokes_log_is_copied_over_the_leaf_node(
             assert lines(copy) == lines(both.there)
             assert copy.manifest_lines("north") == both.there.manifest_lines("north")
     await service.close()
+
+
+async def test_what_is_wrong_with_a_spoke_is_told_and_keeps_nobody_waiting(
+    both: Sites, make_event: MakeEvent, tmp_path: Path
+) -> None:
+    await both.level(await publish(both.north, [make_event()]))
+    health = Health()
+    health.set("bus", "ready")
+    spokes = [Spoke(name, both.hub.mirror(name), both.here, lambda: None) for name in ("north", "west")]
+    async with asyncio.TaskGroup() as working:
+        tasks = [working.create_task(work) for spoke in spokes for work in spoke.work()]
+        while health.subsystems.get("spoke north", Subsystem("starting", datetime.now(UTC))).state != "ready":
+            await asyncio.sleep(0.01)
+            for spoke in spokes:
+                spoke.look(health)
+        for task in tasks:
+            task.cancel()
+    assert spokes[0].lag_events == 0
+    west = health.subsystems["spoke west"]
+    assert (west.state, health.is_ready) == ("degraded", True)
+    assert "not heard from it" in west.detail
+
+
+def test_the_seals_of_a_spoke_are_its_own(tmp_path: Path) -> None:
+    keys = [Signer(new_seed()) for _ in range(2)]
+    with (
+        Log.open(tmp_path / "north", own=("north",), segment_events_max=20, signer=keys[0]) as north,
+        Log.open(tmp_path / "hub", own=("hub", "north"), segment_events_max=30, signer=keys[1]) as hub,
+        Log.open(tmp_path / "third", own=("third",)) as third,
+    ):
+        for log in (north, hub):
+            log.append("north", many(65))
+            log.seal_full_segments()
+        offered = LogPeer(hub, "hub", spokes=("north",))
+        for log, peer, own in (
+            (third, offered, ("third",)),
+            (third, LogPeer(north, "north"), ("third",)),
+            (third, offered, ("third",)),
+            (hub, LogPeer(north, "north"), ("hub", "north")),
+            (north, offered, ("north",)),
+        ):
+            assert asyncio.run(Pull(log, peer, own).run()).wrong == []
+        assert lines(third) == lines(north) == lines(hub)
+        assert third.manifest_lines("north") == north.manifest_lines("north") != hub.manifest_lines("north")
 
 
 async def nobody_pulls(peer: str) -> Pulled:
