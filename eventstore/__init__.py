@@ -9,6 +9,7 @@ from .errors import (
     ColdLimit,
     EventStoreError,
     ForeignArchive,
+    HealingFailed,
     InvalidArchive,
     InvalidExport,
     InvalidOrigin,
@@ -28,11 +29,13 @@ from .errors import (
     ProofRefused,
     RestoreFailed,
     RestoreRefused,
+    SourceFailed,
     UnknownLine,
     VaultDamaged,
     VaultError,
     VaultWriteFailed,
 )
+from .healing import Healed, Healing
 from .ingest import Ingest, IngestStatus, Regression
 from .judging import DeadLetter
 from .line import Record
@@ -43,6 +46,7 @@ from .positions import position_text
 from .proofs import Proof
 from .replay import Replay, Retold, Wish
 from .signing import Signer
+from .sources import Source
 from .writer import Appended
 
 __all__ = [
@@ -56,6 +60,9 @@ __all__ = [
     "Disk",
     "EventStoreError",
     "ForeignArchive",
+    "Healed",
+    "Healing",
+    "HealingFailed",
     "Ingest",
     "IngestStatus",
     "InvalidArchive",
@@ -86,6 +93,8 @@ __all__ = [
     "Retold",
     "Segment",
     "Signer",
+    "Source",
+    "SourceFailed",
     "UnknownLine",
     "VaultDamaged",
     "VaultError",

@@ -19,12 +19,13 @@ from .errors import HealingFailed, LogDamaged, LogLocked, LogWriteFailed
 from .healing_lines import OpenLines
 from .healing_manifest import ManifestHealing
 from .healing_segments import healed_segment
-from .log import Log
+from .log import ORIGIN, Log
 from .manifest import NAME as MANIFEST
 from .manifest import Manifest
 from .origin import LOCK
 from .parts import SealedPart
 from .recovery import PLAIN_NAME
+from .signing import Signer
 from .sources import Source
 
 DAMAGED_SUFFIX = ".damaged"
@@ -67,9 +68,16 @@ class Healing(NamedTuple):
 
 
 def heal(
-    folder: Path, sources: Sequence[Source], *, origins: Collection[str] | None = None, disk: Disk | None = None
+    folder: Path,
+    sources: Sequence[Source],
+    *,
+    own: Collection[str] | None = None,
+    signer: Signer | None = None,
+    disk: Disk | None = None,
 ) -> Healing:
     """Heal the log in `folder`, which nobody may have open to write; the sources are asked in their order.
+
+    What has to be written anew of a manifest of the `own` origins (None: of all) is signed by `signer`.
 
     Healing again changes nothing; one that was interrupted leaves each file as it was, or healed. Raises `LogLocked`,
     or `LogWriteFailed`.
@@ -78,9 +86,10 @@ def heal(
     healed: list[Healed] = []
     unhealed: list[Unhealed] = []
     for name in disk.names(folder):
-        if disk.is_folder(folder / name) and (origins is None or name in origins):
+        if disk.is_folder(folder / name) and ORIGIN.fullmatch(name):
+            signs = signer if own is None or name in own else None
             with _alone(folder / name, disk):
-                found = _OriginHealing(folder / name, name, sources, disk).run()
+                found = _OriginHealing(folder / name, name, sources, disk, signer=signs).run()
             healed += found.healed
             unhealed += found.unhealed
     return Healing(tuple(healed), tuple(unhealed))
@@ -118,9 +127,12 @@ class _OriginHealing:
         origin: str,
         sources: Sequence[Source],
         disk: Disk,
+        *,
         only: Collection[str] | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self._only = only
+        self._signer = signer
         self._folder = folder
         self._origin = origin
         self._sources = sources
@@ -136,7 +148,7 @@ class _OriginHealing:
         return Healing(tuple(self._healed), tuple(self._unhealed))
 
     def _manifest(self) -> bool:
-        healing = ManifestHealing(self._folder, self._origin, self._sources, self._disk)
+        healing = ManifestHealing(self._folder, self._origin, self._sources, self._disk, self._signer)
         if (what := healing.wrong) is None:
             return True
         made = healing.made()

@@ -15,10 +15,11 @@ from .disk import Disk
 from .errors import LogDamaged
 from .frames import FramedFile
 from .line import Chain, is_next, parse
-from .manifest import BEFORE_THE_FIRST, Entry, Manifest
+from .manifest import BEFORE_THE_FIRST, Entry, Links, Manifest
 from .manifest import NAME as MANIFEST
 from .merkle import MerkleTree
 from .parts import SEALED_SUFFIX, sealed_name
+from .signing import Signer, is_signed, signed
 from .sources import Source
 
 PROVEN = "the segments themselves, whose hashes the lines behind bear out"
@@ -36,8 +37,11 @@ class Made(NamedTuple):
 class ManifestHealing:
     """One origin's manifest. `wrong` is what is wrong with it, None if nothing is; `last`, how far the segments go."""
 
-    def __init__(self, folder: Path, origin: str, sources: Sequence[Source], disk: Disk) -> None:
+    def __init__(
+        self, folder: Path, origin: str, sources: Sequence[Source], disk: Disk, signer: Signer | None = None
+    ) -> None:
         self.tried: list[str] = []
+        self._signer = signer
         self._folder = folder
         self._origin = origin
         self._sources = sources
@@ -56,7 +60,7 @@ class ManifestHealing:
         for source in self._sources:
             if (found := self._from(source)) is not None:
                 return _made(found, source.name)
-        if self._covers(lines):
+        if self._covers(lines) and self._fits(lines):
             return _made(lines, REBUILT)
         return None
 
@@ -111,17 +115,14 @@ class ManifestHealing:
 
     def _fits(self, lines: Sequence[bytes]) -> bool:
         """Whether it is a manifest, and that of these segments."""
-        previous, n = BEFORE_THE_FIRST, 0
+        links = Links()
         for line in lines:
             try:
                 entry = msgspec.json.decode(line, type=Entry)
             except msgspec.MsgspecError:
                 return False
-            if entry.previous != previous or entry.first != n + 1 or entry.last != n + entry.events:
+            if links.follow(line, entry) or not self._is_of_segment(entry):
                 return False
-            if not self._is_of_segment(entry):
-                return False
-            previous, n = sha256(line).hexdigest(), entry.last
         return True
 
     def _is_of_segment(self, entry: Entry) -> bool:
@@ -146,15 +147,26 @@ class ManifestHealing:
             if own is not None and own[1].previous == previous and self._is_whole(*own):
                 line, is_proven = own[0], True
             elif (entry := self._entry_of(first, entries[-1] if entries else None)) is not None:
-                line = msgspec.json.encode(msgspec.structs.replace(entry, previous=previous))
-                is_proven = False
+                line, is_proven = self._line(msgspec.structs.replace(entry, previous=previous)), False
             else:
                 return made, is_proven
             made.append(line)
             entries.append(msgspec.json.decode(line, type=Entry))
 
+    def _line(self, entry: Entry) -> bytes:
+        """An entry as it was written, by the hash in the line behind it if that is there; else as it would be now."""
+        lines = [msgspec.json.encode(entry)]
+        if self._signer:
+            ours = msgspec.structs.replace(entry, signer=self._signer.public)
+            lines = [signed(msgspec.json.encode(ours), self._signer), *lines]
+        after = self._own.get(entry.last + 1)
+        borne_out = (line for line in lines if after and after[1].previous == sha256(line).hexdigest())
+        return next(borne_out, lines[0])
+
     def _is_whole(self, line: bytes, entry: Entry) -> bool:
-        """Whether our own line is what was written: the next one has its hash, or it says what its segment says."""
+        """Whether our own line is what was written: by its signature, the next one's hash, or what its segment says."""
+        if isinstance(entry.signer, str):
+            return is_signed(line, entry.signer)
         after = self._own.get(entry.last + 1)
         if after is not None and after[1].previous == sha256(line).hexdigest():
             return True

@@ -28,7 +28,7 @@ from .writer import Appended, Limits, OriginWriter
 
 Result = TypeVar("Result")
 
-_ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+ORIGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class Log:
@@ -306,7 +306,7 @@ class Log:
 
     def _find_origins(self) -> None:
         for name in self._disk.names(self.folder):
-            if name not in self._origins and _ORIGIN.fullmatch(name) and (self.folder / name).is_dir():
+            if name not in self._origins and ORIGIN.fullmatch(name) and (self.folder / name).is_dir():
                 self._origins = {**self._origins, name: self._open_origin(name)}
 
     def _open_origin(self, name: str) -> OriginLog:
@@ -321,7 +321,7 @@ class Log:
             raise LogReadOnly(self.folder)
         if self._closed:
             raise LogClosed(self.folder)
-        if not _ORIGIN.fullmatch(name):
+        if not ORIGIN.fullmatch(name):
             raise InvalidOrigin(name)
         known = self._origins.get(name)
         if known is None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
+from collections.abc import Iterable
 
 from ..bus import Bus, BusError
-from ..eventstore import Regression
-from ..schemas import BusRegressed, Event, EventData, OriginForked, derived_id
+from ..eventstore import Healed, Regression
+from ..schemas import BusRegressed, Event, EventData, LogHealed, OriginForked, derived_id, new_id
 from .health import Health
 from .syncing import Fork
 
 BUS_HISTORY = "bus-history"
+HEALING = "healing"
 WAITING_MAX = 1_000  # events that are not told yet; more would be a disk that damages everything
 RETRY_SECONDS = 1.0
 
@@ -49,6 +51,15 @@ class Incidents:
         logger.error("%s", fork)
         fact = OriginForked(first_line=fork.n, own_chain=fork.ours, peer_chain=fork.theirs, peer=fork.peer)
         self._tell(fact, fork.origin, str(fork.n), fork.ours, fork.theirs)
+
+    def healed(self, found: Iterable[Healed]) -> None:
+        """Files of the log were damaged, and are whole again."""
+        for one in found:
+            self.counts["log_healed"] += 1
+            what = f"healed {one.origin}:{one.first} to {one.last} ({one.file}) from {one.source}: {one.what}"
+            self._health.set(HEALING, "ready", what)
+            fact = LogHealed(segment=one.file, first=one.first, last=one.last, giver=one.source, reason=one.what)
+            self._tell(fact, one.origin, one.file, new_id())
 
     async def run(self) -> None:
         """Publish what has to be told, until cancelled; a bus that is away is waited for."""

@@ -163,6 +163,9 @@ def node_families(node: Node) -> Iterator[Metric]:
     )
     yield gauge("vault_keys", "Keys of people, with which texts are sealed.", [], [([], len(node.vault))])
     yield gauge("vault_keys_destroyed", "Keys of people who were forgotten.", [], [([], len(node.vault.forgotten))])
+    yield counter(
+        "log_healed", "Damaged files of the log that were healed.", [], [([], node.incidents.counts["log_healed"])]
+    )
     yield counter("log_events", "Lines of the log.", ["origin"], [([name], n) for name, n in node.log.vector().items()])
     yield from _of_cluster(node)
     yield from _of_ingest(node)

@@ -31,12 +31,12 @@ from .erasure import Erasure, open_vault, places_of_texts
 from .giving_way import GivingWay, step_back
 from .graph_pasts import Sources
 from .graph_workers import GraphWorkers
+from .healing import open_log
 from .health import Health, State, ask_bus
 from .incidents import Incidents
 from .intake import Intake, Taken
 from .live import Live
 from .nats_server import NatsServer, NatsServerError
-from .node_key import signer_in
 from .projector import Projector
 from .reactions import TABLES, Reacting
 from .rebuilds import Rebuilds
@@ -226,7 +226,7 @@ async def running_node(
         disk.ensure_room()
         nats_url = settings.nats_url or await _embedded_server(stack, folder.path, settings, health, disk)
         bus = await _connected(stack, nats_url, settings)
-        log = await asyncio.to_thread(_open_log, folder, settings)
+        log, healed = await open_log(folder, settings, bus, nats_url)
         stack.callback(log.close)
         opening = asyncio.create_task(asyncio.to_thread(Graph.open, folder.graph, log))
         projections = await asyncio.to_thread(Projections.open, folder.database, log, serve_outdated=True)
@@ -263,8 +263,7 @@ async def running_node(
         stack.callback(node.graph_projector.close)
         stack.callback(node.projector.close)
         stack.callback(node.rebuilds.close)
-        health.set("projector", "starting")
-        health.set("graph", "ready")  # nobody waits for it: one that is made anew is behind for a while, and answers
+        node.incidents.healed(healed)
         await _set_going(stack, node)
         started = await node.announce(NodeStarted(version=__version__, host=platform.node() or None))
         stack.push_async_callback(_farewell, node)
@@ -304,21 +303,10 @@ async def _have_react(stack: AsyncExitStack, node: Node) -> None:
     await stack.enter_async_context(_running(node.reactions.run()))
 
 
-def _open_log(folder: DataFolder, settings: Settings) -> Log:
-    log = Log.open(
-        folder.log,
-        own=settings.own_origins,
-        segment_events_max=settings.segment_events_max,
-        signer=signer_in(folder.path),
-    )
-    if folder.restored.exists():
-        for origin in settings.own_origins:
-            log.rewind(origin)  # its bus is a new one
-    return log
-
-
 async def _set_going(stack: AsyncExitStack, node: Node) -> None:
     """Let every part do its work from now on, each beside the others."""
+    node.health.set("projector", "starting")
+    node.health.set("graph", "ready")  # nobody waits for it: one that is made anew is behind for a while, and answers
     peers = [node.peer_at(url) for url in node.settings.peers]
     for peer in peers:
         stack.push_async_callback(peer.aclose)

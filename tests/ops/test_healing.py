@@ -1,0 +1,84 @@
+"""A node heals its log before it serves anything of it, and says so; where it can't, it says what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rookery.eventstore import HealingFailed
+from rookery.ops.bench import workload
+from rookery.ops.data_folder import DataFolder
+from rookery.ops.healing import heal_offline
+from rookery.ops.node import Node, running_node
+from rookery.ops.settings import Settings
+from rookery.schemas import encode
+from rookery.tests.eventstore.test_recovery import flip
+
+FIRST = "log/local/00000000000000000001.ndjson.zst"
+MANIFEST = "log/local/manifest.ndjson"
+
+
+def settings(folder: Path, **more: Any) -> Settings:
+    return Settings(data=folder, nats_port=0, segment_events_max=20, **more)
+
+
+async def lived(folder: Path) -> dict[str, bytes]:
+    """A node lives, and leaves a folder; what its log then holds."""
+    with DataFolder(folder) as owned:
+        async with running_node(owned, settings(folder)) as node:
+            await node.take([encode(event) for event in workload.events(50)])
+            while node.log.has_full_segments:
+                await node.until(0, "visible")
+    return {path.name: path.read_bytes() for path in (folder / "log" / "local").glob("*.zst")}
+
+
+async def with_node(folder: Path, look: Callable[[Node], Any]) -> Any:
+    with DataFolder(folder) as owned:
+        async with running_node(owned, settings(folder)) as node:
+            return look(node)
+
+
+def open_file(folder: Path) -> Path:
+    return max(path for path in (folder / "log" / "local").glob("*.ndjson") if path.name != "manifest.ndjson")
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a segment is cut short": lambda folder: os.truncate(folder / FIRST, 60),
+    "a segment is gone": lambda folder: (folder / FIRST).unlink(),
+    "the manifest is gone": lambda folder: (folder / MANIFEST).unlink(),
+    "a bit of an open line": lambda folder: flip(open_file(folder), 200),
+}
+
+
+async def test_a_node_heals_its_log_from_its_bus_and_from_itself_before_it_serves(tmp_path: Path) -> None:
+    whole = await lived(tmp_path)
+    for damage in DAMAGES.values():
+        damage(tmp_path)
+        health = await with_node(tmp_path, lambda node: node.look().subsystems["healing"])
+        assert "healed local:" in health.detail
+        held = {path.name: path.read_bytes() for path in (tmp_path / "log" / "local").glob("*.zst")}
+        assert held.items() >= whole.items()
+    told = await with_node(tmp_path, lambda node: list(node.log.search(types={"log.healed"})))
+    assert len(told) == len(DAMAGES)
+
+
+async def test_what_nobody_has_keeps_the_node_from_starting_and_is_told(tmp_path: Path) -> None:
+    await lived(tmp_path)
+    shutil.rmtree(tmp_path / "nats")
+    os.truncate(tmp_path / FIRST, 60)
+    with pytest.raises(HealingFailed, match="local:1 to local:20"):
+        await with_node(tmp_path, lambda node: None)
+
+
+async def test_a_folder_is_healed_without_a_node(tmp_path: Path) -> None:
+    whole = await lived(tmp_path)
+    os.truncate(tmp_path / FIRST, 60)
+    with DataFolder(tmp_path) as owned:
+        found = await heal_offline(owned, settings(tmp_path))
+        assert [one.source for one in found.healed] == ["the bus"]
+        assert (tmp_path / FIRST).read_bytes() == whole[Path(FIRST).name]
+        assert await heal_offline(owned, settings(tmp_path)) == ((), ())
