@@ -1,7 +1,7 @@
 """Proofs: that a line is the log's can be shown to somebody who has neither the log nor this program.
 
 A proof holds the line's bytes, the way from their hash to the Merkle root of their segment (RFC 9162), and the
-manifest's lines from that segment's on, each with the hash of the one before. It is checked by hashing alone.
+manifest's lines from that segment's on, each with the hash of the one before and signed by who sealed it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from hashlib import sha256
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from .errors import NotYetSealed, ProofRefused, UnknownLine
 from .line import number_in
 from .log import Log
 from .manifest import Entry
 from .merkle import root_by
+from .signing import is_signed
 
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -34,12 +36,16 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Proved(NamedTuple):
-    """What a proof has shown: the line belongs to the log that ends in the manifest's line of this hash."""
+    """What a proof has shown: the line belongs to the log that ends in the manifest's line of this hash.
+
+    `signers` are the public keys by which lines of that manifest are signed, from the segment's own on.
+    """
 
     origin: str
     n: int
     head: str
     segment: Entry
+    signers: tuple[str, ...]
 
 
 def prove(log: Log, origin: str, n: int) -> Proof:
@@ -74,20 +80,24 @@ def decode(data: bytes) -> Proof:
         raise ProofRefused(f"it has not the form of one ({error})") from None
 
 
-def check(proof: Proof, *, head: str | None = None) -> Proved:
+def check(proof: Proof, *, head: str | None = None, signer: str | None = None) -> Proved:
     """Hold a proof against itself, and against what is known from elsewhere. Raises `ProofRefused`.
 
-    `head` is the SHA-256 of a manifest line that is trusted: the segment's own, or a later one.
+    `head` is the SHA-256 of a manifest line that is trusted, and `signer` a public key that is: of the segment's own
+    line, or of a later one.
     """
     entries = [_entry(line) for line in proof.manifest]
     hashes = [sha256(line.encode()).hexdigest() for line in proof.manifest]
     _check_line(proof, entries[0])
     _check_chain(entries, hashes)
+    signers = _checked_signers(proof.manifest, entries)
     if hashes[-1] != proof.head:
         raise ProofRefused("its manifest does not end in the line that it names as the head")
     if head is not None and head not in hashes:
         raise ProofRefused(f"its manifest does not come to the line {head} that is trusted")
-    return Proved(proof.origin, proof.n, proof.head, entries[0])
+    if signer is not None and signer not in signers:
+        raise ProofRefused(f"no line of its manifest is signed by {signer}")
+    return Proved(proof.origin, proof.n, proof.head, entries[0], signers)
 
 
 def _check_line(proof: Proof, segment: Entry) -> None:
@@ -106,6 +116,20 @@ def _check_chain(entries: Sequence[Entry], hashes: Sequence[str]) -> None:
     for before, digest, entry in zip(entries, hashes, entries[1:], strict=False):
         if entry.previous != digest or entry.first != before.last + 1:
             raise ProofRefused(f"its manifest's line of {entry.segment} does not follow from the one before")
+
+
+def _checked_signers(lines: Sequence[str], entries: Sequence[Entry]) -> tuple[str, ...]:
+    signers: dict[str, None] = {}
+    for line, entry in zip(lines, entries, strict=True):
+        if isinstance(entry.signer, str):
+            if not is_signed(line.encode(), entry.signer):
+                raise ProofRefused(
+                    f"its manifest's line of {entry.segment} is not signed by {entry.signer}, as it says"
+                )
+            signers[entry.signer] = None
+        elif signers or entry.signature is not UNSET:
+            raise ProofRefused(f"its manifest's line of {entry.segment} has lost its signature")
+    return tuple(signers)
 
 
 def _number(line: bytes) -> int:

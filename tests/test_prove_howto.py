@@ -13,20 +13,24 @@ from typing import Any
 
 import msgspec
 import pytest
-from rookery.eventstore import Log, Proof
+from nacl.exceptions import BadSignatureError
+from rookery.eventstore import Log, Proof, Signer
 from rookery.eventstore.proofs import prove
+from rookery.eventstore.signing import new_seed, signed
 from rookery.tests.eventstore.deliveries import mixed
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "howto" / "prove.md").read_text()
 (PROGRAM,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 LINES_MAX = 40
 
+SIGNER, OTHER = Signer(new_seed()), Signer(new_seed())
+
 Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def true(tmp_path_factory: pytest.TempPathFactory) -> Json:
-    with Log.open(tmp_path_factory.mktemp("log"), segment_events_max=8) as log:
+    with Log.open(tmp_path_factory.mktemp("log"), segment_events_max=8, signer=SIGNER) as log:
         log.append("here", mixed(60))
         log.seal_full_segments()
         proof: Json = json.loads(msgspec.json.encode(prove(log, "here", 11)))
@@ -36,7 +40,7 @@ def true(tmp_path_factory: pytest.TempPathFactory) -> Json:
 def run(proof: Json, folder: Path, *trusted: str) -> subprocess.CompletedProcess[str]:
     (folder / "check.py").write_text(PROGRAM)
     (folder / "proof.json").write_text(json.dumps(proof))
-    command = [sys.executable, "-I", "check.py", "proof.json", *trusted]
+    command = [sys.executable, "check.py", "proof.json", *trusted]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
@@ -50,7 +54,7 @@ def check() -> Callable[..., str]:
 
 def test_it_is_short_and_needs_nothing_else(true: Json, tmp_path: Path) -> None:
     assert len([line for line in PROGRAM.splitlines() if line.strip()]) <= LINES_MAX
-    done = run(true, tmp_path, true["head"])
+    done = run(true, tmp_path, SIGNER.public)
     assert (done.returncode, done.stdout) == (0, true["head"] + "\n"), done.stderr
     assert run({**true, "n": 12}, tmp_path).returncode == 1
 
@@ -85,6 +89,7 @@ FORGERIES: dict[str, Callable[[Json], Json]] = {
 
 def test_it_accepts_what_is_true(true: Json, check: Callable[..., str]) -> None:
     assert check(true) == check(true, true["head"]) == true["head"]
+    assert check(true, SIGNER.public) == true["head"]
     for line in true["manifest"]:
         assert check(true, sha256(line.encode()).hexdigest()) == true["head"]
 
@@ -100,8 +105,26 @@ def test_a_proof_that_was_forged_throughout_does_not_come_to_the_hash_that_is_tr
 ) -> None:
     shorter = headed({**true, "manifest": true["manifest"][:-1]})
     assert check(shorter) != true["head"]
-    with pytest.raises(ValueError, match="the hash that is trusted"):
+    with pytest.raises(ValueError, match="what is trusted"):
         check(shorter, true["head"])
+
+
+def test_it_accepts_no_other_signer(true: Json, check: Callable[..., str]) -> None:
+    with pytest.raises(ValueError, match="what is trusted"):
+        check(true, OTHER.public)
+    forged = headed({**true, "manifest": [resigned(true["manifest"][0])]})
+    assert check(forged) == check(forged, OTHER.public)  # anybody can sign a log of his own
+    with pytest.raises(ValueError, match="what is trusted"):
+        check(forged, SIGNER.public)
+    named = headed(entry_changed(forged, 0, signer=SIGNER.public))
+    with pytest.raises(BadSignatureError):
+        check(named, SIGNER.public)
+
+
+def resigned(line: str) -> str:
+    entry = {**json.loads(line), "signer": OTHER.public}
+    del entry["signature"]
+    return signed(json.dumps(entry, separators=(",", ":")).encode(), OTHER).decode()
 
 
 def test_every_member_is_documented() -> None:

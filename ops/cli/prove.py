@@ -35,6 +35,7 @@ class InvalidAddress(InvalidInput):
 @click.argument("address", metavar="ORIGIN:N", required=False)
 @click.option("--check", "file", metavar="FILE", help="Check the proof in FILE instead; - reads standard input.")
 @click.option("--head", metavar="SHA256", help="With --check: the hash of a manifest line that you trust.")
+@click.option("--signer", metavar="KEY", help="With --check: the public key of the node that you trust.")
 @setting_options("data")
 @json_option
 @node_option
@@ -45,6 +46,7 @@ def prove(
     address: str | None,
     file: str | None,
     head: str | None,
+    signer: str | None,
     data: str | None,
     as_json: bool,
 ) -> None:
@@ -58,15 +60,16 @@ def prove(
     rookery prove local:17 > proof.json
     rookery prove local:17 --url http://10.0.0.7:8800 > proof.json
     rookery prove --check proof.json
+    rookery prove --check proof.json --signer NA7…
     rookery prove --check proof.json --head 5f0c…
     """
     if (address is None) == (file is None):
         raise click.UsageError("name a line, as in local:17, or a proof with --check FILE.")
     if file is not None:
-        _show_checked(decode(_bytes_of(file)), head, as_json)
+        _show_checked(decode(_bytes_of(file)), head, signer, as_json)
         return
-    if head is not None:
-        raise click.UsageError("--head goes with --check.")
+    if head is not None or signer is not None:
+        raise click.UsageError("--head and --signer go with --check.")
     assert address is not None
     folder = DataFolder(Settings.load({"data": data}).data)
     is_named = context.get_parameter_source("client") is not ParameterSource.DEFAULT
@@ -94,12 +97,14 @@ def _bytes_of(file: str) -> bytes:
     return standard_input() if file == "-" else Path(file).read_bytes()
 
 
-def _show_checked(proof: Proof, head: str | None, as_json: bool) -> None:
-    proved = check(proof, head=head)
+def _show_checked(proof: Proof, head: str | None, signer: str | None, as_json: bool) -> None:
+    proved = check(proof, head=head, signer=signer)
     if as_json:
-        show_json({"origin": proved.origin, "n": proved.n, "head": proved.head, "segment": proved.segment})
+        show_json(proved._asdict())
         return
     click.echo(proof.line)
     remark(f"{proved.origin}:{proved.n} is in the log whose manifest's newest line has the SHA-256 {proved.head}")
-    if head is None:
-        remark("whether that log is the one you mean, this doesn't say: compare the hash, or name one with --head")
+    if proved.signers:
+        remark(f"signed by {', '.join(proved.signers)}")
+    if head is None and signer is None:
+        remark("whether that log is the one you mean, this doesn't say: name what you trust with --signer or --head")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rookery.eventstore import Log, LogDamaged, NotYetSealed, Proof, ProofRefused, UnknownLine
+from rookery.eventstore import Log, LogDamaged, NotYetSealed, Proof, ProofRefused, Signer, UnknownLine
 from rookery.eventstore.merkle import BLOCK_LEAVES, MerkleTree, audit_path, leaf_hash, root_by, root_of
 from rookery.eventstore.proofs import check, decode, prove
+from rookery.eventstore.signing import new_seed
 from rookery.tests.eventstore.deliveries import many, mixed
+
+SIGNER, OTHER = Signer(new_seed()), Signer(new_seed())
 
 
 def path_in(leaves: list[bytes], index: int) -> list[bytes]:
@@ -51,9 +55,17 @@ def test_every_sealed_line_is_proved_from_its_bytes_alone(filled: Log, n: int) -
     assert check(proof).head == check(proof, head=proof.head).head == check(prove(filled, "here", 1)).head
 
 
+@pytest.fixture(scope="module")
+def signed_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
+    with Log.open(tmp_path_factory.mktemp("signed"), segment_events_max=8, signer=SIGNER) as log:
+        log.append("here", mixed(60))
+        log.seal_full_segments()
+        yield log
+
+
 @given(data=st.data())
-def test_any_single_changed_byte_makes_a_proof_fail(filled: Log, data: st.DataObject) -> None:
-    proof = msgspec.json.encode(prove(filled, "here", data.draw(st.integers(1, 40))))
+def test_any_single_changed_byte_makes_a_proof_fail(signed_log: Log, data: st.DataObject) -> None:
+    proof = msgspec.json.encode(prove(signed_log, "here", data.draw(st.integers(1, 40))))
     named = proof.index(b'"here"'), proof.index(b'"here"') + len('"here"')
     at = data.draw(st.integers(0, len(proof) - 1).filter(lambda at: not named[0] <= at < named[1]))
     byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != proof[at]))
@@ -71,6 +83,23 @@ def test_a_chain_that_ends_early_is_refused_by_whoever_knows_a_later_head(filled
     assert check(named).n == 3  # as the log once was
     with pytest.raises(ProofRefused, match="does not come to the line"):
         check(named, head=known)
+
+
+def test_only_who_signed_is_the_signer(signed_log: Log, filled: Log) -> None:
+    proof = prove(signed_log, "here", 3)
+    assert check(proof, signer=SIGNER.public).signers == (SIGNER.public,)
+    with pytest.raises(ProofRefused, match="is signed by"):
+        check(proof, signer=OTHER.public)
+    with pytest.raises(ProofRefused, match="is signed by"):
+        check(prove(filled, "here", 3), signer=SIGNER.public)
+    for forged in (
+        proof.manifest[0].replace(SIGNER.public, OTHER.public),
+        proof.manifest[0].partition(',"signer"')[0] + "}",
+        proof.manifest[0].partition(',"signature"')[0] + "}",
+    ):
+        named = msgspec.structs.replace(proof, manifest=(forged,))
+        with pytest.raises(ProofRefused):
+            check(msgspec.structs.replace(named, head=head_of(named)), signer=SIGNER.public)
 
 
 def head_of(proof: Proof) -> str:
