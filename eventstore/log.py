@@ -49,7 +49,7 @@ class Log:
         self._own = own
         self._limits = limits
         self._disk = disk
-        self._signer = signer
+        self.signer = signer
         self._origins: dict[str, OriginLog] = {}
         self._closed = False
 
@@ -262,6 +262,11 @@ class Log:
         end = {origin: n for origin, n in up_to.items() if origin in after}
         return Later(entities, None if is_too_much(after, end) else self.search(after=after, up_to=end))
 
+    def distrust(self, ranges: Mapping[str, Sequence[range]]) -> None:
+        """Serve none of these n's any more, by origin, in place of those before: reading them raises `LogDamaged`."""
+        for name, origin in self._fresh().items():
+            origin.distrust(ranges.get(name, ()))
+
     def verify(self) -> None:
         """Hold every byte of every sealed file against its origin's manifest. Raises `LogDamaged`.
 
@@ -313,7 +318,7 @@ class Log:
         if self._writable and self._own is not None and name not in self._own:
             return MirrorWriter(name, self.folder / name, self._disk, self._limits)
         if self._writable:
-            return OriginWriter(name, self.folder / name, self._disk, self._limits, self._signer)
+            return OriginWriter(name, self.folder / name, self._disk, self._limits, self.signer)
         return OriginLog(name, self.folder / name, self._disk)
 
     def _writer(self, name: str) -> OriginWriter:

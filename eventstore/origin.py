@@ -31,6 +31,8 @@ from .summary import Summary, Wanted
 LOCK = "writer.lock"  # held by the writer, and says up to which n the lines are durable
 IDS = "ids.sqlite"
 SUMMARIES_KEPT_MAX = 64
+DISTRUSTED = "verification found that it is not what was written"
+VERIFY = "`rookery verify` says what is wrong and what to do"
 
 _NEVER = datetime.max.replace(tzinfo=UTC)  # of a line that is not durable yet
 
@@ -84,6 +86,7 @@ class OriginLog:
         self._disk = disk
         self._parts: tuple[Part, ...] = ()
         self._last = 0
+        self._distrusted: tuple[range, ...] = ()
         self._position: int | None = None
         self._stale = True
         self._tier = ColdTier(name, folder, disk)
@@ -106,7 +109,7 @@ class OriginLog:
     @property
     def files(self) -> list[Path]:
         """Every segment file in the order of n, plain ones last; fetched where only the archive has them."""
-        return [part.lend() if isinstance(part, SealedPart) else part.path for part in self._parts]
+        return [self._lend(part) if isinstance(part, SealedPart) else part.path for part in self._parts]
 
     @property
     def tiering(self) -> Tiering | None:
@@ -150,6 +153,7 @@ class OriginLog:
             try:
                 for lines in part.lines(n, min(last, part.last)):
                     for line in lines:
+                        self._refuse_distrusted(n, part)
                         yield self._parsed(line, n, part)
                         n += 1
             except FileNotFoundError:
@@ -160,6 +164,7 @@ class OriginLog:
         if not 1 <= n <= self._last:
             return None
         part = self._part_with(n)
+        self._refuse_distrusted(n, part)
         try:
             return self._parsed(part.line(n), n, part)
         except FileNotFoundError:
@@ -208,7 +213,7 @@ class OriginLog:
                 self.name,
                 part.first,
                 part.last,
-                part.lend,
+                partial(self._lend, part),
                 part.entry.sha256,
                 partial(self.summary, part),
                 part.is_here,
@@ -236,7 +241,10 @@ class OriginLog:
     def unsealed(self, *, after: int = 0) -> list[Path]:
         """The plain files that hold anything after `after`, if every line in them is plain; otherwise none."""
         parts = [part for part in self._parts if isinstance(part, PlainPart) and after < part.last]
-        return [part.path for part in parts] if all(self.summary(part).plain for part in parts) else []
+        trusted = not any(
+            part.first < lost.stop and lost.start <= part.last for part in parts for lost in self._distrusted
+        )
+        return [part.path for part in parts] if trusted and all(self.summary(part).plain for part in parts) else []
 
     def dead_letters(self) -> Iterator[DeadLetter]:
         """What today's schemas, or the log itself, do not accept as events."""
@@ -319,6 +327,21 @@ class OriginLog:
     def _part_with(self, n: int) -> Part:
         parts = self._parts
         return parts[bisect_right(parts, n, key=lambda part: part.first) - 1]
+
+    def distrust(self, ranges: Iterable[range]) -> None:
+        """Serve none of these n's any more, and all others: reading them raises `LogDamaged`."""
+        self._distrusted = tuple(ranges)
+
+    def _lend(self, part: SealedPart) -> Path:
+        """A sealed file, for who reads all of it."""
+        for lost in self._distrusted:
+            if part.first < lost.stop and lost.start <= part.last:
+                raise LogDamaged(part.path, DISTRUSTED, VERIFY)
+        return part.lend()
+
+    def _refuse_distrusted(self, n: int, part: Part) -> None:
+        if self._distrusted and any(n in lost for lost in self._distrusted):
+            raise LogDamaged(part.path, f"the event {n} can't be vouched for: {DISTRUSTED}", VERIFY)
 
     def _parsed(self, line: bytes, n: int, part: Part) -> Record:
         try:

@@ -123,9 +123,9 @@ class SealedLines:
         except ValueError:
             return None
 
-    def _finding(self, entry: Entry, kind: str, what: str, first: int, last: int) -> Finding:
+    def _finding(self, entry: Entry, kind: Kind, what: str, first: int, last: int) -> Finding:
         file = f"{self._origin}/{entry.segment}"
-        return Finding(kind=kind, origin=self._origin, file=file, what=what, first=first, last=last)  # type: ignore[arg-type]
+        return Finding(kind=kind, origin=self._origin, file=file, what=what, first=first, last=last)
 
 
 class OpenLines:

@@ -17,7 +17,7 @@ from ..bus import Delivery
 from .admission import Admission, Admitted
 from .cold import Tiering
 from .disk import Disk
-from .errors import ArchiveError, LogClosed, LogLocked, LogWriteFailed
+from .errors import ArchiveError, LogClosed, LogDamaged, LogLocked, LogWriteFailed
 from .ids import IdIndex, record_key, remove
 from .line import Chain, chain_of
 from .manifest import Manifest
@@ -113,6 +113,7 @@ class OriginWriter(OriginLog):
                 self._written = None
             result = work()
             self._show(look(self.folder, self._disk, self._tier))
+            self._distrusted = ()  # until somebody verifies it again
             return result
 
     def seal_full_segments(self, pace: Pace | None = None) -> int:
@@ -172,7 +173,7 @@ class OriginWriter(OriginLog):
             chain = self._chain = self._chain or self.chain_at(self._last)
             admission = Admission(self.name, self._last, chain, self._sequence, partial(self._holder, self._ids))
             admission.take(deliveries)
-        except ArchiveError as error:  # whether one of them is in a segment that only the archive has can't be seen
+        except (ArchiveError, LogDamaged) as error:  # whether the log has one of them already can't be seen
             raise LogWriteFailed(self.folder, str(error)) from error
         return admission
 

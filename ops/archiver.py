@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +16,7 @@ from ..schemas import RookeryError
 from .archive import ArchiveReport, OriginTiers, copy_out, place_for, tiers_of
 from .giving_way import step_back
 from .health import Health
+from .loose_thread import in_loose_thread
 from .settings import Settings
 
 SUBSYSTEM = "archive"
@@ -26,8 +24,6 @@ SETTLING_SECONDS = 60.0  # a node that starts has more urgent things to do
 RETRY_SECONDS = 300.0
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 
 class NoArchiveSet(RookeryError):
@@ -94,7 +90,7 @@ class Archiver:
         """Archive whenever it is time, until cancelled; health tells of what fails."""
         if not self._settings.archive or not self._settings.archive_hours:
             return
-        await asyncio.sleep(max(await _in_thread(self._due_in_seconds), SETTLING_SECONDS))
+        await asyncio.sleep(max(await in_loose_thread(self._due_in_seconds, SUBSYSTEM), SETTLING_SECONDS))
         while True:
             pause_seconds = self._settings.archive_hours * 3_600
             try:
@@ -150,7 +146,7 @@ class Archiver:
             )
 
         try:
-            report = await _in_thread(work)
+            report = await in_loose_thread(work, SUBSYSTEM)
         except ArchivingStopped:
             raise
         except (RookeryError, OSError) as error:
@@ -175,24 +171,3 @@ class Archiver:
             return 0.0
         due = min(tiering.verified_at for tiering in tierings) + timedelta(hours=self._settings.archive_hours)
         return (due - datetime.now(UTC)).total_seconds()
-
-
-async def _in_thread(work: Callable[[], Result]) -> Result:
-    """Do `work` in a thread that nobody waits for when the process ends: an archive that hangs must not keep it."""
-    loop, done = asyncio.get_running_loop(), asyncio.Event()
-    outcome: list[Result | BaseException] = []
-
-    def run() -> None:
-        try:
-            outcome.append(work())
-        except BaseException as error:
-            outcome.append(error)
-        with suppress(RuntimeError):  # the loop is closed: nobody is there to hear
-            loop.call_soon_threadsafe(done.set)
-
-    threading.Thread(target=run, name=SUBSYSTEM, daemon=True).start()
-    await done.wait()
-    (result,) = outcome
-    if isinstance(result, BaseException):
-        raise result
-    return result

@@ -172,6 +172,7 @@ def node_families(node: Node) -> Iterator[Metric]:
     yield from _of_projections(node)
     yield from _of_sync(node)
     yield from _of_reactions(node)
+    yield from _of_verification(node)
 
 
 def _of_cluster(node: Node) -> Iterator[Metric]:
@@ -191,6 +192,17 @@ def _of_cluster(node: Node) -> Iterator[Metric]:
         ["spoke"],
         [([name], spoke.lag_events) for name, spoke in node.spokes.items()],
     )
+
+
+def _of_verification(node: Node) -> Iterator[Metric]:
+    verifier, latest = node.verifier, node.verifier.latest
+    yield counter("verified_bytes", "Bytes of the log that were verified since the start.", [], [([], verifier.bytes)])
+    yield counter("verification_rounds", "Rounds of verification since the start.", [], [([], verifier.rounds)])
+    ended = latest.ended_at.timestamp() if latest else None
+    yield gauge("verification_ended_time_seconds", "When the latest verification ended.", [], [([], ended)])
+    found = Counter(finding.kind for finding in latest.findings) if latest else Counter()
+    samples = [([kind], count) for kind, count in sorted(found.items())]
+    yield gauge("verification_findings", "What the latest verification found to be wrong.", ["kind"], samples)
 
 
 def _of_ingest(node: Node) -> Iterator[Metric]:

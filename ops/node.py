@@ -46,6 +46,7 @@ from .snapshot import SnapshotFile
 from .spokes import Spoke
 from .syncing import HttpPeer, NatsPeer, Offering, Pulled, Syncing, peer_at, serve_sync
 from .timings import Timings
+from .verifying import Verifier
 
 WATCH_SECONDS = 0.5
 SETTLE_POLL_SECONDS = 0.01
@@ -109,27 +110,31 @@ class Node:
         self.append_seconds = Timings()
         self.side_car_maker = SideCarMaker(projections.side_cars, GivingWay(log, projections))
         self.incidents = Incidents(bus, settings.origin, health)
-        self.ingest = Ingest(
-            bus,
-            log,
-            settings.origin,
-            on_append=self._log_grew,
-            on_seal=self.side_car_maker.wake,
-            observe_append=self.append_seconds.observe,
-            on_regression=self.incidents.regressed,
-            accept_regression=settings.nats_url is None,  # the node's own nats-server is nobody else's
-        )
+        self.ingest = self._make_ingest()
         self.spokes = {name: Spoke(name, bus.mirror(name), log, self._log_grew) for name in settings.spoke_names}
         self.intake = Intake(bus, log, vault)
         held_at = partial(places_of_texts, snapshot.path, settings.archive)
         self.erasure = Erasure(vault, log, projections, origin=settings.origin, publish=bus.publish, places=held_at)
         self.live = Live(log)
+        self.verifier = Verifier(log, health, settings.own_origins, settings.verify_megabytes_per_second)
         self.offering = Offering(log, settings.origin, spokes=settings.spoke_names)
         self.syncing = self._make_syncing()
         self.growth = asyncio.Event()
         self.is_closing = False
         self.bus_answers = True
         self.bus_held: StreamState | None = None  # when the bus last answered, at most a moment ago
+
+    def _make_ingest(self) -> Ingest:
+        return Ingest(
+            self.bus,
+            self.log,
+            self.settings.origin,
+            on_append=self._log_grew,
+            on_seal=self.side_car_maker.wake,
+            observe_append=self.append_seconds.observe,
+            on_regression=self.incidents.regressed,
+            accept_regression=self.settings.nats_url is None,  # the node's own nats-server is nobody else's
+        )
 
     def _make_syncing(self) -> Syncing:
         return Syncing(
@@ -259,10 +264,8 @@ async def running_node(
             archiver=archiver,
             reactions=Reacting(log, bus, settings.origin, folder.reactions, tables),
         )
-        stack.callback(node.side_car_maker.close)
-        stack.callback(node.graph_projector.close)
-        stack.callback(node.projector.close)
-        stack.callback(node.rebuilds.close)
+        for part in (node.verifier, node.side_car_maker, node.graph_projector, node.projector, node.rebuilds):
+            stack.callback(part.close)
         node.incidents.healed(healed)
         await _set_going(stack, node)
         started = await node.announce(NodeStarted(version=__version__, host=platform.node() or None))
@@ -322,6 +325,7 @@ async def _set_going(stack: AsyncExitStack, node: Node) -> None:
         node.live.run(),
         node.snapshot.run(node.settings.snapshot_seconds),
         node.archiver.run(),
+        node.verifier.run(),
         node.syncing.run(peers, node.settings.sync_seconds),
         node.erasure.run(),
         _watch(node),

@@ -106,6 +106,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="For how many days archived segments stay in the data folder, too; without it, for ever.",
         ),
     ] = None
+    verify_megabytes_per_second: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=10_000,
+            description="How fast the log is verified, round after round, in the background; 0: when asked.",
+        ),
+    ] = 1.0
     peers: Annotated[
         tuple[PeerUrl, ...],
         Meta(

@@ -30,6 +30,7 @@ from . import (
     state,
     sync,
     vault,
+    verify,
 )
 from .bodies import Room
 from .parameters import known_parameters
@@ -69,6 +70,7 @@ def create_app(node: Node) -> FastAPI:
         vault.router,
         proofs.router,
         sync.router,
+        verify.router,
         otlp.router,
     ):
         app.include_router(router)

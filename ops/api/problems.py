@@ -41,6 +41,7 @@ from ..live import TooManyReaders
 from ..reactions import NothingParked
 from ..rebuilds import failure_of
 from ..syncing import PeerError
+from ..verifying import VerificationRunning, VerificationStopped
 from .bodies import BodyTooLarge, BodyTooSlow
 from .live import ForeignPage
 from .negotiation import NotAcceptable
@@ -83,6 +84,8 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     BusError: HTTPStatus.BAD_GATEWAY,
     NoArchiveSet: HTTPStatus.CONFLICT,
     ArchiveRunning: HTTPStatus.CONFLICT,
+    VerificationRunning: HTTPStatus.CONFLICT,
+    VerificationStopped: HTTPStatus.SERVICE_UNAVAILABLE,
     ArchivingStopped: HTTPStatus.SERVICE_UNAVAILABLE,
     ForeignArchive: HTTPStatus.CONFLICT,
     ArchiveDamaged: HTTPStatus.BAD_GATEWAY,

@@ -28,6 +28,7 @@ from rookery.ops.api import (
     state,
     sync,
     vault,
+    verify,
 )
 from rookery.ops.bench import workload
 from rookery.ops.bench.node_process import NodeProcess
@@ -53,6 +54,7 @@ def document() -> dict[str, Any]:
     for module in (
         archive,
         proofs,
+        verify,
         state,
         events,
         dead_letters,

@@ -1,0 +1,213 @@
+"""Verifying: the node holds its log against what it must be, round after round, and serves only what it vouches for.
+
+A round reads every byte and decodes every line, at a bounded rate, on a thread that lets everything else go first.
+What it finds stands in health and metrics, and the lines that are lost are refused to whoever asks for them until they
+are healed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from ..eventstore import Log
+from ..eventstore.findings import Finding
+from ..eventstore.verification import bytes_to_verify, verify
+from ..schemas import RookeryError
+from .giving_way import step_back
+from .health import Health
+from .loose_thread import in_loose_thread
+
+SUBSYSTEM = "log"
+SETTLING_SECONDS = 60.0  # a node that starts has more urgent things to do
+PAUSE_SECONDS = 60.0  # between two rounds, so that a small log isn't read all the time
+FINDINGS_MAX = 1_000  # of one verification: a log with more is not looked at line by line
+MEGABYTE = 10**6
+
+logger = logging.getLogger(__name__)
+
+
+class VerificationRunning(RookeryError):
+    """One verification is asked for at a time."""
+
+    def __init__(self) -> None:
+        super().__init__("the node is verifying its log already; GET /verify says how far it is, and what it finds")
+
+
+class VerificationStopped(RookeryError):
+    """The node was closed meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__("the node closes; `rookery verify` verifies its data folder without it")
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What one verification found. `deep`: every line was decoded. `more`: there were more findings than are listed."""
+
+    deep: bool
+    bytes: int
+    seconds: float
+    ended_at: datetime
+    findings: list[Finding]
+    more: bool = False
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return all(finding.is_notice for finding in self.findings)
+
+
+class VerifyRunning(msgspec.Struct, frozen=True):
+    """How far a verification is."""
+
+    bytes_done: int
+    bytes_total: int
+
+
+class VerifyStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the log was found the last time, how far the one is that was asked for, and the rounds since the start."""
+
+    running: VerifyRunning | None
+    latest: Verified | None
+    rounds: int
+    bytes: int
+
+
+def verified(
+    folder: Path,
+    *,
+    deep: bool,
+    signers: Mapping[str, str],
+    beside_writer: bool,
+    watch: Callable[[int], object],
+) -> Verified:
+    """Verify the log in `folder`; `watch` is told of every piece that was read."""
+    began, done = time.perf_counter(), 0
+
+    def count(size_bytes: int) -> None:
+        nonlocal done
+        done += size_bytes
+        watch(size_bytes)
+
+    findings: list[Finding] = []
+    for finding in verify(folder, signers=signers, deep=deep, beside_writer=beside_writer, watch=count):
+        if len(findings) == FINDINGS_MAX:
+            break
+        findings.append(finding)
+    return Verified(
+        deep=deep,
+        bytes=done,
+        seconds=time.perf_counter() - began,
+        ended_at=datetime.now(UTC),
+        findings=findings,
+        more=len(findings) == FINDINGS_MAX,
+    )
+
+
+class Verifier:
+    """Verifies a node's log in rounds, `megabytes_per_second` at most, and at once when somebody asks; 0: no rounds."""
+
+    def __init__(self, log: Log, health: Health, own: Sequence[str], megabytes_per_second: float) -> None:
+        self.latest: Verified | None = None
+        self.rounds = 0
+        self.bytes = 0
+        self._log = log
+        self._health = health
+        self._signers = dict.fromkeys(own, log.signer.public) if log.signer else {}
+        self._bytes_per_second = megabytes_per_second * MEGABYTE
+        self._running: VerifyRunning | None = None
+        self._stop = threading.Event()
+        health.set(SUBSYSTEM, "ready")
+
+    async def run(self) -> None:
+        """Go round until cancelled."""
+        if not self._bytes_per_second:
+            return
+        await asyncio.sleep(SETTLING_SECONDS)
+        while True:
+            with suppress(VerificationStopped):
+                self._note(await in_loose_thread(self._round, "verifier"))
+                self.rounds += 1
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def verify(self, *, deep: bool = False) -> Verified:
+        """Verify at once and as fast as it goes. Raises `VerificationRunning` or `VerificationStopped`."""
+        if self._running is not None:
+            raise VerificationRunning
+        self._running = VerifyRunning(0, 0)
+        try:
+            found = await in_loose_thread(lambda: self._asked_for(deep), "verifier")
+        finally:
+            self._running = None
+        self._note(found)
+        return found
+
+    def status(self) -> VerifyStatus:
+        """How it is."""
+        return VerifyStatus(running=self._running, latest=self.latest, rounds=self.rounds, bytes=self.bytes)
+
+    def close(self) -> None:
+        """Stop before the next piece."""
+        self._stop.set()
+
+    def _round(self) -> Verified:
+        step_back()
+        began, done = time.monotonic(), 0
+
+        def pace(size_bytes: int) -> None:
+            nonlocal done
+            done += size_bytes
+            self._stop.wait(max(began + done / self._bytes_per_second - time.monotonic(), 0))
+
+        return self._verified(True, pace)
+
+    def _asked_for(self, deep: bool) -> Verified:
+        self._running = VerifyRunning(0, bytes_to_verify(self._log.folder, deep=deep))
+        return self._verified(deep, self._advance)
+
+    def _advance(self, size_bytes: int) -> None:
+        if running := self._running:
+            self._running = VerifyRunning(running.bytes_done + size_bytes, running.bytes_total)
+
+    def _verified(self, deep: bool, watch: Callable[[int], object]) -> Verified:
+        def watched(size_bytes: int) -> None:
+            if self._stop.is_set():
+                raise VerificationStopped
+            self.bytes += size_bytes
+            watch(size_bytes)
+
+        return verified(self._log.folder, deep=deep, signers=self._signers, beside_writer=True, watch=watched)
+
+    def _note(self, found: Verified) -> None:
+        """Tell of what was found, and let nobody read what is lost."""
+        if self.latest and self.latest.deep and not found.deep and not found.findings and self.latest.findings:
+            return  # it did not look at what the other one found
+        self.latest = found
+        self._log.distrust(_lost(found))
+        wrong = [finding for finding in found.findings if not finding.is_notice]
+        for finding in wrong:
+            logger.error("the log is damaged: %s", finding)
+        if wrong:
+            more = f" (and {len(wrong) - 1:,} more)" if len(wrong) > 1 else ""
+            self._health.set(SUBSYSTEM, "degraded", f"{wrong[0]}{more}; `rookery verify` lists all")
+        else:
+            self._health.set(SUBSYSTEM, "ready")
+
+
+def _lost(found: Verified) -> dict[str, list[range]]:
+    """The n's of each origin that can't be vouched for."""
+    lost: defaultdict[str, list[range]] = defaultdict(list)
+    for finding in found.findings:
+        is_of_lines = finding.kind.startswith(("segment_", "lines_"))
+        if is_of_lines and finding.first is not None and finding.last is not None:
+            lost[finding.origin].append(range(finding.first, finding.last + 1))
+    return lost

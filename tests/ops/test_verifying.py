@@ -1,0 +1,117 @@
+"""A node verifies its log round after round, tells what is wrong, and serves nothing that it can't vouch for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rookery.eventstore import Log, LogDamaged, LogWriteFailed
+from rookery.ops import verifying as module
+from rookery.ops.health import Health
+from rookery.ops.node_key import KEY_FILE, NodeKeyUnusable, signer_in
+from rookery.ops.verifying import VerificationRunning, VerificationStopped, Verifier
+from rookery.tests.eventstore.deliveries import many
+from rookery.tests.eventstore.test_recovery import flip
+
+SEALED = f"{9:020}.ndjson.zst"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Log]:
+    with Log.open(tmp_path / "log", segment_events_max=8, signer=signer_in(tmp_path)) as log:
+        log.append("here", many(28))
+        log.seal_full_segments()
+        yield log
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SETTLING_SECONDS", 0)
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
+
+
+def verifier(log: Log, health: Health, rate: float = 1_000.0) -> Verifier:
+    return Verifier(log, health, ["here"], rate)
+
+
+async def test_what_a_round_finds_is_told_and_not_served_until_it_is_whole_again(log: Log) -> None:
+    health = Health()
+    ours = verifier(log, health)
+    working = asyncio.create_task(ours.run())
+    while ours.rounds < 2:
+        await asyncio.sleep(0.01)
+    assert health.subsystems["log"].state == "ready"
+    path = log.folder / "here" / SEALED
+    assert [record.n for record in log.read("here")] == list(range(1, 29))
+    flip(path, 60)
+    while health.subsystems["log"].state == "ready":
+        await asyncio.sleep(0.01)
+    assert health.is_ready, "the node serves the rest"
+    assert SEALED in health.subsystems["log"].detail
+    assert [record.n for record in log.read("here", limit=8)] == list(range(1, 9))
+    assert [record.n for record in log.read("here", after=16)] == list(range(17, 29))
+    with pytest.raises(LogDamaged):
+        list(log.read("here"))
+    reads = [
+        lambda: log.get("here", 12),
+        log.files,
+        lambda: log.segments("here")[1].path,
+    ]
+    for read in reads:
+        with pytest.raises(LogDamaged, match="rookery verify"):
+            read()
+    flip(path, 60)
+    while health.subsystems["log"].state != "ready":
+        await asyncio.sleep(0.01)
+    working.cancel()
+    assert [record.n for record in log.read("here")] == list(range(1, 29))
+
+
+async def test_what_the_log_may_have_already_waits_until_it_can_be_seen(log: Log) -> None:
+    flip(log.folder / "here" / SEALED, 60)
+    await verifier(log, Health()).verify()
+    log.append("here", many(30))
+    log.rewind("here")
+    with pytest.raises(LogWriteFailed):
+        log.append("here", many(30))
+    flip(log.folder / "here" / SEALED, 60)
+    await verifier(log, Health()).verify()
+    assert log.append("here", many(30)).duplicates == 30
+
+
+async def test_a_quick_look_does_not_take_back_what_a_deep_one_found(log: Log) -> None:
+    ours = verifier(log, Health())
+    summary = log.folder / "here" / f"{9:020}.index.json"
+    flip(summary, summary.read_bytes().index(b"coder-7"))
+    assert [finding.kind for finding in (await ours.verify(deep=True)).findings] == ["summary_damaged"]
+    assert (await ours.verify()).is_sound
+    assert ours.latest
+    assert not ours.latest.is_sound
+    assert log.get("here", 9), "what is derived is no reason to refuse the lines"
+
+
+async def test_one_verification_is_asked_for_at_a_time_and_a_node_that_closes_stops_it(log: Log) -> None:
+    ours = verifier(log, Health())
+    first, second = await asyncio.gather(ours.verify(), ours.verify(), return_exceptions=True)
+    assert isinstance(second, VerificationRunning)
+    assert not isinstance(first, BaseException)
+    ours.close()
+    with pytest.raises(VerificationStopped):
+        await ours.verify()
+    assert ours.status().running is None
+
+
+async def test_where_the_rate_is_nought_it_waits_to_be_asked(log: Log) -> None:
+    await verifier(log, Health(), 0).run()
+
+
+def test_a_node_keeps_its_key_for_its_owner_alone(tmp_path: Path) -> None:
+    first = signer_in(tmp_path)
+    assert signer_in(tmp_path).public == first.public
+    assert os.stat(tmp_path / KEY_FILE).st_mode & 0o777 == 0o600
+    (tmp_path / KEY_FILE).write_bytes(b"no key")
+    with pytest.raises(NodeKeyUnusable, match="bring it back from a backup, or remove it"):
+        signer_in(tmp_path)
