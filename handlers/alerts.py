@@ -12,11 +12,13 @@ from typing import Literal, NamedTuple
 
 from ..eventstore import DeadLetter
 from ..schemas import AlertRaised, EventData, ReactionParked, RunFailed
+from ..schemas.personal import SEALED_IN_TEXT
 from .reactions import Answer, Ask, Cause, Command, CommandData, Context, Happened, Reactions
 
 QUIET_SECONDS = 3600.0
 LATE_SECONDS = 600.0
 TEXT_CHARACTERS_MAX = 500
+SEALED = "(personal, and sealed)"  # in place of what only the event itself may hold
 
 
 class Raise(CommandData, frozen=True, kw_only=True):
@@ -51,7 +53,7 @@ def decide(command: Command, alert: Alert) -> Sequence[EventData]:
         AlertRaised(
             kind=asked.kind,
             severity=asked.severity,
-            text=asked.text[:TEXT_CHARACTERS_MAX],
+            text=SEALED_IN_TEXT.sub(SEALED, asked.text)[:TEXT_CHARACTERS_MAX],
             entity=asked.entity,
             agent_id=asked.agent_id,
             cause=asked.cause,

@@ -16,6 +16,8 @@ import msgspec
 from ..bus import Bus, Delivery, Entity, work_subject_of
 from ..eventstore import Log, Record
 from ..handlers.agent.assigning import created
+from ..handlers.assignments import Cancel, UnknownAssignment
+from ..handlers.reactions import Command
 from ..schemas import (
     AssignmentCancelled,
     AssignmentCompleted,
@@ -25,7 +27,6 @@ from ..schemas import (
     AssignmentTimedOut,
     Event,
     InvalidEvent,
-    RookeryError,
     decode,
     encode,
     new_id,
@@ -43,14 +44,6 @@ OPERATOR = "/people/operator"
 Status = Literal["pending", "running", "completed", "failed", "timed_out", "cancelled"]
 ENDS: tuple[Status, ...] = ("completed", "failed", "timed_out", "cancelled")
 ENDED = Filters.of([f"assignment.{status}" for status in ENDS]).types
-
-
-class UnknownAssignment(RookeryError):
-    """No assignment has that id."""
-
-    def __init__(self, assignment_id: str) -> None:
-        self.assignment_id = assignment_id
-        super().__init__(f"no assignment is called {assignment_id!r}")
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -103,6 +96,14 @@ async def give(node: Node, wanted: Wanted, wait: Wait = "visible") -> Standing:
     await node.bus.give(event if known is None else await _recorded(node.bus, event))
     await node.until(taken.sequence, wait)
     return await standing(node.bus, event.subject)
+
+
+async def cancel(node: Node, assignment_id: str, reason: str | None, wait: Wait = "visible") -> Standing:
+    """Call the assignment off, if nobody has begun it. Raises `UnknownAssignment` or `NotWaiting`."""
+    command = Command.of(Cancel(reason=reason), subject=assignment_id, source=OPERATOR)
+    decided = await node.reactions.assignments.handle(command)
+    await node.until(decided.sequence, wait)
+    return await standing(node.bus, assignment_id)
 
 
 async def standing(bus: Bus, assignment_id: str) -> Standing:

@@ -301,9 +301,11 @@ def _graph_workers(
 
 async def _have_react(stack: AsyncExitStack, node: Node) -> None:
     """Only now: what was told of reactions before is in the log by now, and not done again."""
-    for decider in (node.reactions.lives, node.reactions.alerts):
+    for decider in (node.reactions.lives, node.reactions.alerts, node.reactions.assignments):
         await stack.enter_async_context(decider.serving())
     await stack.enter_async_context(_running(node.reactions.run()))
+    while not node.reactions.has_begun and not node.reactions.trouble:  # what is published from now on is answered
+        await asyncio.sleep(SETTLE_POLL_SECONDS)
 
 
 async def _set_going(stack: AsyncExitStack, node: Node) -> None:

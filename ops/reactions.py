@@ -11,7 +11,7 @@ import msgspec
 
 from ..bus import Bus, Entity, StreamState
 from ..eventstore import Log
-from ..handlers import alerts
+from ..handlers import alerts, assignments
 from ..handlers.reactions import Command, Decider, Discard, Held, InvalidCommand, Reactions, Redrive, Runner
 from ..schemas import Event, RookeryError, decode
 from .health import Health
@@ -76,7 +76,10 @@ class Reacting(Runner):
         self.bus_held: StreamState | None = None
         self._node_log = log
         super().__init__(log, bus, origin, tables, path, earlier=self._earlier_events)
-        self.alerts = Decider(bus, alerts.ALERTS, source=self.source, earlier=self._earlier_events)
+        self.alerts, self.assignments = (
+            Decider(bus, context, source=self.source, earlier=self._earlier_events)
+            for context in (alerts.ALERTS, assignments.ASSIGNMENTS)
+        )
 
     def tell(self, health: Health) -> None:
         """Have health say what is parked."""

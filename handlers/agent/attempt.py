@@ -96,7 +96,7 @@ class Attempt:
 
     async def carry_out(self) -> None:
         """Do the task, say how it ended, and only then settle it with the bus."""
-        if self._work.attempt > 1 and not await self._is_still_to_do():
+        if not await self._is_still_to_do():
             await self._work.done()
         elif self._work.exhausted:
             await self._end_assignment(self._failed_for_good("every attempt at it was lost with its agent"))
@@ -113,10 +113,12 @@ class Attempt:
     # Beginning
 
     async def _is_still_to_do(self) -> bool:
-        """Whether the task has not ended yet; an earlier run that nobody ended is."""
+        """Whether the task has not ended yet, nor was called off; an earlier run that nobody ended is."""
         history = await self._bus.history(Entity("assignment", self.assignment_id))
         if any(end_in(delivery) for delivery in history.deliveries):
             return False
+        if self._work.attempt == 1:
+            return True
         earlier = self._run_id(self._work.attempt - 1)
         told = [delivery.subject for delivery in (await self._bus.history(Entity("run", earlier))).deliveries]
         if told and not any(subject.split(".")[3] in ("completed", "failed", "cancelled") for subject in told):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -18,6 +18,8 @@ from .past import AsOf, dated
 
 ASSIGNMENT_BYTES_MAX = 1024 * 1024
 WAIT_SECONDS_MAX = 60.0
+
+Asked = TypeVar("Asked")
 
 router = APIRouter(tags=["assignments"])
 
@@ -37,8 +39,28 @@ async def assign(request: Request, node: ServingNode, room: BodyRoom, wait: Wait
     what is under way or over under that id is left as it is, and told.
     """
     async with room.for_body(request):
-        wanted = _wanted(await read_body(request, bytes_max=ASSIGNMENT_BYTES_MAX))
+        wanted = _in_body(await read_body(request, bytes_max=ASSIGNMENT_BYTES_MAX), assignments.Wanted)
         return json(await assignments.give(node, wanted, wait), HTTPStatus.ACCEPTED)
+
+
+class CalledOff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why work is called off."""
+
+    reason: str | None = None
+
+
+@router.post("/assignments/{assignment_id:path}/cancel")
+async def cancel(
+    request: Request, node: ServingNode, room: BodyRoom, assignment_id: Id, wait: Wait = "visible"
+) -> Response:
+    """Call work off that waits: no agent begins it. What somebody has begun, or what is over, is refused (409).
+
+    The body may say why. Calling the same off twice changes nothing.
+    """
+    async with room.for_body(request):
+        body = await read_body(request, bytes_max=ASSIGNMENT_BYTES_MAX)
+        why = _in_body(body, CalledOff) if body else CalledOff()
+        return json(await assignments.cancel(node, assignment_id, why.reason, wait))
 
 
 @router.get("/assignments/{assignment_id:path}")
@@ -63,8 +85,8 @@ async def standing(
     return dated(await unless_gone(request, answer()), moment)
 
 
-def _wanted(body: bytes) -> assignments.Wanted:
+def _in_body(body: bytes, kind: type[Asked]) -> Asked:
     try:
-        return msgspec.json.decode(body, type=assignments.Wanted)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedEvent(str(error), "body") from None

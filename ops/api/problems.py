@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from ...bus import BusError, BusUnavailable, WorkQueueFull
 from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive, NotYetSealed, ObjectsLost, UnknownLine
+from ...handlers.assignments import NotWaiting, UnknownAssignment
 from ...handlers.reactions import Contended, NotParked
 from ...projections import (
     FoldFailed,
@@ -32,7 +33,6 @@ from ...projections import (
 )
 from ...schemas import InvalidInput, RookeryError
 from ..archiver import ArchiveRunning, ArchivingStopped, NoArchiveSet
-from ..assignments import UnknownAssignment
 from ..disk import DiskFull
 from ..erasure import NobodyKnown
 from ..health import HeldUp
@@ -52,6 +52,7 @@ MEDIA_TYPE = "application/problem+json"
 # The first that fits counts.
 STATUSES: dict[type[RookeryError], HTTPStatus] = {
     NotParked: HTTPStatus.CONFLICT,
+    NotWaiting: HTTPStatus.CONFLICT,
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,

@@ -198,6 +198,12 @@ ROUTES: dict[tuple[str, str], Told] = {
         status=202,
         problems=(413, 422, 503, 507),
     ),
+    ("POST", "/assignments/{assignment_id}/cancel"): Told(
+        "Call work off that waits",
+        answers={"application/json": _PENDING | {"status": "cancelled", "error": "the branch is gone"}},
+        body={"application/json": {"reason": "the branch is gone"}},
+        problems=(404, 409, 413, 422, 503),
+    ),
     ("GET", "/assignments/{assignment_id}"): Told(
         "Ask how an assignment stands", answers={"application/json": _COMPLETED}, problems=(404, 422, 503)
     ),

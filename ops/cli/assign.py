@@ -1,4 +1,4 @@
-"""`rookery assign`: work for an agent, and what comes of it."""
+"""`rookery assign` and `cancel`: work for an agent, what comes of it, and calling it off."""
 
 from __future__ import annotations
 
@@ -79,6 +79,26 @@ def assign(
         show_json(told["result"])
     if wait and told["status"] != "completed":
         raise NotDone(told["assignment_id"], told["status"], told["error"])
+
+
+@click.command()
+@click.argument("assignment_id", metavar="ID")
+@click.option("--reason", metavar="TEXT", help="Why, for the record.")
+@json_option
+@node_option
+def cancel(client: Client, assignment_id: str, reason: str | None, as_json: bool) -> None:
+    """Call the assignment ID off, if nobody has begun it: no agent will.
+
+    \b
+    rookery cancel as-42 --reason 'the branch is gone'
+    rookery query assignments --where status=pending
+    """
+    path = f"/assignments/{quote(assignment_id, safe='')}/cancel"
+    told = client.post(path, msgspec.json.encode({"reason": reason}))
+    if as_json:
+        show_json(told)
+    else:
+        click.echo(f"{assignment_id} {told['status']}")
 
 
 def _json(given: str) -> Any:

@@ -205,6 +205,15 @@ class Worker:
 
 
 class TestOnTheCommandLine:
+    def test_work_that_waits_is_called_off_and_nothing_else_is(self, rookery: Rookery) -> None:
+        assignment_id = rookery("assign", "never.done").out.strip()
+        assert rookery("cancel", assignment_id, "--reason", "no").out == f"{assignment_id} cancelled\n"
+        (row,) = rookery("query", "assignments", "--where", f"assignment_id={assignment_id}", "--json").json
+        assert (row["status"], row["error"]) == ("cancelled", "no")
+        assert rookery("cancel", assignment_id, "--json").json["status"] == "cancelled"
+        unknown = rookery("cancel", "nobody-knows")
+        assert (unknown.code, "nobody-knows" in unknown.err) == (2, True)
+
     def test_the_id_is_printed_and_the_work_waits(self, rookery: Rookery) -> None:
         given = rookery("assign", "cli.plain", "--input", '{"path": "."}')
         assert given.code == 0

@@ -165,6 +165,11 @@ async def test_failed_runs_and_dead_letters_raise_alerts_once_and_history_raises
         assert await here.get("/dead-letters", type="run.started") == []
 
 
+async def test_what_is_published_as_soon_as_a_node_is_there_is_answered(tmp_path: Path) -> None:
+    async with at(tmp_path, [alerts.REACTIONS]) as here:
+        assert here.node.reactions.has_begun
+
+
 async def test_commands_are_served_on_the_bus(tmp_path: Path) -> None:
     async with at(tmp_path, [alerts.REACTIONS]) as here, await NatsBus.connect(here.node.nats_url) as bus:
         asked = {"subject": "disk", "id": "c-1", "data": {"kind": "disk", "text": "it is full"}}

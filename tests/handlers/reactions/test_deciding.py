@@ -110,6 +110,12 @@ def test_an_alert_is_raised_once_an_hour() -> None:
     given(ALERTS, raised).when(asked, after_seconds=-A_MINUTE).then()
 
 
+def test_an_alert_tells_nothing_that_is_sealed() -> None:
+    sealed = f"sealed:1:ds-{'a' * 26}:{'b' * 22}:{'c' * 40}"
+    told = AlertRaised(kind="run_failed", severity="warning", text="it failed: (personal, and sealed)")
+    given(ALERTS).when(Raise(kind="run_failed", text=f"it failed: {sealed}")).then(told)
+
+
 def test_a_scenario_says_what_was_decided_instead() -> None:
     raised = AlertRaised(kind="disk", severity="warning", text="it is full")
     with pytest.raises(AssertionError, match="decided"):
