@@ -1,4 +1,4 @@
--- projection: agents   version: 1   key: agent_id
+-- projection: agents   version: 2   key: agent_id
 -- Who is in the colony: each agent's latest registration, its state, and when it last gave a sign of life.
 -- why: agent_registered, agent_state_changed, agent_unregistered, agent_heartbeat_sent   by: agent_id = subject
 
@@ -37,11 +37,11 @@ full join agent_sightings using (agent_id);
 
 -- fold: agent_registered
 merge into agent_registrations as known using (
-    select distinct on (subject)
+    select
         subject as agent_id, name, role, tier, parent_agent_id, capabilities, transport, endpoint, version,
         heartbeat_interval_seconds, time as registered_at, happened
     from agent_registered
-    order by happened desc
+    qualify row_number() over (partition by subject order by happened desc) = 1
 ) as new using (agent_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
@@ -56,7 +56,8 @@ where type in ('agent.registered', 'agent.state_changed', 'agent.unregistered');
 
 -- fold: agent_state
 merge into agent_states as known using (
-    select distinct on (agent_id) * from agent_state order by happened desc
+    from agent_state
+    qualify row_number() over (partition by agent_id order by happened desc) = 1
 ) as new using (agent_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
@@ -68,7 +69,8 @@ where type in ('agent.registered', 'agent.heartbeat_sent');
 
 -- fold: agent_sighting
 merge into agent_sightings as known using (
-    select distinct on (agent_id) * from agent_sighting order by happened desc
+    from agent_sighting
+    qualify row_number() over (partition by agent_id order by happened desc) = 1
 ) as new using (agent_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;

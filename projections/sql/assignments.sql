@@ -1,4 +1,4 @@
--- projection: assignments   version: 1   key: assignment_id
+-- projection: assignments   version: 2   key: assignment_id
 -- Every assignment: who has it, how it stands and how it ended.
 -- why: assignment_created, assignment_started   by: assignment_id = subject
 -- why: assignment_completed, assignment_failed, assignment_timed_out, assignment_cancelled   by: assignment_id = subject
@@ -41,19 +41,19 @@ full join assignment_ends as ended using (assignment_id);
 
 -- fold: assignment_created
 merge into assignment_creations as known using (
-    select distinct on (subject)
+    select
         subject as assignment_id, kind, agent_id, skill, timeout_seconds, time as created_at, happened
     from assignment_created
-    order by happened desc
+    qualify row_number() over (partition by subject order by happened desc) = 1
 ) as new using (assignment_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
 
 -- fold: assignment_started
 merge into assignment_starts as known using (
-    select distinct on (subject) subject as assignment_id, agent_id, run_id, time as started_at, happened
+    select subject as assignment_id, agent_id, run_id, time as started_at, happened
     from assignment_started
-    order by happened desc
+    qualify row_number() over (partition by subject order by happened desc) = 1
 ) as new using (assignment_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
@@ -67,7 +67,8 @@ where type in ('assignment.completed', 'assignment.failed', 'assignment.timed_ou
 
 -- fold: assignment_ended
 merge into assignment_ends as known using (
-    select distinct on (assignment_id) * from assignment_ended order by happened desc
+    from assignment_ended
+    qualify row_number() over (partition by assignment_id order by happened desc) = 1
 ) as new using (assignment_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;

@@ -1,4 +1,4 @@
--- projection: nodes   version: 1   key: node
+-- projection: nodes   version: 2   key: node
 -- The Rookery processes themselves: when each last started and stopped.
 -- why: node_started, node_stopped   by: node = subject
 
@@ -24,18 +24,18 @@ full join node_stops using (node);
 
 -- fold: node_started
 merge into node_starts as known using (
-    select distinct on (subject) subject as node, version, host, time as started_at, happened
+    select subject as node, version, host, time as started_at, happened
     from node_started
-    order by happened desc
+    qualify row_number() over (partition by subject order by happened desc) = 1
 ) as new using (node)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
 
 -- fold: node_stopped
 merge into node_stops as known using (
-    select distinct on (subject) subject as node, reason, time as stopped_at, happened
+    select subject as node, reason, time as stopped_at, happened
     from node_stopped
-    order by happened desc
+    qualify row_number() over (partition by subject order by happened desc) = 1
 ) as new using (node)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;

@@ -1,4 +1,4 @@
--- projection: runs   version: 1   key: run_id   uses: cost_by_run, failure_attributions
+-- projection: runs   version: 2   key: run_id   uses: cost_by_run, failure_attributions
 -- Every run: how it stands, what it was worth, what happened in it and what it cost.
 -- why: run_started, run_completed, run_failed, run_cancelled, run_failure_attributed   by: run_id = subject
 -- why: message_recorded, tool_call_completed   by: run_id   where: run_id is not null
@@ -63,11 +63,11 @@ left join mistake using (run_id);
 
 -- fold: run_started
 merge into run_starts as known using (
-    select distinct on (subject)
+    select
         subject as run_id, agent_id, task_id, task, skill, parent_run_id, assignment_id, clock,
         time as started_at, happened
     from run_started
-    order by happened desc
+    qualify row_number() over (partition by subject order by happened desc) = 1
 ) as new using (run_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
@@ -82,7 +82,8 @@ where type in ('run.completed', 'run.failed', 'run.cancelled');
 
 -- fold: run_ended
 merge into run_ends as known using (
-    select distinct on (run_id) * from run_ended order by happened desc
+    from run_ended
+    qualify row_number() over (partition by run_id order by happened desc) = 1
 ) as new using (run_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
