@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import duckdb
 
 from .answers import Answer, Column, read_answer
-from .definitions import EVENTS, Catalogue
+from .definitions import EVENTS, Catalogue, keys_view
 from .digests import digests_at_one_moment
 from .engine import Vector
 from .errors import NoSuchRow, QueryFailed, UnknownReadModel
@@ -62,6 +62,13 @@ class Row(NamedTuple):
         return dict(zip((column.name for column in self.columns), self.values, strict=True))
 
 
+class _Shape(NamedTuple):
+    """A read model's columns, and the view that lists its keys, if there is one."""
+
+    columns: list[Column]
+    keys: str | None
+
+
 class ReadModels(ABC):
     """Tables that any number of threads may ask. Every method blocks.
 
@@ -83,7 +90,7 @@ class ReadModels(ABC):
         self._events = events
         self._scratch = scratch
         self._names = sorted(catalogue.by_name if names is None else names)
-        self._columns: dict[str, list[Column]] = {}  # the catalogue's: the same in every database that is opened
+        self._shapes: dict[str, _Shape] = {}  # of those that were asked, until another database is opened
 
     @abstractmethod
     def vector(self) -> Vector:
@@ -110,11 +117,7 @@ class ReadModels(ABC):
 
     def columns_of(self, name: str) -> list[Column]:
         """A read model's columns. Raises `UnknownReadModel`."""
-        self.key_of(name)
-        if name not in self._columns:
-            with self._readers.cursor() as cursor:
-                self._columns[name] = self._model(cursor, name).columns
-        return self._columns[name]
+        return self._shape(name).columns
 
     def rows(
         self, name: str, question: Question = EVERYTHING, *, limit: int = 1_000, leash: Leash | None = None
@@ -126,7 +129,8 @@ class ReadModels(ABC):
         prepared = self._prepared(name, question)
 
         def read(cursor: duckdb.DuckDBPyConnection) -> Answer:
-            found = cursor.execute(prepared.query, prepared.parameters)
+            bounded = _within_bounds(cursor, prepared, _bounded(limit) + 1)
+            found = cursor.execute(f"{bounded.query} limit {_bounded(limit) + 1}", bounded.parameters)
             return prepared.page(read_answer(found, _bounded(limit) + 1), _bounded(limit))
 
         return self._ask(partial(ask, read=read, leash=leash or Leash()))
@@ -142,13 +146,14 @@ class ReadModels(ABC):
     ) -> Encoded:
         """The same rows as `rows` answers, in a format that DuckDB writes. Raises as it does."""
         prepared = self._prepared(name, question)
-        selection = Selection(f"({prepared.bare})", prepared.parameters, _bounded(limit))
 
         def read(cursor: duckdb.DuckDBPyConnection) -> Encoded:
+            bounded = _within_bounds(cursor, prepared, _bounded(limit) + 1)
+            selection = Selection(f"({bounded.bare})", bounded.parameters, _bounded(limit))
             encoded = self._encode(format, cursor, selection)
             if not encoded.truncated:
                 return encoded
-            places = cursor.execute(f"{prepared.places} limit {selection.limit + 1}", prepared.parameters).fetchall()
+            places = cursor.execute(f"{bounded.places} limit {selection.limit + 1}", bounded.parameters).fetchall()
             return encoded._replace(next=prepared.next([place for (place,) in places], selection.limit))
 
         return self._ask(partial(ask, read=read, leash=leash or Leash()))
@@ -241,7 +246,16 @@ class ReadModels(ABC):
         return arrow(cursor, selection) if format == "arrow" else parquet(cursor, selection, folder=self._scratch)
 
     def _prepared(self, name: str, question: Question) -> Prepared:
-        return prepare(name, self.columns_of(name), self.key_of(name), question)
+        shape = self._shape(name)
+        return prepare(name, shape.columns, self.key_of(name), question, shape.keys)
+
+    def _shape(self, name: str) -> _Shape:
+        self.key_of(name)
+        shape = self._shapes.get(name)
+        if shape is None:
+            with self._readers.cursor() as cursor:
+                shape = self._shapes[name] = _Shape(self._model(cursor, name).columns, _keys_in(cursor, name))
+        return shape
 
     def _model(self, cursor: duckdb.DuckDBPyConnection, name: str) -> ReadModel:
         projection = self._catalogue.by_name[name]
@@ -268,6 +282,22 @@ class Standing:
 
 def _vector_in(cursor: duckdb.DuckDBPyConnection) -> Vector:
     return dict(cursor.execute("select origin, n from rookery.checkpoints").fetchall())
+
+
+def _keys_in(cursor: duckdb.DuckDBPyConnection, name: str) -> str | None:
+    """The view that lists a read model's keys, if there is one. Outdated tables may be without."""
+    view = keys_view(name)
+    found = cursor.execute("select 1 from duckdb_views() where view_name = ?", [view]).fetchall()
+    return view if found else None
+
+
+def _within_bounds(cursor: duckdb.DuckDBPyConnection, prepared: Prepared, rows: int) -> Prepared:
+    """The same question, kept to the keys that its first rows have, so that views join these rows and no others."""
+    bounds = prepared.bounds(rows)
+    if bounds is None:
+        return prepared
+    ((least, greatest, found),) = cursor.execute(bounds, prepared.parameters).fetchall()
+    return prepared.between(least, greatest) if found == rows else prepared
 
 
 def _bounded(limit: int) -> int:

@@ -15,6 +15,9 @@ A file creates the table or view that it is named for, and whatever lies behind 
 its rows apart; what has none has one row. `uses` names the projections whose tables its views select from.
 `-- fold: events` runs for every batch.
 
+A view that joins large tables has another one beside it, `NAME_keys`, which lists the key of every row, some of them
+several times: whoever asks for a page in the key's order finds there which rows it has, before they are joined.
+
 `why` says which events make a row what it is: those of these events' relations, of a derived one (which then has
 `origin` and `n`), or behind the rows of a projection that this one uses, of which the `by` give the row's key, as in
 `by: day = time::date, agent_id`. The row depends on no others. An optional `where: CONDITION` ends the line.
@@ -48,6 +51,11 @@ _CREATED = re.compile(r"^create (?:table|view) (\w+)", re.MULTILINE)
 _WORD = re.compile(r"\w+")
 _COMMENT = re.compile(r"--[^\n]*")
 _DESCRIBED = re.compile(r"^\s*(?P<code>[^\s-].*?),?\s+-- (?P<note>.+)$")
+
+
+def keys_view(name: str) -> str:
+    """What the view is named that lists the keys of a read model, where there is one."""
+    return f"{name}_keys"
 
 
 class Derived(NamedTuple):

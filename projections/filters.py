@@ -31,6 +31,11 @@ SORT_COLUMNS_MAX = 8
 # Text that identifies nothing is ordered by so much of its beginning, which keeps cursors short.
 SORTED_CHARACTERS_MAX = 200
 CURSOR_CHARACTERS_MAX = 16_384
+# What leaves few rows where it is asked of the key.
+POINTED = ("eq", "in", "null")
+# No more rows than this are looked for among the keys; they are found there if no key is listed more often than this.
+BOUNDED_ROWS_MAX = 10_000
+KEYS_PER_ROW_MAX = 8
 
 
 class Condition(NamedTuple):
@@ -65,14 +70,69 @@ class Place(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     values: tuple[str | None, ...]
 
 
-class Prepared(NamedTuple):
-    """A question as SQL. `query` answers rows in order, their place in it as a last column; `bare` is without that."""
+class Keys(NamedTuple):
+    """The relation that holds the key of every row, some of them several times, in its only `column`."""
 
-    query: str
-    bare: str
-    places: str
+    relation: str
+    column: str
+    sql_type: str
+
+
+class Prepared(NamedTuple):
+    """A question as SQL. `keys` are there where they tell which rows come first."""
+
+    model: str
+    selected: str
+    place: str
+    where: tuple[str, ...]
+    order: str
     parameters: list[str]
     fingerprint: str
+    keys: Keys | None = None
+
+    @property
+    def query(self) -> str:
+        """What answers rows in order, their place in it as a last column."""
+        return f"select {self.selected}, {self.place} as place {self._rest}"
+
+    @property
+    def bare(self) -> str:
+        """The same without places."""
+        return f"select {self.selected} {self._rest}"
+
+    @property
+    def places(self) -> str:
+        """Nothing but the places."""
+        return f"select {self.place} as place {self._rest}"
+
+    def bounds(self, rows: int) -> str | None:
+        """The query for the keys between which the first `rows` lie, and how many of them it found; None: just ask.
+
+        To look at a few keys too many is cheaper than to tell all of them apart.
+        """
+        if self.keys is None or rows > BOUNDED_ROWS_MAX:
+            return None
+        column = quoted(self.keys.column)
+        return (
+            f"select min({column})::varchar, max({column})::varchar, count({column}) from ("  # noqa: S608
+            f"select distinct {column} from (select {column} from {self._rest_of(self.keys.relation)} "
+            f"limit {rows * KEYS_PER_ROW_MAX}) order by {self.order} limit {rows})"
+        )
+
+    def between(self, least: str, greatest: str) -> Prepared:
+        """The same question to the rows whose keys lie between these, both included."""
+        if self.keys is None:
+            return self
+        within = f"{quoted(self.keys.column)} between ?::{self.keys.sql_type} and ?::{self.keys.sql_type}"
+        return self._replace(where=(*self.where, within), parameters=[*self.parameters, least, greatest])
+
+    @property
+    def _rest(self) -> str:
+        return f"from {self._rest_of(self.model)}"
+
+    def _rest_of(self, relation: str) -> str:
+        where = f" where {' and '.join(self.where)}" if self.where else ""
+        return f"{quoted(relation)}{where}{f' order by {self.order}' if self.order else ''}"
 
     def page(self, fetched: Answer, limit: int) -> Answer:
         """Of the answer to `query`, fetched to one row beyond `limit`, the page: without places, but with a cursor."""
@@ -107,8 +167,10 @@ def question_of(pairs: Iterable[tuple[str, str]]) -> Question:
     )
 
 
-def prepare(model: str, columns: Sequence[Column], key: Sequence[str], question: Question) -> Prepared:
-    """The SQL for a question to the read model of that name, whose rows `key` tells apart.
+def prepare(
+    model: str, columns: Sequence[Column], key: Sequence[str], question: Question, keys: str | None = None
+) -> Prepared:
+    """The SQL for a question to the read model of that name, whose rows `key` tells apart; `keys` is the view of those.
 
     Raises `InvalidQuestion` or `InvalidCursor`.
     """
@@ -120,17 +182,23 @@ def prepare(model: str, columns: Sequence[Column], key: Sequence[str], question:
     if question.cursor:
         place = _place(question.cursor, fingerprint, len(order))
         where.append(_behind(order, place.values, parameters))
-    place_of_row = "[" + ", ".join(f"({term.expression})::varchar" for term in order) + "]"
-    rest = f"from {quoted(model)}"
-    rest += f" where {' and '.join(where)}" if where else ""
-    rest += f" order by {', '.join(map(_ordering, order))}" if order else ""
     return Prepared(
-        f"select {selected}, {place_of_row} as place {rest}",
-        f"select {selected} {rest}",
-        f"select {place_of_row} as place {rest}",
+        model,
+        selected,
+        "[" + ", ".join(f"({term.expression})::varchar" for term in order) + "]",
+        tuple(where),
+        ", ".join(map(_ordering, order)),
         parameters,
         fingerprint,
+        Keys(keys, key[0], types[key[0]]) if keys and _is_told_by_keys(question, key) else None,
     )
+
+
+def _is_told_by_keys(question: Question, key: Sequence[str]) -> bool:
+    """Whether the key, of one column, says which rows come first, and there may be many."""
+    named = {one.column for one in question.conditions} | {name.removeprefix("-") for name in question.sort}
+    is_pointed = any(one.operator in POINTED for one in question.conditions)
+    return len(key) == 1 and named <= set(key) and not is_pointed
 
 
 def _condition(name: str, text: str) -> Condition:

@@ -383,7 +383,7 @@ class Projections(ReadModels):
         self._live = self._open()
         if self._is_stopped:
             self._live.engine.stop()
-        self._names, self._columns = self._live.names, {}
+        self._names, self._shapes = self._live.names, {}
         self._readers.database = self._live.database
 
     def _open(self) -> Tables:

@@ -15,13 +15,16 @@ create table run_ends (
 );
 create table run_activity (run_id varchar, messages hugeint, tool_calls hugeint, tool_errors hugeint);
 
+create view runs_keys as
+select run_id from run_starts
+union all select run_id from run_ends
+union all select run_id from run_activity
+union all select run_id from run_costs
+union all select run_id from failure_attributions;
+
 create view runs as
 with known as (
-    select run_id from run_starts
-    union select run_id from run_ends
-    union select run_id from run_activity
-    union select run_id from run_costs
-    union select run_id from failure_attributions
+    select distinct run_id from runs_keys
 ), mistake as (
     select distinct on (run_id) * from failure_attributions order by time desc, origin desc, n desc
 )
