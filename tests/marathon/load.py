@@ -125,10 +125,12 @@ async def _over_http(http: httpx.AsyncClient, payload: bytes) -> None:
 async def _ask(http: httpx.AsyncClient, asked: Asked, observe: Observe, over: asyncio.Event) -> None:
     while not over.is_set():
         began = time.perf_counter()
-        answer = await http.request(asked.method, asked.path, json=asked.body)
-        if answer.status_code >= 400:
-            raise AssertionError(f"{asked.name}: {answer.status_code} {answer.text:.300}")
-        observe(asked.name, time.perf_counter() - began)
+        try:
+            answer = await http.request(asked.method, asked.path, json=asked.body)
+            end = "" if answer.status_code < 400 else f", refused with {answer.status_code}"
+        except httpx.TransportError as error:
+            end = f", {type(error).__name__}"
+        observe(f"{asked.name}{end}", time.perf_counter() - began)
         with suppress(TimeoutError):
             async with asyncio.timeout(asked.every_seconds):
                 await over.wait()

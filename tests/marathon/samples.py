@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -78,9 +80,8 @@ def slope(moments: Sequence[float], values: Sequence[float]) -> float:
 def size_mib(folder: Path) -> float:
     """What the files in a folder take."""
     total_bytes = 0
-    for path in folder.rglob("*"):
-        try:
-            total_bytes += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue
+    for within, _, names in os.walk(folder):  # which passes over what is gone meanwhile
+        for name in names:
+            with suppress(FileNotFoundError):
+                total_bytes += os.stat(os.path.join(within, name)).st_size
     return total_bytes / 2**20

@@ -13,7 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .world import run
+from .places import Places
+from .world import World, run
 
 SEEDS = 200
 
@@ -25,8 +26,9 @@ SEEDS = 200
 def main(seeds: int, first: int, keep_going: bool) -> None:
     """Live through virtual worlds, and tell of each one in which something broke.
 
-    A world is two nodes, a bus and whatever can happen to them, all drawn from a seed: the same seed gives the same
-    world. The line that replays a failure is printed with it. Ends with 1 if there was one.
+    A world is two nodes and whatever can happen to them, all drawn from a seed: the same seed gives the same world.
+    Each seed is lived through twice: with two nodes on one bus, and with two places that sync over a bad line. The
+    line that replays a failure is printed with it. Ends with 1 if there was one.
 
     \b
         make sim SEEDS=500
@@ -37,7 +39,8 @@ def main(seeds: int, first: int, keep_going: bool) -> None:
     with _progress(console) as progress:
         worlds = progress.add_task("worlds", total=seeds)
         for seed in range(first, first + seeds):
-            if not _lives(seed, progress.console):
+            lives = [_lives(seed, kind, progress.console) for kind in (World, Places)]
+            if not all(lives):
                 failed.append(seed)
             lived += 1
             progress.update(worlds, advance=1, description=f"worlds, {len(failed)} failed")
@@ -48,12 +51,12 @@ def main(seeds: int, first: int, keep_going: bool) -> None:
     sys.exit(1 if failed else 0)
 
 
-def _lives(seed: int, console: Console) -> bool:
+def _lives(seed: int, kind: type[World], console: Console) -> bool:
     try:
         with tempfile.TemporaryDirectory(prefix="rookery-world-") as folder:
-            run(seed, Path(folder))
+            run(seed, Path(folder), kind=kind)
     except Exception:
-        console.print(f"seed {seed}\n{traceback.format_exc(limit=-3)}", markup=False, highlight=False)
+        console.print(f"seed {seed}, {kind.__name__}\n{traceback.format_exc(limit=-3)}", markup=False, highlight=False)
         return False
     return True
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from rookery.bus import Delivery
 from rookery.eventstore import Log
+from rookery.ops.syncing import Pulled
 from rookery.projections import Projections
 from rookery.schemas import Event
 
@@ -18,6 +19,9 @@ from .traffic import Parcel
 
 ORIGIN = "here"
 ENDED = {"assignment.completed": "completed", "assignment.failed": "failed"}
+
+
+Place = tuple[str, int]
 
 
 class Broken(AssertionError):
@@ -37,7 +41,8 @@ class Line(NamedTuple):
 class Model:
     """The log as it must become: every event once, in the bus's order, and whatever else came as a dead letter."""
 
-    def __init__(self) -> None:
+    def __init__(self, origin: str = ORIGIN) -> None:
+        self.origin = origin
         self.lines: list[Line] = []
         self.addresses: dict[str, tuple[str, int]] = {}
         self._taken = 0
@@ -53,12 +58,12 @@ class Model:
         n = len(self.lines) + 1
         if parcel.event is None:
             return self._keep_letter(Line(n, delivery, None, parcel.reason, parcel.field))
-        _, held = self.addresses.setdefault(parcel.event.id, (ORIGIN, n))
+        _, held = self.addresses.setdefault(parcel.event.id, (self.origin, n))
         if held == n:
             reason = parcel.reason or None
             self.lines.append(Line(n, delivery, None if reason else parcel.event, reason, parcel.field))
         elif self.lines[held - 1].delivery.payload != delivery.payload:
-            self._keep_letter(Line(n, delivery, None, f"id already used by {ORIGIN}:{held}", "id"))
+            self._keep_letter(Line(n, delivery, None, f"id already used by {self.origin}:{held}", "id"))
         return None
 
     def _keep_letter(self, line: Line) -> None:
@@ -70,38 +75,48 @@ class Model:
 
 def check_log(log: Log, model: Model, folder: Path) -> None:
     """What the log holds is what the model says, as far as the log goes."""
-    last = log.vector().get(ORIGIN, 0)
+    last = log.vector().get(model.origin, 0)
     expected = model.lines[:last]
     with Log.open(folder, writable=False) as reader:
         for who, seen in (("the writer", log), ("a reader", reader)):
-            lines = [(line.n, line.sequence, line.recorded_time, line.payload) for line in seen.read(ORIGIN)]
+            lines = [(line.n, line.sequence, line.recorded_time, line.payload) for line in seen.read(model.origin)]
             wanted = [(n, at.sequence, at.stored_at, at.payload) for n, at, *_ in expected]
             _same(f"lines of the log, as {who} sees them", lines, wanted)
             addresses = {each: at for each, at in model.addresses.items() if at[1] <= last}
             _same(f"events found by id, as {who} sees them", seen.find(model.addresses), addresses)
-    _check_dead_letters(log, [line for line in expected if line.reason is not None])
+    _check_dead_letters(log, model.origin, [line for line in expected if line.reason is not None])
 
 
 def check_complete(log: Log, model: Model, position: int, acknowledged: int) -> None:
     """Nothing that was acknowledged is still missing."""
-    _same("last line of the log", log.vector().get(ORIGIN, 0), len(model.lines))
-    _same("position on the bus", (position, log.bus_sequence(ORIGIN)), (acknowledged, acknowledged))
+    _same("last line of the log", log.vector().get(model.origin, 0), len(model.lines))
+    _same("position on the bus", (position, log.bus_sequence(model.origin)), (acknowledged, acknowledged))
 
 
-def check_growth(shows: Mapping[str, int], folds: Mapping[str, int], shown: int) -> int:
+def check_growth(shows: Mapping[str, int], folds: Mapping[str, int], shown: Mapping[str, int]) -> dict[str, int]:
     """What was shown once is never lost, and read models are never ahead of the log. Returns what is shown now."""
-    last, folded = shows.get(ORIGIN, 0), folds.get(ORIGIN, 0)
-    if last < shown:
-        raise Broken(f"the log has shown {shown} lines, and lost all after {last}")
-    if folded > last:
-        raise Broken(f"{folded} lines are folded, and the log has {last}")
-    return last
+    for origin, before in shown.items():
+        if (last := shows.get(origin, 0)) < before:
+            raise Broken(f"the log has shown {before} lines of {origin}, and lost all after {last}")
+    for origin, folded in folds.items():
+        if folded > (last := shows.get(origin, 0)):
+            raise Broken(f"{folded} lines of {origin} are folded, and the log has {last}")
+    return dict(shows)
 
 
-def check_read_models(models: Projections, model: Model) -> None:
+def check_pulled(pulled: Pulled, *, lied: bool) -> None:
+    """A peer that tells the truth is never said to lie, and there are never two histories."""
+    if pulled.forks or (pulled.failures and not lied):
+        raise Broken(f"pulled from {pulled.peer}: {pulled.forks or pulled.failures}")
+
+
+def check_read_models(models: Projections, *of: Model) -> None:
     """A few read models, computed here in another way."""
     events = [
-        (line.n, line.event, json.loads(bytes(line.event.data))) for line in model.lines if line.event is not None
+        ((model.origin, line.n), line.event, json.loads(bytes(line.event.data)))
+        for model in of
+        for line in model.lines
+        if line.event is not None
     ]
     _same_rows(models, "cost_by_run", _costs(events))
     _same_rows(models, "assignments", _assignments(events))
@@ -112,12 +127,17 @@ def check_alike(one: Log, other: Log, *, same_limits: bool) -> None:
     """Two nodes that had the same deliveries wrote the same bytes; if their limits differ, in other files."""
     if same_limits:
         _same("files of two nodes", *({path.name: path.read_bytes() for path in log.files()} for log in (one, other)))
-    _same("lines of two nodes", *([record.line for record in log.read(ORIGIN)] for log in (one, other)))
+    _same("lines of two nodes", *(_lines(log) for log in (one, other)))
 
 
-def check_folders(one: Path, other: Path) -> None:
+def check_folders(one: Path, other: Path, *origins: str) -> None:
     """No crash has left anything behind: manifest, sealed and open segments are all there is, and the same."""
-    _same("files on two disks", *(_contents(folder / ORIGIN) for folder in (one, other)))
+    for origin in origins or (ORIGIN,):
+        _same(f"files of {origin} on two disks", *(_contents(folder / origin) for folder in (one, other)))
+
+
+def _lines(log: Log) -> list[bytes]:
+    return [record.line for origin in log.origins() for record in log.read(origin)]
 
 
 def _contents(folder: Path) -> list[tuple[str, bytes]]:
@@ -129,8 +149,8 @@ def check_digests(what: str, found: dict[str, str], expected: dict[str, str]) ->
     _same(f"digests: {what}", sorted(found.items()), sorted(expected.items()))
 
 
-def _check_dead_letters(log: Log, expected: list[Line]) -> None:
-    found = list(log.dead_letters())
+def _check_dead_letters(log: Log, origin: str, expected: list[Line]) -> None:
+    found = list(log.dead_letters(origin))
     _same(
         "dead letters",
         [(letter.n, letter.payload) for letter in found],
@@ -143,7 +163,7 @@ def _check_dead_letters(log: Log, expected: list[Line]) -> None:
             )
 
 
-def _costs(events: list[tuple[int, Event, Any]]) -> list[dict[str, Any]]:
+def _costs(events: list[tuple[Place, Event, Any]]) -> list[dict[str, Any]]:
     rows: dict[str, Counter[str]] = {}
     dollars: Counter[str] = Counter()
     for _, event, data in events:
@@ -162,20 +182,20 @@ def _costs(events: list[tuple[int, Event, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _assignments(events: list[tuple[int, Event, Any]]) -> list[dict[str, Any]]:
+def _assignments(events: list[tuple[Place, Event, Any]]) -> list[dict[str, Any]]:
     status: dict[str, tuple[Any, ...]] = {}
-    for n, event, _ in events:
+    for place, event, _ in events:
         if event.entity == "assignment":
             rank = ("assignment.created", "assignment.started").index(event.type) if event.type not in ENDED else 2
-            stands = (rank, event.time, n, ENDED.get(event.type, ("pending", "running", "")[rank]))
+            stands = (rank, event.time, place, ENDED.get(event.type, ("pending", "running", "")[rank]))
             status[event.subject] = max(status.get(event.subject, stands), stands)
     return [{"assignment_id": each, "status": stands[-1]} for each, stands in status.items()]
 
 
-def _feedback(events: list[tuple[int, Event, Any]]) -> list[dict[str, Any]]:
+def _feedback(events: list[tuple[Place, Event, Any]]) -> list[dict[str, Any]]:
     return [
         {"n": n, "run_id": data["run_id"], "score": _score(data)}
-        for n, event, data in events
+        for (_, n), event, data in events
         if event.entity == "feedback"
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 WORLDS = 8
+PLACES = 3  # of the worlds of two places, which take longer
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,7 +14,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
-        option = metafunc.config.getoption
-        seed, worlds = option("--seed", None), option("--worlds", None)
-        metafunc.parametrize("seed", range(worlds or WORLDS) if seed is None else [seed])
+    option = metafunc.config.getoption
+    seed, worlds = option("--seed", None), option("--worlds", None)
+    for name, usually in (("seed", WORLDS), ("seed_of_places", PLACES)):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, range(worlds or usually) if seed is None else [seed])

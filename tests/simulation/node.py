@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rookery.bus import Bus
-from rookery.eventstore import Ingest, Log, LogWriteFailed
+from rookery.eventstore import Ingest, Log, LogClosed, LogWriteFailed, Signer
+from rookery.ops.syncing import PeerError, Pull, Pulled
 from rookery.projections import Catalogue, Projections, RebuildReport, Resources
 from rookery.tests.eventstore.faults import Crash
 
-from .checker import ORIGIN, check_growth
+from .checker import ORIGIN, check_growth, check_pulled
+from .peer import ShakyPeer
 from .weather import FaultyDisk
 
 RETRY_SECONDS_MAX = 2.0
@@ -30,8 +32,19 @@ class Limits(NamedTuple):
 class Node:
     """It starts, works, and ends in many ways. After a crash the next process finds a copy of what was on the disk."""
 
-    def __init__(self, folder: Path, bus: Bus, limits: Limits, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        bus: Bus,
+        limits: Limits,
+        catalogue: Catalogue,
+        *,
+        origin: str = ORIGIN,
+        signer: Signer | None = None,
+    ) -> None:
         self.limits = limits
+        self.origin = origin
+        self._signer = signer
         self.disk = FaultyDisk()
         self.up = False
         self._root = folder
@@ -40,7 +53,8 @@ class Node:
         self._catalogue = catalogue
         self._opened = ExitStack()
         self._models: Projections | None = None
-        self._shown = 0
+        self._pulls: set[asyncio.Task[None]] = set()
+        self._shown: dict[str, int] = {}
 
     def __str__(self) -> str:
         return self._root.name
@@ -64,12 +78,15 @@ class Node:
         self.disk, self._models = disk, None
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self.log = self._opened.enter_context(Log.open(self.folder / "log", disk=disk, **self.limits._asdict()))
+            log = Log.open(
+                self.folder / "log", own=(self.origin,), signer=self._signer, disk=disk, **self.limits._asdict()
+            )
+            self.log = self._opened.enter_context(log)
         except LogWriteFailed:
             return self._opened.close()
         except Crash:
             return _close(self._leave())
-        self.ingest = Ingest(self._bus, self.log, ORIGIN, retry_seconds_max=RETRY_SECONDS_MAX)
+        self.ingest = Ingest(self._bus, self.log, self.origin, retry_seconds_max=RETRY_SECONDS_MAX)
         self._work = asyncio.create_task(self.ingest.run())
         self.up = True
         await self.look()
@@ -79,9 +96,31 @@ class Node:
         """Notice if the process died, and see how far it is if it didn't."""
         if self.up and (self.disk.dead or self._work.done()):
             await self.crash()
-        elif self.up:
-            folded = self._models.vector() if self._models else {}
-            self._shown = check_growth(self.log.vector(), folded, self._shown)
+            return
+        over = {pull for pull in self._pulls if pull.done()}
+        self._pulls -= over
+        for pull in over:
+            pull.result()
+        if not self.up:
+            return
+        folded = self._models.vector() if self._models else {}
+        self._shown = check_growth(self.log.vector(), folded, self._shown)
+
+    def begin_pull(self, peer: ShakyPeer) -> None:
+        """Pull from a peer, beside everything else."""
+        if self.up:
+            self._pulls.add(asyncio.create_task(self._pull(peer)))
+
+    async def pull(self, peer: ShakyPeer) -> Pulled | None:
+        """Pull from a peer; None if it did not answer, or if the node or its disk were not well."""
+        try:
+            return await Pull(self.log, peer, (self.origin,)).run()
+        except (PeerError, LogWriteFailed, LogClosed):
+            return None
+
+    def forget_shown(self) -> None:
+        """Something else than the node's own work has changed its files: what it has shown may come a second time."""
+        self._shown = {}
 
     async def fold(self) -> int:
         """Fold what the log has, and say how much that was."""
@@ -132,10 +171,18 @@ class Node:
             await self._end_ingest()
         _close(left)
 
+    async def _pull(self, peer: ShakyPeer) -> None:
+        if (pulled := await self.pull(peer)) is not None:
+            check_pulled(pulled, lied=bool(peer.lied))
+
     async def _end_ingest(self) -> None:
-        self._work.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._work
+        pulls, self._pulls = self._pulls, set()
+        for work in (*pulls, self._work):
+            work.cancel()
+        ended = await asyncio.gather(*pulls, self._work, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
+                raise error
 
     def _leave(self) -> ExitStack:
         """Give the next life what is on the disk. What this one still has open can only change what it leaves."""

@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 from rookery.bus import Delivery
+from rookery.eventstore import Log, Record, arrivals, recovery
 from rookery.eventstore.admission import Admission
+from rookery.eventstore.line import Chain, is_next, next_record
 from rookery.projections import Catalogue
 from rookery.projections.definitions import SQL_FOLDER, parse
+from rookery.schemas import MalformedEvent
 from rookery.tests.eventstore.faults import path_of
 
 from .checker import Broken
+from .places import Places
 from .weather import FaultyDisk, StutteringBus
-from .world import Parts, run
+from .world import Parts, World, run
 
 SEEDS_BEFORE_A_BREAK_MAX = 12
 
@@ -25,8 +29,13 @@ def test_nothing_is_lost_doubled_or_altered(seed: int, tmp_path: Path) -> None:
     run(seed, tmp_path)
 
 
+def test_places_that_sync_come_to_the_same_log_over_a_bad_line(seed_of_places: int, tmp_path: Path) -> None:
+    run(seed_of_places, tmp_path, kind=Places)
+
+
 def test_a_seed_decides_everything(tmp_path: Path) -> None:
     assert run(5, tmp_path / "once") == run(5, tmp_path / "again")
+    assert run(3, tmp_path / "places", kind=Places) == run(3, tmp_path / "the same", kind=Places)
 
 
 class LyingDisk(FaultyDisk):
@@ -74,9 +83,26 @@ def test_a_log_that_forgets_what_it_holds_is_noticed(tmp_path: Path, monkeypatch
         live_through_some(tmp_path, Parts())
 
 
-def live_through_some(folder: Path, parts: Parts) -> None:
+def believed(origin: str, line: bytes, n: int, _: Chain) -> Record | None:
+    return next_record(origin, line, n, Chain(None))
+
+
+def test_a_mirror_that_believes_its_peer_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "next_record", believed)
+    with pytest.raises(Broken):
+        live_through_some(tmp_path, Parts(), Places)
+
+
+def test_a_log_that_believes_its_disk_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Log, "verify", lambda _: None)
+    monkeypatch.setattr(recovery, "is_next", lambda line, n, _: is_next(line, n, Chain(None)))
+    with pytest.raises((Broken, MalformedEvent)):
+        live_through_some(tmp_path, Parts(), Places)
+
+
+def live_through_some(folder: Path, parts: Parts, kind: type[World] = World) -> None:
     for seed in range(SEEDS_BEFORE_A_BREAK_MAX):
-        run(seed, folder / str(seed), parts)
+        run(seed, folder / str(seed), parts, kind)
 
 
 def test_a_failure_says_how_to_see_it_again(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
@@ -27,12 +28,13 @@ class StutteringBus(MemoryBus):
         super().__init__()
         self._chance = chance
         self._back_at_seconds = 0.0
+        self._jumps: list[tuple[int, timedelta]] = [(0, timedelta())]
         self.parcels: dict[tuple[str, bytes], Parcel] = {}
 
     @property
     def deliveries(self) -> list[Delivery]:
         """Everything that was ever stored, as every reader gets it."""
-        return [_stamped(delivery) for delivery in self._events]
+        return [self._stamped(delivery) for delivery in self._events]
 
     async def send(self, parcel: Parcel) -> None:
         """Publish until it is acknowledged. What is no event is put there by a program that speaks NATS by itself."""
@@ -58,9 +60,9 @@ class StutteringBus(MemoryBus):
             async for batch in batches:
                 for part in self._cut(batch):
                     await self._stutter()
-                    yield [_stamped(delivery) for delivery in part]
+                    yield [self._stamped(delivery) for delivery in part]
                     if self._chance.random() < 0.1:
-                        yield [_stamped(delivery) for delivery in part]
+                        yield [self._stamped(delivery) for delivery in part]
 
     async def state(self) -> StreamState:
         await self._stutter()
@@ -69,6 +71,10 @@ class StutteringBus(MemoryBus):
     def break_off(self, seconds: float) -> None:
         """Be away for so long."""
         self._back_at_seconds = asyncio.get_running_loop().time() + seconds
+
+    def set_clock(self, ahead: timedelta) -> None:
+        """From now on, say that events were stored so much later than they were, or earlier."""
+        self._jumps.append((len(self._events), ahead))
 
     def forget(self) -> None:
         """The window in which the bus knows its duplicates has passed."""
@@ -84,6 +90,11 @@ class StutteringBus(MemoryBus):
         away = asyncio.get_running_loop().time() < self._back_at_seconds
         if away or self._chance.random() < 0.03:
             raise BusUnavailable("memory:", "unplugged")
+
+    def _stamped(self, delivery: Delivery) -> Delivery:
+        """Stored when its sequence and the clock say, so that a seed gives the same bytes at any time of the day."""
+        at = bisect_left(self._jumps, delivery.sequence, key=lambda jump: jump[0]) - 1
+        return delivery._replace(stored_at=NOON + timedelta(milliseconds=delivery.sequence) + self._jumps[at][1])
 
     def _cut(self, batch: list[Delivery]) -> list[list[Delivery]]:
         size = self._chance.choice((1, 3, 10, 100))
@@ -148,6 +159,13 @@ def spoil(folder: Path, chance: Random) -> str:
     return path.name
 
 
-def _stamped(delivery: Delivery) -> Delivery:
-    """Stored when its sequence says, so that a seed gives the same bytes at any time of the day."""
-    return delivery._replace(stored_at=NOON + timedelta(milliseconds=delivery.sequence))
+def flip(folder: Path, chance: Random) -> tuple[Path, bytes] | None:
+    """Turn one bit over in a file that the log can't be made again from; the file, and what was in it."""
+    files = [path for path in sorted(folder.glob("*/*ndjson*")) if path.stat().st_size]
+    if not files:
+        return None
+    path = chance.choice(files)
+    before = path.read_bytes()
+    at = chance.randrange(len(before))
+    path.write_bytes(before[:at] + bytes([before[at] ^ 1 << chance.randrange(8)]) + before[at + 1 :])
+    return path, before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -47,10 +48,12 @@ class Parts(NamedTuple):
     catalogue: Catalogue = CATALOGUE
 
 
-def run(seed: int, folder: Path, made_of: Parts | None = None) -> list[str]:
+def run(
+    seed: int, folder: Path, made_of: Parts | None = None, kind: Callable[[Random, Path, Parts], World] | None = None
+) -> list[str]:
     """Live through the world of a seed, and return what happened in it. What fails says how to see it again."""
     chance = Random(seed)
-    world = World(chance, folder, made_of or Parts())
+    world = (kind or World)(chance, folder, made_of or Parts())
     try:
         with pytest.MonkeyPatch.context() as patched:
             for (module, bound), values in BOUNDS.items():
@@ -59,7 +62,7 @@ def run(seed: int, folder: Path, made_of: Parts | None = None) -> list[str]:
                 runner.run(world.live())
     except BaseException as error:
         error.add_note("\n".join(["What happened last:", *world.told[-STEPS_TOLD:]]))
-        error.add_note(f"To see it again: pytest tests/simulation --seed={seed}")
+        error.add_note(f"To see it again: pytest tests/simulation --seed={seed}{' -k places' if kind else ''}")
         raise
     return world.told
 
@@ -91,6 +94,7 @@ class World:
             self._refuse: 5,
             self._break_off: 3,
             self._forget: 5,
+            self._set_clock: 2,
             self._rebuild: 0.5 * self._folds,
             self._check: 1,
         }
@@ -160,12 +164,17 @@ class World:
 
     async def _break_off(self) -> None:
         seconds = self.chance.choice((0.1, 1.0, 20.0))
-        self._bus.break_off(seconds)
+        self._any_bus().break_off(seconds)
         self._tell(f"the bus is away for {seconds} s")
 
     async def _forget(self) -> None:
-        self._bus.forget()
+        self._any_bus().forget()
         self._tell("the bus forgot what it must not store twice")
+
+    async def _set_clock(self) -> None:
+        ahead = timedelta(seconds=self.chance.choice((-86_400, -0.5, 0, 3_600)))
+        self._any_bus().set_clock(ahead)
+        self._tell(f"the bus's clock is {ahead} ahead")
 
     async def _rebuild(self) -> None:
         node = self._node()
@@ -213,6 +222,9 @@ class World:
 
     def _node(self) -> Node:
         return self.chance.choice(self._nodes)
+
+    def _any_bus(self) -> StutteringBus:
+        return self._bus
 
     def _limits(self) -> Limits:
         return Limits(self.chance.choice((8, 30, 100)), self.chance.choice((10_000, 100_000)))
