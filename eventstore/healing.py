@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from .cold import ColdTier
 from .disk import Disk
 from .errors import HealingFailed, LogDamaged, LogLocked, LogWriteFailed
@@ -34,7 +36,7 @@ DAMAGED_KEPT_MAX = 16  # files of an origin, of which the oldest names go first
 logger = logging.getLogger(__name__)
 
 
-class Healed(NamedTuple):
+class Healed(msgspec.Struct, frozen=True):
     """A file that was damaged, and is again what it was: the lines that it holds, and who gave the bytes."""
 
     origin: str

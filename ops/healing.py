@@ -14,12 +14,15 @@ from ..bus import Bus, BusError, NatsBus
 from ..eventstore import Disk, Healed, Healing, Log, LogDamaged, Source, SourceFailed
 from ..eventstore.cold import NAME as ARCHIVE_NOTE
 from ..eventstore.cold import Tiering
-from ..eventstore.healing import heal, raise_unhealed
+from ..eventstore.findings import Finding
+from ..eventstore.healing import heal, heal_open, raise_unhealed
 from ..eventstore.manifest import Entry
 from ..eventstore.sources import ArchiveSource, BusSource
 from ..schemas import RookeryError
 from .archive import place_for
 from .data_folder import DataFolder
+from .incidents import Incidents
+from .loose_thread import in_loose_thread
 from .nats_server import ANY_FREE_PORT, NatsServer, NatsServerError
 from .node_key import signer_in
 from .settings import Settings
@@ -79,6 +82,35 @@ def opened(folder: DataFolder, settings: Settings, sources: Sequence[Source]) ->
     found = heal(folder.log, sources, own=settings.own_origins, signer=signer)
     raise_unhealed(found)
     return open_log(), found
+
+
+class Healer:
+    """Heals what verification finds in the log of a node that runs."""
+
+    def __init__(
+        self, folder: DataFolder, settings: Settings, log: Log, bus: Bus, nats_url: str, incidents: Incidents
+    ) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._log = log
+        self._bus = bus
+        self._nats_url = nats_url
+        self._incidents = incidents
+
+    async def heal(self, findings: Sequence[Finding]) -> tuple[Healed, ...]:
+        """What was healed of it. Of a manifest and of what is derived, nothing: opening the log heals those."""
+        files = {one.file for one in findings if one.kind.startswith(("segment_", "lines_"))}
+        if not files:
+            return ()
+        async with AsyncExitStack() as stack:
+            loop = asyncio.get_running_loop()
+            peers = [PeerSource(peer, loop) for peer in _peers(stack, self._settings, self._nats_url)]
+            sources = sources_of(self._folder, self._settings, self._bus, loop, peers)
+            found = await in_loose_thread(lambda: heal_open(self._log, sources, files), "healer")
+        for lost in found.unhealed:
+            logger.error("not healed: %s", lost)
+        self._incidents.healed(found.healed)
+        return found.healed
 
 
 async def heal_offline(folder: DataFolder, settings: Settings) -> Healing:

@@ -31,7 +31,7 @@ from .erasure import Erasure, open_vault, places_of_texts
 from .giving_way import GivingWay, step_back
 from .graph_pasts import Sources
 from .graph_workers import GraphWorkers
-from .healing import open_log
+from .healing import Healer, open_log
 from .health import Health, State, ask_bus
 from .incidents import Incidents
 from .intake import Intake, Taken
@@ -116,7 +116,8 @@ class Node:
         held_at = partial(places_of_texts, snapshot.path, settings.archive)
         self.erasure = Erasure(vault, log, projections, origin=settings.origin, publish=bus.publish, places=held_at)
         self.live = Live(log)
-        self.verifier = Verifier(log, health, settings.own_origins, settings.verify_megabytes_per_second)
+        heal = Healer(DataFolder(settings.data), settings, log, bus, nats_url, self.incidents).heal
+        self.verifier = Verifier(log, health, settings.own_origins, settings.verify_megabytes_per_second, heal)
         self.offering = Offering(log, settings.origin, spokes=settings.spoke_names)
         self.syncing = self._make_syncing()
         self.growth = asyncio.Event()

@@ -12,14 +12,14 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from ..eventstore import Log
+from ..eventstore import Healed, Log
 from ..eventstore.findings import Finding
 from ..eventstore.verification import bytes_to_verify, verify
 from ..schemas import RookeryError
@@ -32,6 +32,8 @@ SETTLING_SECONDS = 60.0  # a node that starts has more urgent things to do
 PAUSE_SECONDS = 60.0  # between two rounds, so that a small log isn't read all the time
 FINDINGS_MAX = 1_000  # of one verification: a log with more is not looked at line by line
 MEGABYTE = 10**6
+
+Heal = Callable[[Sequence[Finding]], Awaitable[Sequence[Healed]]]
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,10 @@ class VerificationStopped(RookeryError):
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """What one verification found. `deep`: every line was decoded. `more`: there were more findings than are listed."""
+    """What one verification found. `deep`: every line was decoded. `more`: there were more findings than are listed.
+
+    What was `healed` since is no longer among the findings.
+    """
 
     deep: bool
     bytes: int
@@ -59,6 +64,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime
     findings: list[Finding]
     more: bool = False
+    healed: list[Healed] = []
 
     @property
     def is_sound(self) -> bool:
@@ -116,7 +122,15 @@ def verified(
 class Verifier:
     """Verifies a node's log in rounds, `megabytes_per_second` at most, and at once when somebody asks; 0: no rounds."""
 
-    def __init__(self, log: Log, health: Health, own: Sequence[str], megabytes_per_second: float) -> None:
+    def __init__(
+        self,
+        log: Log,
+        health: Health,
+        own: Sequence[str],
+        megabytes_per_second: float,
+        heal: Heal | None = None,
+    ) -> None:
+        self._heal = heal
         self.latest: Verified | None = None
         self.rounds = 0
         self.bytes = 0
@@ -135,17 +149,19 @@ class Verifier:
         await asyncio.sleep(SETTLING_SECONDS)
         while True:
             with suppress(VerificationStopped):
-                self._note(await in_loose_thread(self._round, "verifier"))
+                self._note(await self._healed(await in_loose_thread(self._round, "verifier")))
                 self.rounds += 1
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def verify(self, *, deep: bool = False) -> Verified:
-        """Verify at once and as fast as it goes. Raises `VerificationRunning` or `VerificationStopped`."""
+    async def verify(self, *, deep: bool = False, heal: bool = False) -> Verified:
+        """Verify at once and as fast as it goes, and heal what can be. Raises `VerificationRunning` or `…Stopped`."""
         if self._running is not None:
             raise VerificationRunning
         self._running = VerifyRunning(0, 0)
         try:
             found = await in_loose_thread(lambda: self._asked_for(deep), "verifier")
+            if heal:
+                found = await self._healed(found)
         finally:
             self._running = None
         self._note(found)
@@ -158,6 +174,15 @@ class Verifier:
     def close(self) -> None:
         """Stop before the next piece."""
         self._stop.set()
+
+    async def _healed(self, found: Verified) -> Verified:
+        """What is left of the findings, once whoever has the bytes gave them."""
+        if self._heal is None or found.is_sound:
+            return found
+        healed = list(await self._heal(found.findings))
+        whole = {f"{one.origin}/{one.file}" for one in healed}
+        left = [finding for finding in found.findings if finding.file not in whole]
+        return msgspec.structs.replace(found, findings=left, healed=healed)
 
     def _round(self) -> Verified:
         step_back()

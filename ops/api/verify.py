@@ -28,6 +28,7 @@ _VERIFIED = {
         }
     ],
     "more": False,
+    "healed": [],
 }
 _STATUS = {
     "running": {"bytes_done": 20_971_520, "bytes_total": 55_738_576},
@@ -43,6 +44,10 @@ Deep = Annotated[
         examples=[True],
     ),
 ]
+Heal = Annotated[
+    bool,
+    Query(description="Heal what is found, from the archive, the bus or a peer, where one has it.", examples=[True]),
+]
 
 router = APIRouter(tags=["log"])
 
@@ -53,13 +58,13 @@ router = APIRouter(tags=["log"])
     response_class=Response,
     responses=answers(Verified, "What is wrong with it; no findings where nothing is.", _VERIFIED),
 )
-async def verify(node: ServingNode, deep: Deep = False) -> Response:
+async def verify(node: ServingNode, deep: Deep = False, heal: Heal = False) -> Response:
     """Hold every byte of the log against its manifest, its signatures and its chain, as fast as it goes.
 
     The answer comes when it is done; meanwhile, `GET /verify` tells how far it is. What is lost is not served from then
     on: who asks for it gets 503. One verification runs at a time: 409 while there is one.
     """
-    return json(await node.verifier.verify(deep=deep))
+    return json(await node.verifier.verify(deep=deep, heal=heal))
 
 
 @router.get(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
+from ...eventstore import Healed
 from ...eventstore.verification import bytes_to_verify
 from ..client import Client
 from ..data_folder import DataFolder
@@ -30,28 +32,41 @@ Draw = Callable[[int, int], object]  # how many bytes are done, of how many
 
 @click.command()
 @click.option("--deep", is_flag=True, help="Decode every line, and check what is derived from the log, too.")
+@click.option("--heal", is_flag=True, help="Heal what is found, from the archive, the bus or a peer that has it.")
 @click.option("--projections", is_flag=True, help="Fold the log anew as well, and compare every read model.")
 @setting_options("data")
 @json_option
 @node_option
 @click.pass_context
 def verify(
-    context: click.Context, client: Client, deep: bool, projections: bool, data: str | None, as_json: bool
+    context: click.Context,
+    client: Client,
+    deep: bool,
+    heal: bool,
+    projections: bool,
+    data: str | None,
+    as_json: bool,
 ) -> None:
     """Hold every byte of the log against its manifest, its signatures and its chain.
 
     What is wrong is told with its file, its place and its events, and with what to do. A running node is asked, and
     serves nothing from then on that it can't vouch for; where none runs, or with --data, the files are read from here,
-    also of a log that no longer opens. Ends with exit code 1 if anything is wrong.
+    also of a log that no longer opens. With --heal, each damaged file is made what it was, from whatever has its bytes;
+    what it was before stays beside it, as NAME.damaged. Ends with exit code 1 if anything is wrong and stays so.
 
     \b
     rookery verify
     rookery verify --deep --json | jq .findings
     rookery verify --data /srv/rookery && echo "nobody changed a byte"
+    rookery verify --heal
     rookery verify --projections
     """
     settings = Settings.load({"data": data})
-    found = _from_here(settings, deep) if _is_from_here(context, settings) else _by_the_node(client, deep)
+    if _is_from_here(context, settings):
+        healed = _heal_here(settings) if heal else []
+        found = msgspec.structs.replace(_from_here(settings, deep), healed=healed)
+    else:
+        found = _by_the_node(client, deep, heal)
     changed = _changed_read_models(client) if projections else []
     if as_json:
         show_json(msgspec.to_builtins(found) | ({"read_models_changed": changed} if projections else {}))
@@ -68,6 +83,19 @@ def _is_from_here(context: click.Context, settings: Settings) -> bool:
     return (
         context.get_parameter_source("data") is ParameterSource.COMMANDLINE or not DataFolder(settings.data).is_owned()
     )
+
+
+def _heal_here(settings: Settings) -> list[Healed]:
+    """Heal the log of a folder that no node runs on. Raises `DataFolderInUse`."""
+    from ..healing import heal_offline  # it brings the bus and the peers along
+
+    if not DataFolder(settings.data).log.is_dir():
+        raise NoLog(settings.data)
+    with DataFolder(settings.data) as folder:
+        found = asyncio.run(heal_offline(folder, settings))
+    for lost in found.unhealed:
+        remark(f"not healed: {lost}")
+    return list(found.healed)
 
 
 def _from_here(settings: Settings, deep: bool) -> Verified:
@@ -87,13 +115,13 @@ def _from_here(settings: Settings, deep: bool) -> Verified:
         return verified(folder.log, deep=deep, signers=signers, beside_writer=folder.is_owned(), watch=watch)
 
 
-def _by_the_node(client: Client, deep: bool) -> Verified:
+def _by_the_node(client: Client, deep: bool, heal: bool) -> Verified:
     """Have it done, and watch meanwhile."""
     answers: list[Any] = []
 
     def ask() -> None:
         try:
-            answers.append(client.post("/verify", b"", deep=deep or None))
+            answers.append(client.post("/verify", b"", deep=deep or None, heal=heal or None))
         except BaseException as error:
             answers.append(error)
 
@@ -132,6 +160,8 @@ def _drawing() -> Iterator[Draw]:
 
 
 def _show(found: Verified, changed: list[str] | None) -> None:
+    for one in found.healed:
+        click.echo(f"{click.style('healed  ', fg='green')} {one.origin}/{one.file}: {one.what}; from {one.source}")
     for finding in found.findings:
         word, colour = (
             ("notice", "yellow") if finding.is_notice else ("derived" if finding.derived else "damage", "red")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from rookery.ops.node import Node, running_node
 from rookery.ops.settings import Settings
 from rookery.schemas import encode
 from rookery.tests.eventstore.test_recovery import flip
+from rookery.tests.ops.conftest import command_line
 
 FIRST = "log/local/00000000000000000001.ndjson.zst"
 MANIFEST = "log/local/manifest.ndjson"
@@ -82,3 +84,31 @@ async def test_a_folder_is_healed_without_a_node(tmp_path: Path) -> None:
         assert [one.source for one in found.healed] == ["the bus"]
         assert (tmp_path / FIRST).read_bytes() == whole[Path(FIRST).name]
         assert await heal_offline(owned, settings(tmp_path)) == ((), ())
+
+
+async def test_a_node_that_runs_heals_what_its_verification_finds(tmp_path: Path) -> None:
+    with DataFolder(tmp_path) as owned:
+        async with running_node(owned, settings(tmp_path)) as node:
+            await node.take([encode(event) for event in workload.events(50)])
+            while node.log.has_full_segments:
+                await node.until(0, "visible")
+            whole = (tmp_path / FIRST).read_bytes()
+            flip(tmp_path / FIRST, 60)
+            flip(open_file(tmp_path), 200)
+            assert not (await node.verifier.verify(deep=True)).is_sound
+            found = await node.verifier.verify(deep=True, heal=True)
+            assert (found.is_sound, len(found.healed)) == (True, 2)
+            assert (tmp_path / FIRST).read_bytes() == whole
+            assert (await node.verifier.verify(deep=True)).is_sound
+            await node.take([encode(event) for event in workload.events(60)])
+            assert [record.n for record in node.log.read("local")] == list(range(1, node.log.vector()["local"] + 1))
+
+
+def test_the_command_heals_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(lived(tmp_path))
+    os.truncate(tmp_path / FIRST, 60)
+    run = command_line(capfd)
+    assert run("verify", "--data", tmp_path).code == 1
+    healed = run("verify", "--heal", "--data", tmp_path)
+    assert (healed.code, "from the bus" in healed.out) == (0, True), healed.out + healed.err
+    assert run("verify", "--data", tmp_path).code == 0
