@@ -22,7 +22,7 @@ from .merkle import leaf_hash, root_of
 
 # Twice what a segment may hold at its home: 64 MiB of lines, and one more line, of the largest message that NATS takes.
 SEGMENT_BYTES_MAX = 160 * 2**20
-_OF_THE_LINE = ("previous",)
+_OF_THE_LINE = ("previous", "signer", "signature")
 
 
 class Arrivals:

@@ -17,9 +17,8 @@ from .errors import InvalidOrigin, LogClosed, LogReadOnly, NotMirrored, UnknownL
 from .judging import DeadLetter
 from .later import Later, is_too_much
 from .line import NO_CHAIN, Record
-from .manifest import BEFORE_THE_FIRST
 from .mirror import MirrorWriter
-from .origin import Contents, OriginLog, Segment
+from .origin import NOTHING_SEALED, Contents, OriginLog, SealedState, Segment
 from .parts import SealedPart
 from .sealing import Pace
 from .signing import Signer
@@ -201,10 +200,10 @@ class Log:
         known = self._fresh().get(origin)
         return known.manifest_lines(after=after) if known else []
 
-    def sealed_state(self, origin: str) -> tuple[int, str]:
-        """Up to which n an origin is sealed, and the hash of the manifest's line that says so."""
+    def sealed_state(self, origin: str) -> SealedState:
+        """How far an origin is sealed."""
         known = self._fresh().get(origin)
-        return known.sealed_state() if known else (0, BEFORE_THE_FIRST)
+        return known.sealed_state() if known else NOTHING_SEALED
 
     def segment_of(self, origin: str, n: int) -> tuple[int, int]:
         """The first and the last n of the segment that holds this line. Raises `UnknownLine`."""

@@ -107,18 +107,25 @@ class MirrorWriter(OriginWriter):
             entry = self._next_entry(line)
             if entry is None:
                 return True
-            part = next((part for part in self._parts if part.first == entry.first), None)
-            if not isinstance(part, PlainPart) or part.last != entry.last:
+            if self._last < entry.last:
                 return False
-            with failing_as_log_write(part.path):
-                made = write_sealed(part, self.name, self._chain_at_sealed(), self._disk)
-                path = self.folder / entry.segment
-                if not is_same_file(made, entry):
-                    self._disk.unlink(path)
-                    return False
-                with self._appending:
-                    self._adopt(line, entry, [], path)
-            return True
+            with failing_as_log_write(self.folder / entry.segment):
+                part = self._part_of(entry)
+                try:
+                    return self._seal_as(line, entry, part)
+                finally:
+                    if part not in self._parts and part.path.name != plain_name(entry.first):
+                        self._disk.unlink(part.path)
+
+    def _seal_as(self, line: bytes, entry: Entry, part: PlainPart) -> bool:
+        made = write_sealed(part, self.name, self._chain_at_sealed(), self._disk)
+        path = self.folder / entry.segment
+        if not is_same_file(made, entry):
+            self._disk.unlink(path)
+            return False
+        with self._appending:
+            self._adopt(line, entry, [], path)
+        return True
 
     def _next_entry(self, line: bytes) -> Entry | None:
         """What a line of the manifest says; None if it is here already. Raises `MirrorRefused`."""
@@ -128,7 +135,8 @@ class MirrorWriter(OriginWriter):
                 return self._manifest.read_next(line)
         except LogDamaged as damage:
             raise MirrorRefused(self.name, self.sealed + 1, f"its line of the manifest: {damage.what}") from None
-        if self._manifest.since(entry.first)[:1] != [line]:
+        known = next((known for known in self._manifest.entries if known.first == entry.first), None)
+        if known is None or not is_same_file(entry, known):
             raise MirrorRefused(self.name, entry.first, "another line of the manifest is here for that segment")
         return None
 
@@ -175,6 +183,21 @@ class MirrorWriter(OriginWriter):
                 self._disk.unlink(one)
         return max(entry.last - before, 0)
 
+    def _part_of(self, entry: Entry) -> PlainPart:
+        """The file with these lines; where they lie in other files than at home, a passing one."""
+        part = next((part for part in self._parts if part.first == entry.first), None)
+        if isinstance(part, PlainPart) and part.last == entry.last:
+            return part
+        return self._copied(entry.first, entry.last, "seal")
+
+    def _copied(self, first: int, last: int, purpose: str) -> PlainPart:
+        lines = [record.line for record in self.records(after=first - 1, last=last)]
+        path = self.folder / f"{plain_name(first)}.{purpose}.tmp"
+        self._put(path, b"\n".join(lines) + b"\n")
+        part = PlainPart(path, first, self._disk)
+        part.extend(lines)
+        return part
+
     def _rest_after(self, entry: Entry) -> PlainPart | None:
         """The lines of a plain file that reaches beyond the segment's end, in a new file that is to take its place.
 
@@ -183,12 +206,7 @@ class MirrorWriter(OriginWriter):
         part = next((part for part in self._parts if part.first <= entry.last < part.last), None)
         if not isinstance(part, PlainPart):
             return None
-        lines = [line for lines in part.lines(entry.last + 1, part.last) for line in lines]
-        path = self.folder / (plain_name(entry.last + 1) + ".tmp")
-        self._put(path, b"\n".join(lines) + b"\n")
-        rest = PlainPart(path, entry.last + 1, self._disk)
-        rest.extend(lines)
-        return rest
+        return self._copied(entry.last + 1, part.last, "rest")
 
     def _put_in_place(self, rest: PlainPart | None) -> None:
         if rest:

@@ -65,6 +65,17 @@ class Segment(NamedTuple):
         return self.summary().plain
 
 
+class SealedState(NamedTuple):
+    """Up to which n an origin is sealed, the hash of the manifest's line that says so, and who signed that."""
+
+    last: int
+    head: str
+    signer: str | None
+
+
+NOTHING_SEALED = SealedState(0, BEFORE_THE_FIRST, None)
+
+
 class Contents(NamedTuple):
     """What an origin holds at one moment: the sealed segments, the plain ones' ranges, and the last line's n.
 
@@ -226,12 +237,13 @@ class OriginLog:
         """The manifest's lines, for what is sealed after `after`."""
         return self._manifest.since(after + 1) if self._manifest else []
 
-    def sealed_state(self) -> tuple[int, str]:
-        """Up to which n it is sealed, and the hash of the manifest's line that says so."""
+    def sealed_state(self) -> SealedState:
+        """How far it is sealed."""
         manifest = self._manifest
         if manifest is None or not manifest.entries:
-            return 0, BEFORE_THE_FIRST
-        return manifest.entries[-1].last, manifest.head
+            return NOTHING_SEALED
+        last = manifest.entries[-1]
+        return SealedState(last.last, manifest.head, last.signer if isinstance(last.signer, str) else None)
 
     def segment_of(self, n: int) -> tuple[int, int]:
         """The first and the last n of the segment that holds this line, which is here."""

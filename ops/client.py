@@ -15,6 +15,7 @@ import msgspec
 from ..schemas import InvalidInput, RookeryError
 
 CONNECT_SECONDS_MAX = 60.0
+UPLOAD_BYTES = 2**20
 
 
 class NodeUnreachable(RookeryError):
@@ -88,6 +89,17 @@ class Client:
             params=_given(parameters),
             timeout=httpx.Timeout(CONNECT_SECONDS_MAX, read=None),  # the node bounds how long it works
         )
+
+    def upload(self, path: str, file: Path) -> Any:
+        """What the node answers to the file's content, which it is sent in pieces."""
+        with file.open("rb") as content:
+            return self._request(
+                "POST",
+                path,
+                content=iter(lambda: content.read(UPLOAD_BYTES), b""),
+                headers={"content-type": "application/octet-stream"},
+                timeout=httpx.Timeout(CONNECT_SECONDS_MAX, read=None),
+            )
 
     def delete(self, path: str) -> Any:
         """Have what is at `path` end, or go; the JSON that tells of it."""

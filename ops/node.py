@@ -37,6 +37,7 @@ from .incidents import Incidents
 from .intake import Intake, Taken
 from .live import Live
 from .nats_server import NatsServer, NatsServerError
+from .own_history import complete_own_history
 from .projector import Projector
 from .reactions import TABLES, Reacting
 from .rebuilds import Rebuilds
@@ -232,6 +233,8 @@ async def running_node(
         disk.ensure_room()
         nats_url = settings.nats_url or await _embedded_server(stack, folder.path, settings, health, disk)
         bus = await _connected(stack, nats_url, settings)
+        reach = partial(peer_at, bus_url=nats_url, credentials=settings.nats_credentials)
+        await complete_own_history(folder, settings.origin, settings.peers, bus, reach)
         log, healed = await open_log(folder, settings, bus, nats_url)
         stack.callback(log.close)
         opening = asyncio.create_task(asyncio.to_thread(Graph.open, folder.graph, log))

@@ -40,7 +40,7 @@ from ..lanes import TooBusy
 from ..live import TooManyReaders
 from ..reactions import NothingParked
 from ..rebuilds import failure_of
-from ..syncing import PeerError
+from ..syncing import InvalidBundle, PeerError
 from ..verifying import VerificationRunning, VerificationStopped
 from .bodies import BodyTooLarge, BodyTooSlow
 from .live import ForeignPage
@@ -93,6 +93,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     ObjectsLost: HTTPStatus.BAD_GATEWAY,
     UnknownLine: HTTPStatus.NOT_FOUND,
     NotYetSealed: HTTPStatus.CONFLICT,
+    InvalidBundle: HTTPStatus.UNPROCESSABLE_ENTITY,
     PeerError: HTTPStatus.FAILED_DEPENDENCY,
     EventStoreError: HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 
-from ..syncing import Offer, Pulled, SyncStatus, encode_run
+from ..syncing import BundlePeer, Offer, Pulled, SyncStatus, encode_run
 from ..syncing.peers import CHAINS_AT_ONCE_MAX, MANIFEST_LINES_MAX, Chain
 from .bodies import NDJSON
 from .dependencies import OpenLanes, ServingNode, json
@@ -105,6 +108,26 @@ async def pull(
     The answer comes when all is here; meanwhile, `GET /sync` tells how far it is. What breaks off goes on where it was.
     """
     return json(await node.pull_from(peer))
+
+
+@router.post(
+    "/bundle",
+    summary="Import a bundle",
+    response_class=Response,
+    responses=answers(Pulled, "What came, and what could not be taken.", _PULLED),
+)
+async def take_bundle(request: Request, node: ServingNode) -> Response:
+    """Copy into this node's log what a bundle has and it lacks. The body is the file that was exported.
+
+    What is wrong with it is named, and nothing of that is kept. Sending the same bundle again changes nothing.
+    """
+    with TemporaryFile(dir=node.settings.data) as file:
+        async for piece in request.stream():
+            node.disk.ensure_room()
+            await asyncio.to_thread(file.write, piece)
+        file.seek(0)
+        with await asyncio.to_thread(BundlePeer, Path("the bundle"), file) as bundle:
+            return json(await node.syncing.pull(bundle))
 
 
 @router.get(

@@ -57,6 +57,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "snapshot": Row("snapshot:snapshot", "Write the read models into a file for other programs."),
         "rebuild": Row("rebuild:rebuild", "Build the read models anew from the log, or check them."),
         "sync": Row("sync:sync", "Copy between this node and another what either lacks."),
+        "bundle": Row("bundle:bundle", "The same by files, for nodes that never meet."),
         "verify": Row("verify:verify", "Hold every byte of the log against what was written."),
         "archive": Row("archive:archive", "Copy the log to cold storage, and trim what is old."),
         "backup": Row("archive:backup", "Copy all that can't be derived, while the node runs."),

@@ -1,5 +1,7 @@
 """Sync: nodes copy from each other what their logs lack, verbatim and verified, over whatever connects them."""
 
+from .bundle_peer import BundlePeer
+from .bundles import InvalidBundle, export_bundle
 from .continuous import PeerStatus, Syncing, SyncStatus
 from .forks import Fork
 from .http_peer import HttpPeer
@@ -25,10 +27,12 @@ from .runs import ENCODED_BYTES_MAX, InvalidRun, decode_run, encode_run
 
 __all__ = [
     "ENCODED_BYTES_MAX",
+    "BundlePeer",
     "Failure",
     "Fork",
     "Gap",
     "HttpPeer",
+    "InvalidBundle",
     "InvalidRun",
     "LogPeer",
     "NatsPeer",
@@ -48,6 +52,7 @@ __all__ = [
     "Syncing",
     "decode_run",
     "encode_run",
+    "export_bundle",
     "is_behind",
     "is_on_nats",
     "peer_at",

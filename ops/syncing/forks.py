@@ -12,7 +12,9 @@ from collections.abc import Sequence
 import msgspec
 
 from ...eventstore import Log
+from ...eventstore.arrivals import is_same_file
 from ...eventstore.line import has_chain
+from ...eventstore.manifest import Entry
 from .peers import CHAINS_AT_ONCE_MAX, OriginState, Peer, PeerLied
 
 
@@ -62,38 +64,30 @@ async def _first_difference(log: Log, peer: Peer, origin: str, below: int, found
 
 
 async def _fork_of_manifests(log: Log, peer: Peer, origin: str, state: OriginState) -> Fork | None:
-    """Lines of the first version have no chain: logs that are sealed equally far must have the same manifest."""
-    sealed, manifest = log.sealed_state(origin)
-    if sealed != state.sealed or manifest == state.manifest or state.begin or _is_chained(log, origin):
+    """Lines of the first version have no chain: logs that have such lines must have sealed the same of them."""
+    first = log.get(origin, 1)
+    if state.begin or first is None or has_chain(first.line):
+        return None
+    sealed = log.sealed_state(origin)
+    if sealed.last != state.sealed or sealed.head == state.manifest:
         return None
     after = 0
     while theirs := await peer.manifest(origin, after):
-        ours = log.manifest_lines(origin, after=after)
-        for mine, other in zip(ours, theirs, strict=False):
-            first = after + 1
-            if mine != other:
-                (chain,) = await _chains(peer, origin, [first])
-                return Fork(origin=origin, n=first, ours=log.chain_at(origin, first), theirs=chain, peer=peer.name)
-            after = _last_of(mine)
+        for mine, other in zip(map(_entry, log.manifest_lines(origin, after=after)), map(_entry, theirs), strict=False):
+            if not is_same_file(mine, other):
+                (chain,) = await _chains(peer, origin, [mine.first])
+                ours = log.chain_at(origin, mine.first)
+                return Fork(origin=origin, n=mine.first, ours=ours, theirs=chain, peer=peer.name)
+            after = mine.last
     return None
 
 
-def _is_chained(log: Log, origin: str) -> bool:
-    """Whether equal chains at its end say all: then its seals may be of another hand."""
-    first = log.get(origin, 1)
-    return first is not None and has_chain(first.line)
+def _entry(line: bytes) -> Entry:
+    return msgspec.json.decode(line, type=Entry)
 
 
 def _own_chains(log: Log, origin: str, numbers: list[int]) -> list[str]:
     return [log.chain_at(origin, n) for n in numbers]
-
-
-def _last_of(line: bytes) -> int:
-    return msgspec.json.decode(line, type=_Last).last
-
-
-class _Last(msgspec.Struct):
-    last: int
 
 
 async def _chains(peer: Peer, origin: str, numbers: Sequence[int]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ...eventstore import Log, UnknownLine
-from ...eventstore.manifest import BEFORE_THE_FIRST
+from ...eventstore.origin import NOTHING_SEALED
 from .peers import CHAINS_AT_ONCE_MAX, MANIFEST_LINES_MAX, RUN_BYTES_MAX, RUN_EVENTS_MAX, Offer, OriginState, Run
 
 
@@ -55,5 +55,11 @@ class Offering:
         return Run(segment, lines)
 
     def _state(self, origin: str, last: int) -> OriginState:
-        sealed, manifest = (0, BEFORE_THE_FIRST) if origin in self._spokes else self._log.sealed_state(origin)
-        return OriginState(last=last, chain=self._log.chain_at(origin, last), sealed=sealed, manifest=manifest)
+        sealed = NOTHING_SEALED if origin in self._spokes else self._log.sealed_state(origin)
+        return OriginState(
+            last=last,
+            chain=self._log.chain_at(origin, last),
+            sealed=sealed.last,
+            manifest=sealed.head,
+            signer=sealed.signer,
+        )

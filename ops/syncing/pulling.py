@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing
 from functools import partial
+from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -20,7 +21,7 @@ from ...eventstore.arrivals import SEGMENT_BYTES_MAX
 from ...eventstore.manifest import Entry
 from ...schemas import RookeryError
 from .forks import Fork, fork_of
-from .peers import ORIGINS_MAX, Gap, Offer, OriginState, Peer, PeerLied, Run
+from .peers import ORIGINS_MAX, Gap, Offer, OriginState, Peer, PeerError, PeerLied, PeerUnreachable, Run
 
 Result = TypeVar("Result")
 
@@ -114,7 +115,7 @@ class Pull:
     async def run(self) -> Pulled:
         """Fetch what is missing, origin by origin. What is wrong with one of them keeps no other from being pulled.
 
-        Raises `PeerUnreachable`, `PeerRefused`, `LogWriteFailed`, or what `before_taking` raises; what was taken until
+        Raises `PeerUnreachable`, `LogWriteFailed`, or what `before_taking` raises; what was taken until
         then stays, and the next pull goes on behind it.
         """
         offer = await self._peer.offer()
@@ -127,7 +128,9 @@ class Pull:
         for origin, state in wanted:
             try:
                 await self._pull(origin, state)
-            except (Gap, PeerLied, LogDamaged) as error:
+            except PeerUnreachable:
+                raise
+            except (PeerError, LogDamaged) as error:
                 self._note(origin, error)
             except MirrorRefused as error:
                 self._note(origin, PeerLied(self._peer.name, f"{error.origin}:{error.n}", error.reason))
@@ -145,7 +148,7 @@ class Pull:
             self.pulled.forks.append(fork)
         elif origin in self._own:
             self.pulled.behind += max(state.last - held, 0)
-        elif held < state.last or self._log.sealed_state(origin)[0] < state.sealed:
+        elif held < state.last or self._log.sealed_state(origin).last < state.sealed:
             mirror = await asyncio.to_thread(self._log.mirror, origin)
             async with aclosing(_ahead(self._items(origin, state, mirror))) as items:
                 async for item in items:
@@ -154,9 +157,14 @@ class Pull:
     async def _items(self, origin: str, state: OriginState, mirror: MirrorWriter) -> AsyncGenerator[Item, None]:
         """What has to be done to be where the peer is, in order, fetched."""
         at, sealed = mirror.last, mirror.sealed
-        while sealed < state.sealed:
+        head: str | None = self._log.sealed_state(origin).head
+        while sealed < state.sealed and head is not None:
             for line in await self._manifest(origin, sealed):
                 entry = self._entry(origin, sealed, line)
+                if entry.previous != head:  # a hub seals what it has of its spokes by itself: of that, take the lines
+                    head = None
+                    break
+                head = sha256(line).hexdigest()
                 if at < entry.first:
                     yield Whole(line, await self._peer.segment(origin, entry.first, entry.compressed_bytes))
                 else:

@@ -12,16 +12,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rookery.eventstore import Log, LogWriteFailed, MirrorRefused, MirrorWriter, NotMirrored, NotOwn
 from rookery.eventstore.manifest import Entry
+from rookery.eventstore.signing import Signer, new_seed, signed
 from rookery.tests.eventstore.deliveries import many, mixed
 from rookery.tests.eventstore.faults import CountingDisk, Crash, DyingDisk, FullDisk
 
 SEGMENT_EVENTS_MAX = 8
+SIGNER = Signer(new_seed())
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Log]:
     """A log of 48 sealed lines and 9 that are not, in two files."""
-    with Log.open(tmp_path / "home", own=("here",), segment_events_max=SEGMENT_EVENTS_MAX) as log:
+    with Log.open(tmp_path / "home", own=("here",), segment_events_max=SEGMENT_EVENTS_MAX, signer=SIGNER) as log:
         log.append("here", mixed(60))
         log.seal_full_segments()
         log.append("here", many(5, first=61))
@@ -31,7 +33,7 @@ def home(tmp_path: Path) -> Iterator[Log]:
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Log]:
     """One with two sealed segments and a few lines behind them: its every touch of the disk is gone through."""
-    with Log.open(tmp_path / "small", own=("here",), segment_events_max=SEGMENT_EVENTS_MAX) as log:
+    with Log.open(tmp_path / "small", own=("here",), segment_events_max=SEGMENT_EVENTS_MAX, signer=SIGNER) as log:
         log.append("here", mixed(21))
         log.seal_full_segments()
         yield log
@@ -225,6 +227,8 @@ FORGERIES: dict[str, tuple[str, object]] = {
     "end": ("last", 9),
     "events": ("events", 7),
     "line before": ("previous", "1" * 64),
+    "signature": ("signature", "A" * 88),
+    "signer": ("signer", Signer(new_seed()).public),
     "name": ("segment", "../../00000000000000000001.ndjson.zst"),
 }
 
@@ -242,6 +246,20 @@ def test_a_forged_manifest_is_refused_and_nothing_is_kept(
     with pytest.raises(MirrorRefused):
         assert mirror.seal_as(forged) or mirror.take_segment(forged, data_of(home, 1))
     assert files(away) == before
+    catch_up(home, mirror)
+    assert files(away) == files(home)
+
+
+@pytest.mark.parametrize("held", [0, 5, 8])
+def test_a_manifest_that_is_forged_and_signed_anew_is_held_against_the_segment(home: Log, away: Log, held: int) -> None:
+    mirror = away.mirror("here")
+    mirror.take_lines(1, lines_of(home, 0, held))
+    forger = Signer(new_seed())
+    told = msgspec.json.decode(home.manifest_lines("here")[0]) | {"merkle_root": "0" * 64, "signer": forger.public}
+    del told["signature"]
+    forged = signed(msgspec.json.encode(told), forger)
+    with pytest.raises(MirrorRefused):
+        assert mirror.seal_as(forged) or mirror.take_segment(forged, data_of(home, 1))
     catch_up(home, mirror)
     assert files(away) == files(home)
 
@@ -279,7 +297,6 @@ def work(home: Log, away: Log) -> None:
     line, *_ = home.manifest_lines("here")
     if not mirror.sealed:
         mirror.take_lines(1, lines_of(home, 3, 11))
-        mirror.seal_as(line)
         mirror.take_segment(line, data_of(home, 1))
     catch_up(home, mirror)
 

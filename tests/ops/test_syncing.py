@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rookery.eventstore import Log
+from rookery.eventstore.signing import Signer, new_seed
 from rookery.ops.syncing import (
     InvalidRun,
     LogPeer,
@@ -88,6 +89,24 @@ def test_a_third_node_gets_it_all_from_the_second(east: Log, west: Log, tmp_path
     with open_log(tmp_path, "north") as north:
         assert pull(north, west, "north").events == {"east": 57}
         assert files(north) == files(east)
+
+
+def test_of_a_hub_that_sealed_by_itself_the_lines_are_taken(east: Log, west: Log, tmp_path: Path) -> None:
+    """It has the spoke's lines and a manifest of its own."""
+    with Log.open(tmp_path / "hub", segment_events_max=16, signer=Signer(new_seed())) as hub:
+        hub.append("east", mixed(60))
+        hub.append("east", many(5, first=61))
+        hub.seal_full_segments()
+        pull(west, east, "west")
+        east.append("east", many(40, first=300))
+        hub.append("east", many(40, first=300))
+        hub.seal_full_segments()
+        assert pull(west, hub, "west").wrong == []
+        assert west.vector() == east.vector()
+        assert pull(west, hub, "west").wrong == []
+        east.seal_full_segments()
+        assert pull(west, east, "west").wrong == []
+        assert files(west) == files(east)
 
 
 class Cut(LogPeer):
@@ -275,6 +294,22 @@ def test_a_restored_node_takes_its_own_history_back_before_it_writes(east: Log, 
         restored.seal_full_segments()
         assert pull(west, restored, "west").events == {"east": restored.vector()["east"] - 57}
         assert files(west) == files(restored)
+
+
+def test_a_fork_ends_where_the_restored_node_takes_a_new_name(east: Log, west: Log, tmp_path: Path) -> None:
+    """As docs/howto/sync.md has it."""
+    pull(west, east, "west")
+    with open_log(tmp_path / "restored", "east") as restored:
+        restored.append("east", mixed(20))
+        restored.append("east", many(3, first=700))
+        assert pull(restored, west, "east").forks
+    (restored.folder / "east").rename(tmp_path / "east-branch")
+    with Log.open(restored.folder, own=("east-2",)) as renamed:
+        renamed.append("east-2", many(3, first=700))  # which its bus still has
+        assert asyncio.run(Pull(renamed, LogPeer(west), renamed.origins()).run()).wrong == []
+        assert pull(west, renamed, "west").wrong == []
+        assert renamed.vector() == west.vector() == {"east": 57, "east-2": 3}
+        assert files(renamed) == files(west)
 
 
 def test_a_restored_node_that_wrote_already_has_forked(east: Log, tmp_path: Path) -> None:
