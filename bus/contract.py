@@ -240,6 +240,9 @@ class Bus(Protocol):
     async def history(self, entity: Entity) -> History:
         """Everything that happened to one entity."""
 
+    async def has_happened(self, entity: Entity, fact: str) -> bool:
+        """Whether this was said of the entity by anybody, as in `cancelled`: one question, whatever its history."""
+
     async def state(self) -> StreamState:
         """What the event stream holds."""
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Self
 
-from ..schemas import EVENTS, Event, RookeryError, entity_filter
+from ..schemas import EVENTS, Event, RookeryError, entity_filter, fact_filter
 from .append import expectations_by_event
 from .commands import refusal
 from .contract import (
@@ -132,6 +132,12 @@ class MemoryBus:
         """See `Bus.history`."""
         await self._turn()
         return self._history(entity)
+
+    async def has_happened(self, entity: Entity, fact: str) -> bool:
+        """See `Bus.has_happened`."""
+        await self._turn()
+        subject = fact_filter(*entity, fact)
+        return any(matches(subject, delivery.subject) for delivery in self._events)
 
     async def state(self) -> StreamState:
         """See `Bus.state`."""

@@ -9,7 +9,7 @@ from typing import Self
 
 import msgspec
 
-from ..schemas import EVENTS, Event, entity_filter
+from ..schemas import EVENTS, Event, entity_filter, fact_filter
 from . import append as appending
 from . import buckets, commands, reading, streams
 from . import work as working
@@ -29,7 +29,7 @@ from .contract import (
     Work,
 )
 from .errors import BusError, BusRefused, Entity, WorkQueueFull
-from .jetstream import STREAM_FULL, stored_by_now
+from .jetstream import STREAM_FULL, last_sequence, stored_by_now
 from .mirrors import Mirror
 from .publisher import PENDING_EVENTS_MAX, PUBLISH_DEADLINE_SECONDS, Publisher
 from .streams import EVENT_STREAM, WORK_STREAM, StreamConfig
@@ -168,6 +168,11 @@ class NatsBus:
 
         deliveries = await self._connection.persist(attempt)
         return History(deliveries, deliveries[-1].sequence if deliveries else 0)
+
+    async def has_happened(self, entity: Entity, fact: str) -> bool:
+        """See `Bus.has_happened`."""
+        subject = fact_filter(*entity, fact)
+        return await self._connection.persist(lambda: last_sequence(self._connection, self._stream.name, subject)) > 0
 
     async def state(self) -> StreamState:
         """See `Bus.state`."""

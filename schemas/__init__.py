@@ -73,7 +73,7 @@ from .runs import (
     RunStarted,
 )
 from .safekeeping import BusRegressed, LogHealed
-from .subjects import EVENTS, WORK, entity_filter, escape, publisher_in, subject_of, unescape, work_subject
+from .subjects import EVENTS, WORK, entity_filter, escape, fact_filter, publisher_in, subject_of, unescape, work_subject
 from .tools import ToolCallCompleted
 from .vocabulary import usd
 from .wire import check, check_strictly, decode, encode, refuse_chained
@@ -146,6 +146,7 @@ __all__ = [
     "encode",
     "entity_filter",
     "escape",
+    "fact_filter",
     "is_pseudonym",
     "is_superseded",
     "mark_in",

@@ -27,6 +27,11 @@ def entity_filter(entity: str, id: str) -> str:
     return f"evt.{entity}.{escape(id)}.>"
 
 
+def fact_filter(entity: str, id: str, fact: str) -> str:
+    """The filter for one fact about one entity, whoever tells it, e.g. `evt.assignment.as-42.cancelled.*`."""
+    return f"evt.{entity}.{escape(id)}.{fact}.*"
+
+
 def work_subject(capability: str, agent_id: str | None = None) -> str:
     """Where work waits: for whoever has the capability, or, under its name, for one agent whatever the capability."""
     return f"work.any.{escape(capability)}" if agent_id is None else f"work.agent.{escape(agent_id)}"

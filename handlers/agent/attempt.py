@@ -114,11 +114,12 @@ class Attempt:
 
     async def _is_still_to_do(self) -> bool:
         """Whether the task has not ended yet, nor was called off; an earlier run that nobody ended is."""
-        history = await self._bus.history(Entity("assignment", self.assignment_id))
+        assignment = Entity("assignment", self.assignment_id)
+        if self._work.attempt == 1:
+            return not await self._bus.has_happened(assignment, "cancelled")
+        history = await self._bus.history(assignment)
         if any(end_in(delivery) for delivery in history.deliveries):
             return False
-        if self._work.attempt == 1:
-            return True
         earlier = self._run_id(self._work.attempt - 1)
         told = [delivery.subject for delivery in (await self._bus.history(Entity("run", earlier))).deliveries]
         if told and not any(subject.split(".")[3] in ("completed", "failed", "cancelled") for subject in told):

@@ -312,6 +312,15 @@ class TestRead:
         assert sequences == sorted(set(sequences))
         assert history.sequence == sequences[-1]
 
+    async def test_whether_a_fact_was_told_of_an_entity_is_known_by_its_name(
+        self, bus: Bus, make_event: MakeEvent
+    ) -> None:
+        await bus.publish(make_event("as.1"))
+        entity = Entity("assignment", "as.1")
+        assert await bus.has_happened(entity, "started")
+        assert not await bus.has_happened(entity, "cancelled")
+        assert not await bus.has_happened(Entity("assignment", "as"), "started")
+
     async def test_an_entity_without_events_has_an_empty_history(self, bus: Bus) -> None:
         assert await bus.history(ONE) == ([], 0)
 
