@@ -84,6 +84,16 @@ class Health:
                 raise HeldUp(name, part.detail)
 
 
+def state_of_bus(url: str, held: StreamState | None, *, answers: bool) -> tuple[State, str]:
+    """How the bus is, by what it `held` when it answered last, if it did."""
+    if not answers:
+        return "failed", f"no answer from {url}"
+    cluster = held.cluster if held else None
+    if cluster and cluster.unwell:
+        return "degraded", f"{', '.join(cluster.unwell)} can't take over: gone, or behind {cluster.leader or 'nobody'}"
+    return "ready", ""
+
+
 async def ask_bus(bus: Bus) -> StreamState | None:
     """What the event stream holds; None if the bus can't be reached, or hangs."""
     return await ask_source(bus) if bus.connected else None

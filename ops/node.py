@@ -32,7 +32,7 @@ from .giving_way import GivingWay, step_back
 from .graph_pasts import Sources
 from .graph_workers import GraphWorkers
 from .healing import Healer, open_log
-from .health import Health, State, ask_bus
+from .health import Health, State, ask_bus, state_of_bus
 from .incidents import Incidents
 from .intake import Intake, Taken
 from .live import Live
@@ -180,7 +180,8 @@ class Node:
 
     def look(self) -> Health:
         """Note what bus, ingest and rebuilds say of themselves right now; the other parts note it themselves."""
-        self.health.set("bus", *self._found_bus())
+        answers = self.bus.connected and self.bus_answers
+        self.health.set("bus", *state_of_bus(self.nats_url, self.bus_held, answers=answers))
         for spoke in self.spokes.values():
             spoke.look(self.health)
         ingest = self.ingest.status
@@ -189,14 +190,6 @@ class Node:
         self.rebuilds.look()
         self.reactions.tell(self.health)
         return self.health
-
-    def _found_bus(self) -> tuple[State, str]:
-        if not (self.bus.connected and self.bus_answers):
-            return "failed", f"no answer from {self.nats_url}"
-        cluster = self.bus_held and self.bus_held.cluster
-        if cluster and cluster.unwell:
-            return "degraded", f"{', '.join(cluster.unwell)} can't take over: gone, or behind {cluster.leader}"
-        return "ready", ""
 
     def end_following(self) -> None:
         """Let those who follow the log go: the node closes."""

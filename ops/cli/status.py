@@ -34,6 +34,8 @@ def _show(found: dict[str, Any], url: str) -> None:
     state = click.style(node["state"], fg="green" if node["state"] == "ready" else "red", bold=True)
     click.echo(f"node      {state} at {url} for {_since(node['started_at'])}, version {node['version']}")
     click.echo(f"bus       {bus['url']}, {_held(bus)}")
+    if bus["replicas"]:
+        click.echo(f"servers   {', '.join(map(_server, bus['replicas']))}")
     for origin in found["origins"]:
         click.echo(
             f"log       {origin['name']}: {plural(origin['events'], 'event')}, {_lag(origin['lag_events'])} the bus"
@@ -49,6 +51,12 @@ def _show(found: dict[str, Any], url: str) -> None:
         if part["state"] != "ready":
             reason = f": {part['detail']}" if part["detail"] else ""
             click.echo(f"{name:<9} {click.style(part['state'], fg='red')} for {_since(part['since'])}{reason}")
+
+
+def _server(one: dict[str, Any]) -> str:
+    if one["leads"]:
+        return f"{one['server']} leads"
+    return one["server"] if one["well"] else click.style(f"{one['server']} can't take over", fg="red")
 
 
 def _held(bus: dict[str, Any]) -> str:

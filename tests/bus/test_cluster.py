@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rookery.bus import BusUnavailable, ConcurrencyConflict, Delivery, Entity, NatsBus, Work
+from rookery.eventstore import Ingest, Log
 from rookery.schemas import AssignmentCreated, Event, decode
 from rookery.tests.bus.conftest import connected
 from rookery.tests.sites import Servers
@@ -44,7 +46,7 @@ async def wait_until_whole(bus: NatsBus) -> None:
 
 
 async def test_what_is_acknowledged_is_stored_exactly_once_when_the_leader_is_killed(
-    cluster: Servers, cluster_bus: NatsBus, make_event: MakeEvent
+    cluster: Servers, cluster_bus: NatsBus, make_event: MakeEvent, tmp_path: Path
 ) -> None:
     receipts: dict[str, int] = {}
     enough = asyncio.Event()
@@ -65,6 +67,9 @@ async def test_what_is_acknowledged_is_stored_exactly_once_when_the_leader_is_ki
         while len(receipts) < count:
             await asyncio.sleep(0.01)
 
+    log = Log.open(tmp_path)
+    ingest = Ingest(cluster_bus, log, "colony", check_seconds=0.05)
+    ingesting = asyncio.create_task(ingest.run())
     publishing = [publish(f"caller-{number}") for number in range(30)]
     at_work = asyncio.gather(*publishing, *(append() for _ in range(5)))
     await acknowledged(200)
@@ -75,6 +80,15 @@ async def test_what_is_acknowledged_is_stored_exactly_once_when_the_leader_is_ki
     await acknowledged(len(receipts) + 100)
     enough.set()
     await at_work
+    async with asyncio.timeout(60):
+        await ingest.wait_for(max(receipts.values()))
+    ingesting.cancel()
+    await asyncio.wait([ingesting])
+    assert [(record.sequence, decode(record.payload).id) for record in log.read("colony")] == sorted(
+        (sequence, event_id) for event_id, sequence in receipts.items()
+    )
+    assert (ingest.status.regressions, ingest.status.missing) == (0, 0)
+    log.close()
     deliveries = await read_until(cluster_bus, max(receipts.values()))
     assert {decode(one.payload).id: one.sequence for one in deliveries} == receipts
     assert [one.sequence for one in deliveries] == list(range(1, len(receipts) + 1))
