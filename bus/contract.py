@@ -246,6 +246,9 @@ class Bus(Protocol):
     async def state(self) -> StreamState:
         """What the event stream holds."""
 
+    async def drift(self) -> list[str]:
+        """Each setting of the event stream that somebody changed since it was made, as in `max_msgs is 10, not -1`."""
+
     async def request(self, subject: str, payload: bytes, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS) -> bytes:
         """Send a command (`cmd.<context>.<verb>`) and return its answer.
 

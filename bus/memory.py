@@ -146,6 +146,10 @@ class MemoryBus:
         size_bytes = sum(len(delivery.payload) + len(delivery.subject) for delivery in self._events)
         return StreamState(self._created, min(count, 1), count, count, size_bytes)
 
+    async def drift(self) -> list[str]:
+        """See `Bus.drift`: nobody can change anything here."""
+        return []
+
     async def request(self, subject: str, payload: bytes, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS) -> bytes:
         """See `Bus.request`."""
         if len(payload) > self._max_payload_bytes:

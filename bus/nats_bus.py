@@ -178,6 +178,10 @@ class NatsBus:
         """See `Bus.state`."""
         return await self._connection.persist(lambda: streams.state(self._connection, self._stream))
 
+    async def drift(self) -> list[str]:
+        """See `Bus.drift`."""
+        return await self._connection.persist(lambda: streams.drift(self._connection, self._stream))
+
     async def request(self, subject: str, payload: bytes, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS) -> bytes:
         """See `Bus.request`."""
         return await commands.request(self._connection, subject, payload, timeout_seconds)

@@ -151,6 +151,12 @@ async def state(connection: Connection, stream: StreamConfig | MirrorConfig) -> 
     return _state_in(await call(connection, f"STREAM.INFO.{stream.name}", None, _Info))
 
 
+async def drift(connection: Connection, stream: StreamConfig | MirrorConfig) -> list[str]:
+    """Each setting in which the stream differs from ours by now, as in `EVENTS: max_msgs is 10, not -1`."""
+    info = await call(connection, f"STREAM.INFO.{stream.name}", None, _Info)
+    return [f"{stream.name}: {each}" for each in drift_of(stream, info.config)]
+
+
 def drift_of(stream: StreamConfig | MirrorConfig, found: Mapping[str, object]) -> list[str]:
     """Each setting in which `found` differs from ours, as in `max_msgs is 10, not -1`."""
     return [f"{setting} is {found.get(setting)!r}, not {ours!r}" for setting, ours in _drift(stream, found).items()]

@@ -108,12 +108,11 @@ class OriginVerification:
 
     def run(self) -> Iterator[Finding]:
         """Everything that is wrong, in the order of n where that is known."""
-        position = self._position()  # before anything else, so that all that it promises must be there
         yield from self._archive_note()
         yield from self._manifest()
         yield from self._sealed()
         yield from self._strays()
-        yield from self._open_lines(position)
+        yield from self._open_lines()
         yield from check_derived(self.folder, self.origin, self._entries, self._disk, deep=self._deep)
 
     def finding(self, **fields: object) -> Finding:
@@ -128,8 +127,7 @@ class OriginVerification:
 
     def _archive_note(self) -> Iterator[Finding]:
         try:
-            self._tiering = None
-            self._tiering = msgspec.json.decode(self._disk.read(self.folder / ARCHIVE_NOTE), type=Tiering)
+            msgspec.json.decode(self._disk.read(self.folder / ARCHIVE_NOTE), type=Tiering)
         except FileNotFoundError:
             return
         except msgspec.MsgspecError as error:
@@ -137,12 +135,16 @@ class OriginVerification:
             remedy = "it says which archive has this log's older segments: restore it from a backup"
             yield self.finding(kind="archive_note_damaged", file=ARCHIVE_NOTE, what=what, remedy=remedy)
 
+    def _cold(self) -> int:
+        """Up to which event only the archive may have the segments: by now, for they are let go of meanwhile."""
+        with suppress(FileNotFoundError, msgspec.MsgspecError):
+            return msgspec.json.decode(self._disk.read(self.folder / ARCHIVE_NOTE), type=Tiering).cold
+        return 0
+
     def _manifest(self) -> Iterator[Finding]:
         """Read as much of the manifest as can be read; what is wrong with it."""
-        path = self.folder / MANIFEST
-        *lines, _ = self._disk.read(path).split(b"\n") if self._disk.exists(path) else [b""]
         links, offset = Links(), 0
-        for line in lines:
+        for line in self._manifest_lines():
             yield from self._manifest_line(line, offset, links)
             offset += len(line) + 1
         if self._signer and links.signer not in (None, self._signer):
@@ -201,7 +203,7 @@ class OriginVerification:
                 size_bytes += len(chunk)
                 self._watch(len(chunk))
         except FileNotFoundError:
-            if self._tiering is None or entry.last > self._tiering.cold:
+            if entry.last > self._cold():
                 yield self.finding(kind="segment_missing", what="it is in the manifest, but it is gone", **place)
             return
         if size_bytes != entry.compressed_bytes:
@@ -229,31 +231,50 @@ class OriginVerification:
         path = self.folder / MANIFEST
         return self._beside_writer and self._disk.exists(path) and name.encode() in self._disk.read(path)
 
-    def _open_lines(self, position: int | None) -> Iterator[Finding]:
+    def _open_lines(self) -> Iterator[Finding]:
         """What is wrong with the lines that are not sealed, and between them and what the writer promised."""
-        chain = self._part(self._entries[-1]).chain() if self._entries else Chain()
-        end = self._entries[-1].last if self._entries else 0
-        firsts = [int(name.removesuffix(PLAIN_SUFFIX)) for name in self._disk.names(self.folder) if _is_plain(name)]
+        position, newest, firsts = self._now()
+        chain, end = (self._part(newest).chain(), newest.last) if newest else (Chain(), 0)
         limit = position if self._beside_writer else None
         lines = OpenLines(self.folder, self.origin, self._disk, chain, limit, self._watch)
-        for first in (first for first in sorted(firsts) if first > end):
+        for first in (first for first in firsts if first > end):
             try:
                 yield from lines.check(first, end)
             except FileNotFoundError:
-                return  # it is being sealed, and the next verification reads it there
+                return  # it was sealed just now, and the next verification reads it there
             end = max(lines.last, first - 1)
-        if position is not None and end < position:
+        if position is not None:
+            yield from self._promise(position, end, plain_name(firsts[-1]) if firsts else LOCK)
+
+    def _promise(self, position: int, end: int, file: str) -> Iterator[Finding]:
+        if end < position:
             what = f"the lines from {end + 1} to {position} were durable, and are gone"
             remedy = (
                 "the node takes them from the bus again, if it has them; or restore them from the archive or a peer"
             )
-            name = plain_name(sorted(firsts)[-1]) if firsts else LOCK
-            yield self.finding(kind="lines_missing", file=name, what=what, remedy=remedy, first=end + 1, last=position)
-        elif not self._beside_writer and position is not None and position != end:
+            place = {"file": file, "first": end + 1, "last": position}
+            yield self.finding(kind="lines_missing", what=what, remedy=remedy, **place)
+        elif not self._beside_writer and position != end:
             what = f"it says that the log ends at {position}, and it ends at {end}"
             remedy = "nothing is lost: opening the log to write mends it"
             yield self.finding(kind="position_damaged", file=LOCK, what=what, remedy=remedy, derived=True)
 
+    def _now(self) -> tuple[int | None, Entry | None, list[int]]:
+        """How far the writer has come, the newest sealed segment and the open ones' first n's, all of one moment."""
+        while True:
+            manifest = self._manifest_lines()
+            position = self._position()
+            names = self._disk.names(self.folder)
+            if not self._beside_writer or self._manifest_lines() == manifest:
+                break
+        firsts = sorted(int(name.removesuffix(PLAIN_SUFFIX)) for name in names if PLAIN_NAME.fullmatch(name))
+        newest = self._entries[-1] if self._entries else None
+        if self._beside_writer and manifest:  # a segment may have been sealed since
+            with suppress(msgspec.MsgspecError):
+                newest = msgspec.json.decode(manifest[-1], type=Entry)
+        return position, newest, firsts
 
-def _is_plain(name: str) -> bool:
-    return PLAIN_NAME.fullmatch(name) is not None
+    def _manifest_lines(self) -> list[bytes]:
+        """Its whole lines."""
+        path = self.folder / MANIFEST
+        return self._disk.read(path).split(b"\n")[:-1] if self._disk.exists(path) else []

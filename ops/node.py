@@ -118,7 +118,8 @@ class Node:
         self.erasure = Erasure(vault, log, projections, origin=settings.origin, publish=bus.publish, places=held_at)
         self.live = Live(log)
         heal = Healer(DataFolder(settings.data), settings, log, bus, nats_url, self.incidents).heal
-        self.verifier = Verifier(log, health, settings.own_origins, settings.verify_megabytes_per_second, heal)
+        rate = settings.verify_megabytes_per_second
+        self.verifier = Verifier(log, health, settings.own_origins, rate, heal=heal, bus=bus)
         self.offering = Offering(log, settings.origin, spokes=settings.spoke_names)
         self.syncing = self._make_syncing()
         self.growth = asyncio.Event()

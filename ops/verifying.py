@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..bus import Bus, BusError
 from ..eventstore import Healed, Log
 from ..eventstore.findings import Finding
 from ..eventstore.verification import bytes_to_verify, verify
@@ -32,6 +33,7 @@ SETTLING_SECONDS = 60.0  # a node that starts has more urgent things to do
 PAUSE_SECONDS = 60.0  # between two rounds, so that a small log isn't read all the time
 FINDINGS_MAX = 1_000  # of one verification: a log with more is not looked at line by line
 MEGABYTE = 10**6
+DEEP_KINDS = frozenset({"segment_root", "sequence_reused", "summary_damaged", "ids_damaged"})
 
 Heal = Callable[[Sequence[Finding]], Awaitable[Sequence[Healed]]]
 
@@ -55,7 +57,8 @@ class VerificationStopped(RookeryError):
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """What one verification found. `deep`: every line was decoded. `more`: there were more findings than are listed.
 
-    What was `healed` since is no longer among the findings.
+    What was `healed` since is no longer among the findings. `stream_drift`: each setting of the bus's stream that
+    somebody changed; a verification without a bus has none.
     """
 
     deep: bool
@@ -65,11 +68,12 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[Finding]
     more: bool = False
     healed: list[Healed] = []
+    stream_drift: list[str] = []
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is wrong."""
-        return all(finding.is_notice for finding in self.findings)
+        return not self.stream_drift and all(finding.is_notice for finding in self.findings)
 
 
 class VerifyRunning(msgspec.Struct, frozen=True):
@@ -128,7 +132,9 @@ class Verifier:
         health: Health,
         own: Sequence[str],
         megabytes_per_second: float,
+        *,
         heal: Heal | None = None,
+        bus: Bus | None = None,
     ) -> None:
         self._heal = heal
         self.latest: Verified | None = None
@@ -136,6 +142,7 @@ class Verifier:
         self.bytes = 0
         self._log = log
         self._health = health
+        self._bus = bus
         self._signers = dict.fromkeys(own, log.signer.public) if log.signer else {}
         self._bytes_per_second = megabytes_per_second * MEGABYTE
         self._running: VerifyRunning | None = None
@@ -162,6 +169,7 @@ class Verifier:
             found = await in_loose_thread(lambda: self._asked_for(deep), "verifier")
             if heal:
                 found = await self._healed(found)
+            found = msgspec.structs.replace(found, stream_drift=await self._drift())
         finally:
             self._running = None
         self._note(found)
@@ -195,6 +203,12 @@ class Verifier:
 
         return self._verified(True, pace)
 
+    async def _drift(self) -> list[str]:
+        if self._bus is not None:
+            with suppress(BusError):  # health tells of a bus that is away
+                return await self._bus.drift()
+        return []
+
     def _asked_for(self, deep: bool) -> Verified:
         self._running = VerifyRunning(0, bytes_to_verify(self._log.folder, deep=deep))
         return self._verified(deep, self._advance)
@@ -214,8 +228,9 @@ class Verifier:
 
     def _note(self, found: Verified) -> None:
         """Tell of what was found, and let nobody read what is lost."""
-        if self.latest and self.latest.deep and not found.deep and not found.findings and self.latest.findings:
-            return  # it did not look at what the other one found
+        if self.latest and not found.deep:  # it did not look at all that the one before had found
+            unseen = [one for one in self.latest.findings if _is_deep(one) and one not in found.findings]
+            found = msgspec.structs.replace(found, findings=[*found.findings, *unseen])
         self.latest = found
         self._log.distrust(_lost(found))
         wrong = [finding for finding in found.findings if not finding.is_notice]
@@ -226,6 +241,11 @@ class Verifier:
             self._health.set(SUBSYSTEM, "degraded", f"{wrong[0]}{more}; `rookery verify` lists all")
         else:
             self._health.set(SUBSYSTEM, "ready")
+
+
+def _is_deep(finding: Finding) -> bool:
+    """Whether only a deep verification sees it."""
+    return finding.kind in DEEP_KINDS or (finding.kind == "lines_altered" and finding.file.endswith(".zst"))
 
 
 def _lost(found: Verified) -> dict[str, list[range]]:

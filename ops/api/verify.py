@@ -29,6 +29,7 @@ _VERIFIED = {
     ],
     "more": False,
     "healed": [],
+    "stream_drift": ["EVENTS: max_msgs is 10, not -1"],
 }
 _STATUS = {
     "running": {"bytes_done": 20_971_520, "bytes_total": 55_738_576},

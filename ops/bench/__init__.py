@@ -15,6 +15,7 @@ from .query import query
 from .rebuild import rebuild
 from .snapshot import snapshot
 from .startup import startup
+from .trust import trust
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "publish": publish,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "otlp": otlp,
     "agents": agents,
     "past": past,
+    "trust": trust,
 }
 
 __all__ = ["BENCHMARKS", "Figure", "Report", "machine"]

@@ -27,6 +27,7 @@ NAMES = [
     "otlp",
     "agents",
     "past",
+    "trust",
 ]
 COLUMNS = ["name", "value", "unit", "ratio", "rival", "rival_value"]
 

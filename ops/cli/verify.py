@@ -174,6 +174,9 @@ def _show(found: Verified, changed: list[str] | None) -> None:
         click.echo(f"         {finding.remedy}")
     if found.more:
         remark(f"only the first {plural(len(found.findings), 'finding')}")
+    for each in found.stream_drift:
+        click.echo(f"{click.style('drift   ', fg='red')} the bus's stream {each}")
+        click.echo("         the bus may lose events by that; set it back with a NATS client, or ask who changed it")
     for name in changed or ():
         click.echo(f"{click.style('derived ', fg='red')} the read model {name} is not what the log says")
         click.echo("         `rookery rebuild` makes it anew")

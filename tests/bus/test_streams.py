@@ -44,6 +44,12 @@ async def test_connecting_again_changes_nothing(nats_server: NatsServer, make_ev
         assert await bus.state() == before
 
 
+async def test_what_somebody_changes_while_it_is_used_is_told(nats_bus: NatsBus, client: Client) -> None:
+    assert await nats_bus.drift() == []
+    await update(client, max_msgs=10)
+    assert await nats_bus.drift() == ["EVENTS: max_msgs is 10, not -1"]
+
+
 async def test_nothing_can_be_taken_out_of_the_event_stream(
     nats_bus: NatsBus, client: Client, make_event: MakeEvent
 ) -> None:

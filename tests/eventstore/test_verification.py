@@ -13,6 +13,7 @@ from rookery.eventstore.findings import Finding
 from rookery.eventstore.signing import is_signed, new_seed, signed
 from rookery.eventstore.verification import bytes_to_verify, verify
 from rookery.tests.eventstore.deliveries import many, mixed, raw
+from rookery.tests.eventstore.test_log import MeanwhileDisk
 from rookery.tests.eventstore.test_recovery import cut_lines, flip, swap_payloads
 
 FIRST, SECOND, OPEN = (f"{first:020}.ndjson" for first in (1, 9, 17))
@@ -217,6 +218,14 @@ def test_a_log_that_is_being_written_is_verified_up_to_its_last_durable_line(tmp
         with newest.open("ab") as file:
             file.write(b'{"n":')
         assert list(verify(tmp_path, deep=True, beside_writer=True)) == []
+
+
+def test_a_segment_that_is_sealed_while_we_look_is_no_finding(tmp_path: Path) -> None:
+    with opened(tmp_path) as log:
+        log.append("here", many(28))
+        disk = MeanwhileDisk(log.seal_full_segments)
+        assert list(verify(tmp_path, deep=True, beside_writer=True, disk=disk)) == []
+        assert len(log.segments("here")) == 3
 
 
 def test_the_watch_is_told_of_every_byte_and_may_stop_it(folder: Path) -> None:

@@ -21,6 +21,7 @@ from rookery.ops.bench.query import query
 from rookery.ops.bench.rebuild import rebuild
 from rookery.ops.bench.snapshot import snapshot
 from rookery.ops.bench.startup import startup
+from rookery.ops.bench.trust import trust
 
 from .conftest import Rookery
 
@@ -37,6 +38,7 @@ SMALL: dict[str, Callable[[], list[Figure]]] = {
     "agents": partial(agents, 40, concurrency=4, rival_tasks=10, steady_seconds=0.2, agents=3, imports=1),
     "otlp": partial(otlp, 100, batch_spans=30, exporters=2),
     "past": partial(past, [1_000, 2_000], segment_events=500),
+    "trust": partial(trust, 2_000, segment_events=500, open_events=100),
 }
 OF_A_PAST = [
     ("rebuild_without_side_cars", "events/s", True),
@@ -75,6 +77,7 @@ FIGURES = {
         ("past.longest_append_otherwise", "ms", False),
         *((f"past.{size}.{name}", unit, rival) for size in ("1k", "2k") for name, unit, rival in OF_A_PAST),
     ],
+    "trust": [("trust.verify", "MB/s", True), ("trust.verify_deep", "events/s", False), ("trust.open", "s", False)],
     "query": [
         ("query.by_key_p50_quiet", "ms", False),
         ("query.by_key_p99_quiet", "ms", False),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rookery.bus import MemoryBus
 from rookery.eventstore import Log, LogDamaged, LogWriteFailed
 from rookery.ops import verifying as module
 from rookery.ops.health import Health
@@ -102,6 +103,20 @@ async def test_one_verification_is_asked_for_at_a_time_and_a_node_that_closes_st
     with pytest.raises(VerificationStopped):
         await ours.verify()
     assert ours.status().running is None
+
+
+class DriftedBus(MemoryBus):
+    """One whose stream somebody changed."""
+
+    async def drift(self) -> list[str]:
+        return ["EVENTS: max_msgs is 10, not -1"]
+
+
+async def test_a_stream_that_somebody_changed_is_told_where_somebody_asks(log: Log) -> None:
+    found = await Verifier(log, Health(), ["here"], 0, bus=DriftedBus()).verify()
+    assert (found.findings, found.stream_drift) == ([], ["EVENTS: max_msgs is 10, not -1"])
+    assert not found.is_sound
+    assert (await Verifier(log, Health(), ["here"], 0, bus=MemoryBus()).verify()).is_sound
 
 
 async def test_where_the_rate_is_nought_it_waits_to_be_asked(log: Log) -> None:
