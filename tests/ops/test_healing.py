@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rookery.eventstore import HealingFailed
+from rookery.eventstore import HealingFailed, Log
+from rookery.eventstore.healing import heal
 from rookery.ops.bench import workload
 from rookery.ops.data_folder import DataFolder
-from rookery.ops.healing import heal_offline
+from rookery.ops.healing import PeerSource, heal_offline
 from rookery.ops.node import Node, running_node
 from rookery.ops.settings import Settings
+from rookery.ops.syncing import LogPeer
 from rookery.schemas import encode
 from rookery.tests.eventstore.test_recovery import flip
 from rookery.tests.ops.conftest import command_line
@@ -102,6 +104,21 @@ async def test_a_node_that_runs_heals_what_its_verification_finds(tmp_path: Path
             assert (await node.verifier.verify(deep=True)).is_sound
             await node.take([encode(event) for event in workload.events(60)])
             assert [record.n for record in node.log.read("local")] == list(range(1, node.log.vector()["local"] + 1))
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+async def test_a_peer_gives_what_it_has_copied(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    await lived(tmp_path / "here")
+    here = tmp_path / "here" / "log"
+    shutil.copytree(here, tmp_path / "there")
+    whole = {path.name: path.read_bytes() for path in (here / "local").glob("*ndjson*")}
+    damage(tmp_path / "here")
+    with Log.open(tmp_path / "there", writable=False) as there:
+        source = PeerSource(LogPeer(there, "there"), asyncio.get_running_loop())
+        found = await asyncio.to_thread(heal, here, [source])
+    assert (len(found.healed), found.unhealed) == (1, ())
+    held = {path.name: path.read_bytes() for path in (here / "local").glob("*ndjson*") if path.suffix != ".damaged"}
+    assert held == whole
 
 
 def test_the_command_heals_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
