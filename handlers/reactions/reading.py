@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -113,13 +113,11 @@ class Reader:
             found.setdefault(event.subject, getattr(data, "after", 0))
         return found
 
-    def has_anything_for(self, tables: Sequence[Reactions]) -> bool:
-        """Whether there is anything at all that these tables would react to."""
-        up_to = {self.origin: self.end}
-        types: Collection[str] = frozenset().union(*(table.types for table in tables))
-        if any(table.of_dead_letters for table in tables) and self.log.dead_after(self.origin, 0):
+    def has_anything_for(self, table: Reactions) -> bool:
+        """Whether there is anything at all that this table would react to."""
+        if table.of_dead_letters and self.log.dead_after(self.origin, 0):
             return True
-        return any(self.log.search(types=types, up_to=up_to, limit=1))
+        return any(self.log.search(types=table.types, up_to={self.origin: self.end}, limit=1))
 
     def _interested_in(self, type: str) -> list[Reactions]:
         return [table for table in self._tables if type in table.types]

@@ -65,12 +65,11 @@ def _installed(
         return installed, []
     told, new = reader.installed(), list[str]()
     for table in tables:
-        missing = [name for name in table.names if name not in installed]
-        strangers = [name for name in missing if name not in told and name not in seen]
-        is_late = bool(strangers) and reader.has_anything_for([table])
-        for name in missing:
-            installed[name] = reader.end if is_late and name in strangers else told.get(name, 0)
-        new += strangers if is_late else []
+        for name in (name for name in table.names if name not in installed):
+            is_stranger = name not in told and name not in seen
+            if is_stranger and reader.has_anything_for(table.only(name)):
+                new.append(name)
+            installed[name] = reader.end if name in new else told.get(name, 0)
     return installed, new
 
 

@@ -82,17 +82,24 @@ class Reactions:
         if sum(map(len, per_kind)) != len(names):
             raise ValueError(f"a reaction of {name} is named twice for the same event")
         self.names = sorted(set(names))
-        self.types = frozenset(
-            known.name
-            for known in all_types()
-            for kind in self._table
-            if issubclass(kind, EventData) and _base(known.name) == _base(wire_name(kind))
-        )
+        self.types = frozenset(name for kind in self._table for name in _types_of(kind))
         self.of_dead_letters = DeadLetter in self._table
+
+    def only(self, name: str) -> Reactions:
+        """The table as if it had this one reaction alone."""
+        found = {kind: [one.react for one in named if one.name == name] for kind, named in self._table.items()}
+        return Reactions(self.name, {kind: reacts for kind, reacts in found.items() if reacts})
 
     def of(self, data: Any) -> list[Named]:
         """What reacts to this."""
         return self._table.get(type(data), [])
+
+
+def _types_of(kind: type) -> list[str]:
+    """The wire names of a struct's type, in all versions of its shape."""
+    if not issubclass(kind, EventData):
+        return []
+    return [known.name for known in all_types() if _base(known.name) == _base(wire_name(kind))]
 
 
 def wire_name(kind: type[EventData]) -> str:
