@@ -16,7 +16,7 @@ from rookery.tests.sites import Servers, free_addresses
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "howto" / "topologies.md").read_text()
 CONSOLES = re.findall(r"^```console\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-HUB, NODES, CLUSTER = (
+HUB, NODES, CLUSTER, SYNC = (
     [part.partition("\n")[::2] for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]] for block in CONSOLES
 )
 WAIT_SECONDS_MAX = 60
@@ -51,9 +51,9 @@ def sites(tmp_path: Path) -> Iterator[Path]:
     servers.close()
 
 
-def test_what_the_north_publishes_is_in_the_hubs_log(sites: Path) -> None:
-    assert len(NODES) == 5
-    for command, shown in NODES:
+def test_each_has_the_others_log(sites: Path) -> None:
+    assert len(NODES + SYNC) == 7
+    for command, shown in NODES + SYNC:
         expect(command, shown, sites)
 
 
