@@ -87,7 +87,10 @@ async def test_a_pull_goes_on_though_the_wire_is_cut(tight: Tight) -> None:
     assert lines(tight.here) == lines(tight.log)
 
 
-async def test_an_answer_that_changes_between_its_pieces_is_asked_for_again(tight: Tight) -> None:
+async def test_an_answer_that_changes_between_its_pieces_is_asked_for_again(
+    tight: Tight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rookery.ops.syncing.nats_peer.PIECE_BYTES_MAX", 100)
     service = SyncService(Offering(tight.log, "east"), nothing, piece_bytes_max=PAYLOAD_BYTES)
     asked = 0
 
@@ -101,6 +104,7 @@ async def test_an_answer_that_changes_between_its_pieces_is_asked_for_again(tigh
 
     await tight.bus.serve(subject_of("east"), grows, queue="test")
     run = await tight.peer.lines("east", 120, 180)
+    assert asked > 3
     assert run == await LogPeer(tight.log).lines("east", 120, 180)
 
 

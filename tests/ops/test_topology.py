@@ -163,7 +163,7 @@ def test_the_seals_of_a_spoke_are_its_own(tmp_path: Path) -> None:
     keys = [Signer(new_seed()) for _ in range(2)]
     with (
         Log.open(tmp_path / "north", own=("north",), segment_events_max=20, signer=keys[0]) as north,
-        Log.open(tmp_path / "hub", own=("hub", "north"), segment_events_max=30, signer=keys[1]) as hub,
+        Log.open(tmp_path / "hub", own=("hub", "north"), segment_events_max=20, signer=keys[1]) as hub,
         Log.open(tmp_path / "third", own=("third",)) as third,
     ):
         for log in (north, hub):
