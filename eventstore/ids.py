@@ -3,7 +3,8 @@
 Derived and disposable. It maps the hash of an id to the n's that may have it; whoever asks looks at the line itself, so
 a collision, or an entry of a line that was cut off again, does no harm. Only a missing entry would, hence `covered`: up
 to which n the file is complete, written in one transaction with the entries. Lines are durable before they come here,
-so the file is never ahead of its log, unless one of the two was put in the other's place.
+so the file is never ahead of its log, unless one of the two was put in the other's place. `sums` says how many entries
+there are, and what they add up to: whoever opens the file to write adds them up again.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ _SUFFIXES = ("", "-journal", "-shm", "-wal")
 _TABLES = """
     create table if not exists ids (key integer, n integer, primary key (key, n)) without rowid;
     create table if not exists covered (n integer);
+    create table if not exists sums (entries integer, checksum integer);
+"""
+
+# SQLite keeps no checksum of a page. A turned bit in a key would let an event in twice, and nobody would know.
+_SUMS = """
+    select count(*), coalesce(sum((key & 4294967295) + ((key >> 32) & 4294967295) * 3 + n * 5), 0) from ids
 """
 
 _UUID7_MINUTE = re.compile("01([0-9a-f]{6})-[0-9a-f]{4}-7").match  # 01: until 2039
@@ -89,6 +96,7 @@ class IdIndex:
         self._path = path
         self._waiting: defaultdict[int, list[int]] = defaultdict(list)
         self._flush_at = FLUSH_EVENTS_MIN
+        self._sums = 0, 0
         try:
             (self.covered,) = database.execute("select coalesce(max(n), 0) from covered").fetchone()
         except BaseException:
@@ -97,8 +105,14 @@ class IdIndex:
 
     @classmethod
     def open(cls, path: Path) -> IdIndex:
-        """The file as its one writer, made if it is missing."""
-        return cls(_database_to_write(path), path)
+        """The file as its one writer, made if it is missing. Raises `sqlite3.DatabaseError` where it is damaged."""
+        index = cls(_database_to_write(path), path)
+        try:
+            index._add_up()
+        except BaseException:
+            index._database.close()
+            raise
+        return index
 
     @classmethod
     def beside_its_writer(cls, path: Path) -> IdIndex:
@@ -132,7 +146,9 @@ class IdIndex:
         entries = sorted((key, n) for key, numbers in self._waiting.items() for n in numbers)
         with self._database:
             self._database.executemany("insert or ignore into ids values (?, ?)", entries)
-            self._cover(self.covered)
+            sums = self._sums[0] + len(entries), self._sums[1] + sum(_weight(key, n) for key, n in entries)
+            self._cover(self.covered, sums)
+        self._sums = sums
         self._waiting.clear()
         self._flush_at = FLUSH_EVENTS_MIN
 
@@ -140,7 +156,9 @@ class IdIndex:
         """Forget the lines after this one."""
         with self._database:
             self._database.execute("delete from ids where n > ?", (after,))
-            self._cover(after)
+            sums = self._database.execute(_SUMS).fetchone()
+            self._cover(after, sums)
+        self._sums = sums
         self.covered = after
 
     def close(self) -> None:
@@ -149,9 +167,24 @@ class IdIndex:
             self._database.execute("pragma journal_mode = delete")
         self._database.close()
 
-    def _cover(self, n: int) -> None:
+    def _add_up(self) -> None:
+        """Hold the entries against their sums; an older version's file has none yet."""
+        self._sums = self._database.execute(_SUMS).fetchone()
+        noted = self._database.execute("select entries, checksum from sums").fetchall()
+        if noted and noted != [self._sums]:
+            raise sqlite3.DatabaseError(f"its entries do not add up: {self._sums}, and {noted} were noted")
+        if not noted:
+            with self._database:
+                self._note_sums(self._sums)
+
+    def _cover(self, n: int, sums: tuple[int, int]) -> None:
         self._database.execute("delete from covered")
         self._database.execute("insert into covered values (?)", (n,))
+        self._note_sums(sums)
+
+    def _note_sums(self, sums: tuple[int, int]) -> None:
+        self._database.execute("delete from sums")
+        self._database.execute("insert into sums values (?, ?)", sums)
 
 
 def remove(path: Path, disk: Disk) -> None:
@@ -173,6 +206,11 @@ def _database_to_write(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _weight(key: int, n: int) -> int:
+    """What an entry adds to the sum: any one bit of it that is another makes another sum."""
+    return (key & 0xFFFFFFFF) + ((key >> 32) & 0xFFFFFFFF) * 3 + n * 5
 
 
 def _signed(digest: bytes) -> int:

@@ -181,6 +181,36 @@ def test_an_index_that_is_damaged_under_the_log_is_made_anew(folder: Path) -> No
         assert log.append("here", again) == (31, 40, 10, 30)
 
 
+def test_an_entry_of_which_one_bit_has_turned_lets_no_event_in_twice(tmp_path: Path) -> None:
+    events = many(40)
+    with Log.open(tmp_path / "log") as log:
+        log.append("here", events)
+    path = tmp_path / "log" / "here" / IDS
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 61):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        with Log.open(tmp_path / "log") as log:
+            log.rewind("here")
+            assert log.append("here", events).events == 0
+
+
+def test_an_index_of_an_older_version_is_taken_as_it_is_and_added_up(tmp_path: Path) -> None:
+    index = IdIndex.open(tmp_path / IDS)
+    index.add(7, 1)
+    index.flush()
+    index._database.execute("drop table sums")
+    index.close()
+    again = IdIndex.open(tmp_path / IDS)
+    assert again.candidates(7) == [1]
+    again.close()
+    with sqlite3.connect(tmp_path / IDS) as database:
+        assert database.execute("select * from sums").fetchall() == [(1, 12)]
+        database.execute("update ids set key = 6")
+    database.close()
+    with pytest.raises(sqlite3.DatabaseError, match="do not add up"):
+        IdIndex.open(tmp_path / IDS)
+
+
 def test_a_closed_log_leaves_its_index_in_one_file(folder: Path) -> None:
     assert [path.name for path in (folder / "here").glob("ids*")] == [IDS]
 

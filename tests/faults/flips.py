@@ -13,7 +13,11 @@ from random import Random
 from typing import NamedTuple
 
 import duckdb
-from rookery.eventstore import EventStoreError, Log
+from rookery.eventstore import EventStoreError
+from rookery.eventstore.healing import heal
+from rookery.eventstore.manifest import NAME as MANIFEST
+from rookery.eventstore.manifest import Entry
+from rookery.eventstore.verification import verify
 from rookery.projections import Projections, QueryFailed
 from rookery.projections.errors import ProjectionError
 from rookery.projections.graph import Graph
@@ -126,24 +130,48 @@ def _try(kind: Kind, flip: Flip, pristine: Pristine, data: Path) -> str:
 
 
 def _try_log(data: Path, pristine: Pristine) -> str:
-    """What a node does when it starts: open, take from the bus what is missing, and recognise what comes again."""
+    """What verification says, what healing makes of it where somebody has the bytes, and what the log then says."""
+    signers = {ORIGIN: specimen.SIGNER.public}
+    told = list(verify(data / "log", signers=signers, deep=True))
+    if any(not finding.derived for finding in told):
+        heal(data / "log", [_Elsewhere(pristine.data)], signer=specimen.SIGNER)
+        whole = not list(verify(data / "log", signers=signers, deep=True))
+        return "healed" if whole and _says_the_same(data, pristine) else "detected"
     try:
-        with open_log(data) as log:
-            if any(_findings(log)):
-                return "detected"
-            log.append(ORIGIN, specimen.only(pristine.deliveries, after=log.bus_sequence(ORIGIN)))
-            if said_by(log) != pristine.said:
-                return "silent"
-            log.rewind(ORIGIN)
-            again = log.append(ORIGIN, pristine.deliveries)
-            return "silent" if again.events else "harmless"
+        same = _says_the_same(data, pristine)
     except EventStoreError:
         return "detected"
+    return "harmless" if same else "detected" if told else "silent"
 
 
-def _findings(log: Log) -> Iterator[object]:
-    log.verify()
-    return iter(())
+def _says_the_same(data: Path, pristine: Pristine) -> bool:
+    """What a node does when it starts: open, take from the bus what is missing, and recognise what comes again."""
+    with open_log(data) as log:
+        log.append(ORIGIN, specimen.only(pristine.deliveries, after=log.bus_sequence(ORIGIN)))
+        if said_by(log) != pristine.said:
+            return False
+        log.rewind(ORIGIN)
+        return log.append(ORIGIN, pristine.deliveries).events == 0
+
+
+class _Elsewhere:
+    """Whoever else has the bytes: an archive, a peer."""
+
+    name = "the pristine folder"
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    def manifest(self, origin: str) -> bytes | None:
+        return (self._data / "log" / origin / MANIFEST).read_bytes()
+
+    def segment(self, origin: str, entry: Entry) -> bytes | None:
+        return (self._data / "log" / origin / entry.segment).read_bytes()
+
+    def lines(self, origin: str, first: int, last: int) -> Iterator[bytes]:
+        with open_log(self._data, writable=False) as log:
+            for record in log.read(origin, after=first - 1, limit=last - first + 1):
+                yield record.line
 
 
 def _try_read_models(data: Path, pristine: Pristine) -> str:
@@ -199,7 +227,7 @@ KINDS = (
     Kind("the segments' summaries", "log/*/*.index.json", LOG, _try_log, 400),
     Kind("the id index", "log/*/ids.sqlite*", LOG, _try_log),
     Kind("side-cars", "columns/*/*", ("log", "columns"), _try_side_cars, 60),
-    Kind("the read models", "projections.duckdb", ("log", "projections.duckdb"), _try_read_models, 150),
-    Kind("the snapshot", "snapshot/rookery.duckdb", ("snapshot",), _try_snapshot, 200),
-    Kind("the graph", "graph/store-*/*[0-9]*", ("log", "graph"), _try_graph, 250),
+    Kind("the read models", "projections.duckdb", ("log", "projections.duckdb"), _try_read_models, 60),
+    Kind("the snapshot", "snapshot/rookery.duckdb", ("snapshot",), _try_snapshot, 150),
+    Kind("the graph", "graph/store-*/*[0-9]*", ("log", "graph"), _try_graph, 150),
 )

@@ -91,7 +91,9 @@ async def _outcome(running: Colony, ledger: Ledger, *, harmless: bool) -> Counte
     """What became of it: the log has everything, or the node says why not, or nobody noticed."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + NOTICE_SECONDS_MAX
-    while not (named := await _named(running)) and ledger.is_waiting and loop.time() < deadline:
+    named = ""
+    while ledger.is_waiting and loop.time() < deadline:
+        named = await _named(running) or named
         _read(running, ledger)
         await asyncio.sleep(POLL_SECONDS)
     _read(running, ledger)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import duckdb
 from rookery.bus import Delivery
-from rookery.eventstore import Log
+from rookery.eventstore import Log, Signer
+from rookery.eventstore.signing import new_seed
 from rookery.projections import Projections, Resources
 from rookery.projections.graph import Graph
 from rookery.schemas import Event, FeedbackGiven, LlmCallCompleted, RunStarted, encode, subject_of
@@ -20,6 +21,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SEGMENT_EVENTS = 48
 SEGMENTS_SEALED = 2
 EVENTS = SEGMENT_EVENTS * SEGMENTS_SEALED + 24
+SIGNER = Signer(new_seed())
 RESOURCES = Resources(threads=1, memory_size_mib_max=256)
 
 
@@ -31,7 +33,8 @@ class Said(NamedTuple):
     one_by_one: list[bytes]
     found: dict[str, tuple[str, int]]
     dead: list[int]
-    fitting: list[int]
+    of_entities: list[list[int]]
+    of_types: list[list[int]]
 
 
 def deliveries() -> list[Delivery]:
@@ -54,7 +57,7 @@ def make(data: Path) -> None:
 
 def open_log(data: Path, *, writable: bool = True) -> Log:
     """The log, with the segments that it was made with."""
-    return Log.open(data / "log", writable=writable, segment_events_max=SEGMENT_EVENTS)
+    return Log.open(data / "log", writable=writable, segment_events_max=SEGMENT_EVENTS, signer=SIGNER)
 
 
 def said_by(log: Log) -> Said:
@@ -67,7 +70,8 @@ def said_by(log: Log) -> Said:
         [record.line for at in range(1, vector[ORIGIN] + 1) if (record := log.get(ORIGIN, at))],
         log.find(ids),
         [letter.n for letter in log.dead_letters()],
-        [record.n for record in log.search(types={"run.started"})],
+        [[record.n for record in log.search(entity=("run", f"run-{at}"))] for at in range(1, EVENTS + 1)],
+        [[record.n for record in log.search(types={name})] for name in ("run.started", "feedback.given")],
     )
 
 
