@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rookery.eventstore import Log, LogDamaged, LogWriteFailed, Signer
 from rookery.eventstore.findings import Finding
 from rookery.eventstore.signing import is_signed, new_seed, signed
@@ -169,6 +171,28 @@ def test_a_flipped_bit_anywhere_is_detected_or_harmless(folder: Path) -> None:
             flip(path, at)
             assert list(verify(folder, deep=True)) or is_harmless(path, at), f"{path.name} at {at}"
             path.write_bytes(whole)
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_whatever_happens_to_a_file_that_is_not_derived_is_found_and_raises_nothing(
+    sound: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = shutil.copytree(sound, tmp_path_factory.mktemp("log") / "log")
+    path = folder / "here" / data.draw(st.sampled_from([f"{FIRST}.zst", SEALED, OPEN, "manifest.ndjson"]))
+    whole = path.read_bytes()
+    begin = data.draw(st.integers(0, len(whole) - 1))
+    cut = data.draw(st.integers(0, min(len(whole) - begin, 400)))
+    changed = (
+        whole[:begin] + data.draw(st.binary(max_size=60) | st.just(whole[begin : begin + 300])) + whole[begin + cut :]
+    )
+    path.write_bytes(changed)
+    assert list(verify(folder, deep=data.draw(st.booleans()))) or changed == whole or is_torn(path.name, changed, whole)
+
+
+def is_torn(name: str, changed: bytes, whole: bytes) -> bool:
+    """What is behind the last whole line is what a crash leaves, and no line."""
+    return name in (OPEN, "manifest.ndjson") and changed.startswith(whole) and b"\n" not in changed[len(whole) :]
 
 
 def is_harmless(path: Path, at: int) -> bool:
