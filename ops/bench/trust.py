@@ -1,4 +1,4 @@
-"""Trust: how fast a log is verified, and how long a large one takes to open, checks included."""
+"""Trust: how fast a log is verified, how long a large one takes to open, checks included, and a proof to be made."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from ...eventstore.line import NO_CHAIN, Chain, chain_of, event_line
 from ...eventstore.manifest import NAME as MANIFEST
 from ...eventstore.manifest import Manifest
 from ...eventstore.origin import IDS
-from ...eventstore.parts import PlainPart, plain_name
+from ...eventstore.parts import BLOCKS_SUFFIX, PlainPart, plain_name
+from ...eventstore.proofs import prove
 from ...eventstore.sealing import write_sealed
 from ...eventstore.signing import new_seed
 from ...eventstore.verification import bytes_to_verify, verify
 from ...schemas import decode
 from . import workload
-from .figures import Figure
+from .figures import Figure, percentile
 
 EVENTS = 10_000_000
 SEGMENT_EVENTS = 65_536
 OPEN_EVENTS = 50_000  # that are not sealed yet
 DEEP_EVENTS = 500_000
+PROOFS = 200
 ORIGIN = "local"
 
 
@@ -39,7 +41,7 @@ def trust(
     with TemporaryDirectory(prefix="rookery-bench-") as name:
         folder = Path(name)
         make_log(folder, events - events % segment_events, open_events, segment_events)
-        return [*_verifying(folder), *_deeply(folder, segment_events), *_opening(folder)]
+        return [*_verifying(folder), *_deeply(folder, segment_events), *_opening(folder), *_proving(folder)]
 
 
 def make_log(folder: Path, events: int, open_events: int, segment_events: int) -> None:
@@ -116,6 +118,23 @@ def _opening(folder: Path) -> list[Figure]:
     """What a node waits for at its start: names, sizes, the manifest's hashes and signatures, the open lines' chain."""
     seconds = _seconds(lambda: Log.open(folder).close())
     return [Figure.of("trust.open", seconds, "s")]
+
+
+def _proving(folder: Path) -> list[Figure]:
+    """Proofs of lines anywhere, beside one that has to hash all of its segment, as without what was kept of it."""
+    with Log.open(folder, writable=False) as log:
+        sealed = log.segments(ORIGIN)[-1].last
+        numbers = range(1, sealed + 1, max(sealed // PROOFS, 1))
+        seconds = [_seconds(lambda n=n: prove(log, ORIGIN, n)) for n in numbers]  # type: ignore[misc]
+    for path in (folder / ORIGIN).glob(f"*{BLOCKS_SUFFIX}"):
+        path.unlink()
+    with Log.open(folder, writable=False) as log:
+        hashing_seconds = _seconds(lambda: prove(log, ORIGIN, sealed))
+    rival = "hashing the whole segment"
+    return [
+        Figure.of("trust.proof", percentile(seconds, 0.5) * 1e3, "ms", rival=rival, rival_value=hashing_seconds * 1e3),
+        Figure.of("trust.proof_p99", percentile(seconds, 0.99) * 1e3, "ms"),
+    ]
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -77,7 +77,13 @@ FIGURES = {
         ("past.longest_append_otherwise", "ms", False),
         *((f"past.{size}.{name}", unit, rival) for size in ("1k", "2k") for name, unit, rival in OF_A_PAST),
     ],
-    "trust": [("trust.verify", "MB/s", True), ("trust.verify_deep", "events/s", False), ("trust.open", "s", False)],
+    "trust": [
+        ("trust.verify", "MB/s", True),
+        ("trust.verify_deep", "events/s", False),
+        ("trust.open", "s", False),
+        ("trust.proof", "ms", True),
+        ("trust.proof_p99", "ms", False),
+    ],
     "query": [
         ("query.by_key_p50_quiet", "ms", False),
         ("query.by_key_p99_quiet", "ms", False),
