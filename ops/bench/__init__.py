@@ -15,6 +15,7 @@ from .query import query
 from .rebuild import rebuild
 from .snapshot import snapshot
 from .startup import startup
+from .sync import sync
 from .trust import trust
 
 BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "agents": agents,
     "past": past,
     "trust": trust,
+    "sync": sync,
 }
 
 __all__ = ["BENCHMARKS", "Figure", "Report", "machine"]

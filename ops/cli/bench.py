@@ -28,6 +28,7 @@ NAMES = [
     "agents",
     "past",
     "trust",
+    "sync",
 ]
 COLUMNS = ["name", "value", "unit", "ratio", "rival", "rival_value"]
 
@@ -48,7 +49,7 @@ def bench(names: tuple[str, ...], as_json: bool) -> None:
 
     Each figure stands beside what a named rival did in the same run, where there is one to compare with. Each takes
     about a minute, on a node of its own in a temporary folder; `past`, with up to ten million events, half an hour and
-    20 GB. Needs `pip install 'rookery[bench]'`.
+    20 GB; `sync` some minutes. Needs `pip install 'rookery[bench]'`.
 
     \b
     rookery bench

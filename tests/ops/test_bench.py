@@ -21,6 +21,7 @@ from rookery.ops.bench.query import query
 from rookery.ops.bench.rebuild import rebuild
 from rookery.ops.bench.snapshot import snapshot
 from rookery.ops.bench.startup import startup
+from rookery.ops.bench.sync import sync
 from rookery.ops.bench.trust import trust
 
 from .conftest import Rookery
@@ -37,6 +38,7 @@ SMALL: dict[str, Callable[[], list[Figure]]] = {
     "snapshot": partial(snapshot, 1, events=300, snapshots=1),
     "agents": partial(agents, 40, concurrency=4, rival_tasks=10, steady_seconds=0.2, agents=3, imports=1),
     "otlp": partial(otlp, 100, batch_spans=30, exporters=2),
+    "sync": partial(sync, 1_000, 1_500, 50),
     "past": partial(past, [1_000, 2_000], segment_events=500),
     "trust": partial(trust, 2_000, segment_events=500, open_events=100),
 }
@@ -72,6 +74,11 @@ FIGURES = {
         ("rebuild.throughput_from_side_cars", "events/s", True),
     ],
     "startup": [("startup.ready", "s", False), ("startup.idle_memory", "MiB", False)],
+    "sync": [
+        ("sync.1_000_events", "events/s", False),
+        ("sync.50_of_1_000.http", "s", False),
+        ("sync.50_of_1_500", "s", False),
+    ],
     "past": [
         ("past.longest_append_while_sealing", "ms", False),
         ("past.longest_append_otherwise", "ms", False),

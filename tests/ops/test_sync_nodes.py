@@ -65,6 +65,33 @@ def test_two_nodes_and_one_that_was_fed_by_a_bundle_are_the_same(tmp_path: Path)
     assert digests(tmp_path / "east") == digests(tmp_path / "west") == digests(tmp_path / "north")
 
 
+def test_a_node_that_was_restored_takes_its_own_history_back_when_it_starts(tmp_path: Path) -> None:
+    made = [encode(event) for event in workload.events(400)]
+    with ExitStack() as stack:
+        west = node(stack, tmp_path, "west")
+        with ExitStack() as first:
+            east = node(first, tmp_path, "east")
+            with Client(east.node.url) as client:
+                client.publish(made[:100])
+                assert main(["backup", str(tmp_path / "backup"), "--data", str(tmp_path / "east")]) == 0
+                client.publish(made[100:])
+            assert main(["sync", east.node.url, "--pull", "--url", west.node.url]) == 0
+        assert main(["restore", str(tmp_path / "backup"), "--data", str(tmp_path / "again")]) == 0
+        again = stack.enter_context(
+            node_process(
+                tmp_path / "again",
+                "--origin=east",
+                "--segment-events-max=200",
+                f"--peers={west.node.url}",
+                "--sync-seconds=60",
+            )
+        )
+        with Client(again.node.url) as client:
+            taken = client.publish(made)
+            assert (taken["new"], taken["duplicates"]) == (0, 400)
+        assert main(["sync", again.node.url, "--pull", "--url", west.node.url]) == 0
+
+
 @pytest.fixture(scope="module")
 def east(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A node with some sealed segments: where it answers, and its folder."""
