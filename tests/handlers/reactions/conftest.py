@@ -91,6 +91,8 @@ class World:
             with suppress(asyncio.CancelledError):
                 await self._running
         self.runner = self._running = None
+        if isinstance(self.bus, MemoryBus):
+            self.bus._sequences.clear()  # the time is over in which the bus knows an id again
 
     async def close(self) -> None:
         await self.stop()

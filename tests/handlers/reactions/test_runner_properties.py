@@ -27,6 +27,8 @@ class Answering:
 
     def __init__(self) -> None:
         self.failing = 0
+        self.done: set[str] = set()  # by the log, when the process started
+        self.again: list[str] = []
         self.effects: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
 
     def tables(self) -> list[Reactions]:
@@ -34,6 +36,7 @@ class Answering:
 
     async def note(self, cause: Cause) -> Answer:
         self.effects[cause.entity.id].append((cause.n, "note"))
+        self.again += [cause.address] if cause.address in self.done else []
         await asyncio.sleep(0)
         if self.failing:
             self.failing -= 1
@@ -69,6 +72,9 @@ async def live(folder: Path, history: list[tuple[str, str | int]], bus: Bus | No
                 await asyncio.sleep(0.002)
             case "stop" | "kill":
                 await world.stop()
+                await world.ingest()
+                completed = [event.payload() for event in world.told("reaction.completed")]
+                answering.done = {fact.cause for fact in completed if fact.reaction == "notes.note"}  # type: ignore[attr-defined]
                 await world.start(forgetful=what == "kill")
             case "redrive" | "discard":
                 discarded |= await settle(world, what)
@@ -96,6 +102,7 @@ async def settle(world: World, what: str) -> set[str]:
 
 
 def check(world: World, answering: Answering, discarded: set[str], *, in_sequence: bool = True) -> None:
+    assert answering.again == [], "what the log says is done is not done again"
     causes = [event.id for event in world.told("run.started")]
     told = Counter(event.causationid for event in world.told("insight.recorded"))
     gone = {event.causationid or event.subject for event in world.told("reaction.parked") if event.subject in discarded}
