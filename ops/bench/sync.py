@@ -89,5 +89,5 @@ def _of_long(folder: Path, backlog_events: int, missing_events: int) -> float:
 
 
 def _made(folder: Path, events: int) -> None:
-    open_events = events % SEGMENT_EVENTS
+    open_events = events % SEGMENT_EVENTS or SEGMENT_EVENTS  # there is always something that is not sealed
     make_log(folder, events - open_events, open_events, SEGMENT_EVENTS)
