@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -92,10 +92,14 @@ def _parsed(text: str | None) -> Any:
         return text
 
 
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
 _CONVERSIONS: dict[type, Any] = {
     float: lambda value: value if math.isfinite(value) else None,
     Decimal: digits,
-    datetime: lambda value: value.isoformat(timespec="microseconds") + "Z",
+    datetime: lambda value: _utc(value).isoformat(timespec="microseconds") + "Z",
     date: date.isoformat,
     time: time.isoformat,
     timedelta: timedelta.total_seconds,

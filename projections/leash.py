@@ -108,6 +108,4 @@ _watch = _Watch()
 def _reason_of(error: duckdb.Error | MemoryError) -> str:
     if isinstance(error, MemoryError | duckdb.OutOfMemoryException):
         return f"needs more memory than a query may use; ask for less at once ({str(error).splitlines()[0:1]})"
-    if "pytz" in str(error):
-        return "a TIMESTAMP WITH TIME ZONE can't be answered; cast it, as in `now()::timestamp`"
     return str(error)

@@ -33,6 +33,10 @@ def topology() -> None:
     Each machine gets a folder: nats-server.conf, users.conf with who may do what there, keys/, and the rookery.toml of
     a node. Names stay on this machine, on ports of their own, unless they say where they are. To add names or agents,
     run it again with all of them: keys that are there stay, the rest is written anew.
+
+    \b
+    rookery topology hub hub north south --dir sites
+    rookery topology cluster a b c --dir cluster
     """
 
 

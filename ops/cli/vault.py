@@ -85,6 +85,10 @@ def vault() -> None:
 
     The vault is in no archive and no backup: whoever has a copy of a key can read what its person says for as long as
     the copy exists, and forgetting can't reach it. Without the keys nobody reads what is sealed, so keep an export.
+
+    \b
+    rookery vault status
+    rookery vault export --all --out /media/stick/rookery.keys
     """
 
 

@@ -146,9 +146,11 @@ def test_columns_of_the_same_name_are_told_apart(colony: Colony) -> None:
     assert colony.projections.sql("select 1 as a, 2 as a").records() == [{"a": 1, "a_1": 2}]
 
 
-def test_a_time_with_a_zone_is_refused_with_a_way_out(colony: Colony) -> None:
-    with pytest.raises(QueryFailed, match="::timestamp"):
-        colony.projections.sql("select now()")
+def test_a_time_with_a_zone_is_answered_in_utc(colony: Colony) -> None:
+    found = colony.projections.sql(
+        "select timestamptz '2026-11-20 12:00:00-05' as at, {'at': timestamptz '2026-01-01'} as o"
+    )
+    assert found.records() == [{"at": "2026-11-20T17:00:00.000000Z", "o": {"at": "2026-01-01T00:00:00.000000Z"}}]
 
 
 def test_parameters_are_values_and_never_sql(lively: Colony) -> None:
