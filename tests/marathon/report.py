@@ -53,6 +53,10 @@ class Report(msgspec.Struct, frozen=True):
         """Whether everything that was acknowledged is there once, here and on the other node."""
         return self.verdict.is_whole and self.alike is not False
 
+    @property
+    def _events_per_second(self) -> float:
+        return self.verdict.acknowledged / (self.minutes * 60)
+
     def figures(self) -> Iterator[Figure]:
         """Each figure, once warm."""
         warm = [sample for sample in self.samples if sample.minute >= self.minutes * WARM_UP_SHARE] or self.samples
@@ -75,8 +79,8 @@ class Report(msgspec.Struct, frozen=True):
         verdict = self.verdict
         other = {None: "", True: " The other node has the same lines.", False: " THE OTHER NODE'S LOG DIFFERS."}
         lines = [
-            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}: {self.minutes:g} minutes at about {self.events_per_second:g} "
-            f"events/s.{' ' + self.remark if self.remark else ''}",
+            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}: {self.minutes:g} minutes, {self._events_per_second:,.0f} "
+            f"events/s of {self.events_per_second:g} that were asked for.{' ' + self.remark if self.remark else ''}",
             "",
             f"Acknowledged {verdict.acknowledged:,}, lost {verdict.lost}, doubled {verdict.doubled}, wrong "
             f"{verdict.wrong}; the read models are what a fresh fold gives.{other[self.alike]}",
