@@ -35,7 +35,7 @@ from .errors import (
     VaultError,
     VaultWriteFailed,
 )
-from .healing import Healed, Healing
+from .healing import Healed, Healing, Source
 from .ingest import Ingest, IngestStatus, Regression
 from .judging import DeadLetter
 from .line import Record
@@ -46,7 +46,6 @@ from .positions import position_text
 from .proofs import Proof
 from .replay import Replay, Retold, Wish
 from .signing import Signer
-from .sources import Source
 from .writer import Appended
 
 __all__ = [

@@ -14,10 +14,9 @@ from ..bus import Bus, BusError, NatsBus
 from ..eventstore import Disk, Healed, Healing, Log, LogDamaged, Source, SourceFailed
 from ..eventstore.cold import NAME as ARCHIVE_NOTE
 from ..eventstore.cold import Tiering
-from ..eventstore.findings import Finding
-from ..eventstore.healing import heal, heal_open, raise_unhealed
+from ..eventstore.healing import ArchiveSource, BusSource, heal, heal_open, raise_unhealed
 from ..eventstore.manifest import Entry
-from ..eventstore.sources import ArchiveSource, BusSource
+from ..eventstore.verification import Finding
 from ..schemas import RookeryError
 from .archive import place_for
 from .data_folder import DataFolder

@@ -21,8 +21,7 @@ import msgspec
 
 from ..bus import Bus, BusError
 from ..eventstore import Healed, Log
-from ..eventstore.findings import Finding
-from ..eventstore.verification import bytes_to_verify, verify
+from ..eventstore.verification import Finding, bytes_to_verify, verify
 from ..schemas import RookeryError
 from .giving_way import step_back
 from .health import Health

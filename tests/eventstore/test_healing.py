@@ -14,12 +14,20 @@ from rookery.bus import MemoryBus
 from rookery.eventstore import Disk, Log, LogWriteFailed
 from rookery.eventstore.archive import archive
 from rookery.eventstore.errors import HealingFailed, SourceFailed
-from rookery.eventstore.healing import DAMAGED_KEPT_MAX, Healing, heal, heal_open, raise_unhealed
-from rookery.eventstore.healing_manifest import PROVEN, REBUILT
-from rookery.eventstore.healing_segments import ITSELF
+from rookery.eventstore.healing import (
+    DAMAGED_KEPT_MAX,
+    ArchiveSource,
+    BusSource,
+    Healing,
+    Source,
+    heal,
+    heal_open,
+    raise_unhealed,
+)
+from rookery.eventstore.healing.manifests import PROVEN, REBUILT
+from rookery.eventstore.healing.segments import ITSELF
 from rookery.eventstore.line import chain_of, event_line, parse
 from rookery.eventstore.manifest import Entry
-from rookery.eventstore.sources import ArchiveSource, BusSource, Source
 from rookery.eventstore.stores import FolderStore
 from rookery.tests.eventstore.deliveries import event
 from rookery.tests.eventstore.faults import CountingDisk, Crash, DyingDisk, FullDisk

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.eventstore import Log, LogDamaged, LogWriteFailed, Signer
-from rookery.eventstore.findings import Finding
 from rookery.eventstore.signing import is_signed, new_seed, signed
-from rookery.eventstore.verification import bytes_to_verify, verify
+from rookery.eventstore.verification import Finding, bytes_to_verify, verify
 from rookery.tests.eventstore.deliveries import many, mixed, raw
 from rookery.tests.eventstore.test_log import MeanwhileDisk
 from rookery.tests.eventstore.test_recovery import cut_lines, flip, swap_payloads

@@ -16,20 +16,20 @@ from typing import Any, Protocol, TypeVar
 
 import zstandard
 
-from ..bus import Bus, Delivery
-from .admission import Admission
-from .archive.catalogue import got, manifest_of, read_catalogue
-from .cold import ColdTier, segment_object, verified
-from .disk import Disk
-from .errors import ArchiveDamaged, LogDamaged, SourceFailed
-from .ids import IdIndex, record_key
-from .line import NO_CHAIN, Record, chain_of, parse
-from .manifest import NAME as MANIFEST
-from .manifest import Entry, Manifest
-from .origin import IDS
-from .parts import PLAIN_SUFFIX, SealedPart
-from .recovery import PLAIN_NAME
-from .stores import Store
+from ...bus import Bus, Delivery
+from ..admission import Admission
+from ..archive.catalogue import got, manifest_of, read_catalogue
+from ..cold import ColdTier, segment_object, verified
+from ..disk import Disk
+from ..errors import ArchiveDamaged, LogDamaged, SourceFailed
+from ..ids import IdIndex, record_key
+from ..line import NO_CHAIN, Record, chain_of, parse
+from ..manifest import NAME as MANIFEST
+from ..manifest import Entry, Manifest
+from ..origin import IDS
+from ..parts import PLAIN_SUFFIX, SealedPart
+from ..recovery import PLAIN_NAME
+from ..stores import Store
 
 BUS_SECONDS_MAX = 30.0  # for one batch
 KEYS_MAX = 4_000_000  # held in memory where the index of ids is gone; about 400 MB

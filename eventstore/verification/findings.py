@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from .errors import REMEDY
+from ..errors import REMEDY
 
 Kind = Literal[
     "manifest_altered",  # a line of the manifest is not what was written, or not in its place

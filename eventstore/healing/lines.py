@@ -9,12 +9,12 @@ from copy import copy
 from pathlib import Path
 from typing import NamedTuple
 
-from ..schemas import RookeryError
-from .disk import Disk
-from .line import Chain, chain_of, is_next, number_in
-from .origin import LOCK
-from .parts import PLAIN_SUFFIX, SealedPart, plain_name
-from .recovery import PLAIN_NAME, UNWRITTEN
+from ...schemas import RookeryError
+from ..disk import Disk
+from ..line import Chain, chain_of, is_next, number_in
+from ..origin import LOCK
+from ..parts import PLAIN_SUFFIX, SealedPart, plain_name
+from ..recovery import PLAIN_NAME, UNWRITTEN
 from .sources import Source
 
 

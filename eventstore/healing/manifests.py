@@ -10,16 +10,16 @@ from typing import NamedTuple
 import msgspec
 from msgspec import UNSET
 
-from ..schemas import RookeryError
-from .disk import Disk
-from .errors import LogDamaged
-from .frames import FramedFile
-from .line import Chain, is_next, parse
-from .manifest import BEFORE_THE_FIRST, Entry, Links, Manifest
-from .manifest import NAME as MANIFEST
-from .merkle import MerkleTree
-from .parts import SEALED_SUFFIX, sealed_name
-from .signing import Signer, is_signed, signed
+from ...schemas import RookeryError
+from ..disk import Disk
+from ..errors import LogDamaged
+from ..frames import FramedFile
+from ..line import Chain, is_next, parse
+from ..manifest import BEFORE_THE_FIRST, Entry, Links, Manifest
+from ..manifest import NAME as MANIFEST
+from ..merkle import MerkleTree
+from ..parts import SEALED_SUFFIX, sealed_name
+from ..signing import Signer, is_signed, signed
 from .sources import Source
 
 PROVEN = "the segments themselves, whose hashes the lines behind bear out"

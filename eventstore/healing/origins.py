@@ -1,9 +1,4 @@
-"""Healing: what is damaged in the log is made whole from whatever has the bytes, and from nothing else.
-
-What a source gives is held against what is known from elsewhere before it replaces anything: a sealed segment against
-the manifest's hash, the manifest against its chain and the segments, open lines against the chain before and behind
-them. What was damaged is kept beside, as `<name>.damaged`.
-"""
+"""Healing origins: of each the manifest first, because it says what the segments are, and the open lines last."""
 
 from __future__ import annotations
 
@@ -15,19 +10,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from .cold import ColdTier
-from .disk import Disk
-from .errors import HealingFailed, LogDamaged, LogLocked, LogWriteFailed
-from .healing_lines import OpenLines
-from .healing_manifest import ManifestHealing
-from .healing_segments import healed_segment
-from .log import ORIGIN, Log
-from .manifest import NAME as MANIFEST
-from .manifest import Manifest
-from .origin import LOCK
-from .parts import SealedPart
-from .recovery import PLAIN_NAME
-from .signing import Signer
+from ..cold import ColdTier
+from ..disk import Disk
+from ..errors import HealingFailed, LogDamaged, LogLocked, LogWriteFailed
+from ..log import ORIGIN, Log
+from ..manifest import NAME as MANIFEST
+from ..manifest import Manifest
+from ..origin import LOCK
+from ..parts import SealedPart
+from ..recovery import PLAIN_NAME
+from ..signing import Signer
+from .lines import OpenLines
+from .manifests import ManifestHealing
+from .segments import healed_segment
 from .sources import Source
 
 DAMAGED_SUFFIX = ".damaged"
@@ -121,7 +116,7 @@ def raise_unhealed(found: Healing) -> None:
 
 
 class _OriginHealing:
-    """One origin: the manifest first, because it says what the segments are, and the open lines last."""
+    """One origin's folder, which nobody else changes meanwhile."""
 
     def __init__(
         self,

@@ -7,15 +7,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from .disk import Disk
-from .errors import LogDamaged
+from ..disk import Disk
+from ..errors import LogDamaged
+from ..frames import Frame, FramedFile
+from ..line import Chain, Record, is_next, number_in, parse
+from ..manifest import Entry
+from ..merkle import MerkleTree
+from ..parts import READ_SIZE_BYTES, plain_name
+from ..recovery import UNWRITTEN
 from .findings import Finding, Kind
-from .frames import Frame, FramedFile
-from .line import Chain, Record, is_next, number_in, parse
-from .manifest import Entry
-from .merkle import MerkleTree
-from .parts import READ_SIZE_BYTES, plain_name
-from .recovery import UNWRITTEN
 
 
 class Located(NamedTuple):

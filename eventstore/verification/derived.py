@@ -9,17 +9,17 @@ from pathlib import Path
 
 import msgspec
 
-from .disk import Disk
-from .errors import LogDamaged
+from ..disk import Disk
+from ..errors import LogDamaged
+from ..frames import FramedFile
+from ..ids import IdIndex, record_key
+from ..line import Record, parse
+from ..manifest import Entry
+from ..merkle import HASH_BYTES, root_of
+from ..origin import IDS
+from ..parts import BLOCKS_SUFFIX, SEALED_SUFFIX, SUMMARY_SUFFIX
+from ..summary import Summary
 from .findings import MADE_ANEW, Finding, Kind
-from .frames import FramedFile
-from .ids import IdIndex, record_key
-from .line import Record, parse
-from .manifest import Entry
-from .merkle import HASH_BYTES, root_of
-from .origin import IDS
-from .parts import BLOCKS_SUFFIX, SEALED_SUFFIX, SUMMARY_SUFFIX
-from .summary import Summary
 
 
 def check_derived(folder: Path, origin: str, entries: Sequence[Entry], disk: Disk, *, deep: bool) -> Iterator[Finding]:

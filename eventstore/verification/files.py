@@ -1,7 +1,4 @@
-"""Verification: every file of the log is held against what it must be, and all that is wrong is told.
-
-It reads files and nothing else, so that a log which no longer opens can be verified, and one that a node is writing.
-"""
+"""Verifying files: the manifest, and each file that it tells of or should tell of."""
 
 from __future__ import annotations
 
@@ -12,19 +9,19 @@ from pathlib import Path
 
 import msgspec
 
-from .cold import NAME as ARCHIVE_NOTE
-from .cold import ColdTier, Tiering
-from .disk import Disk
-from .errors import LogDamaged
+from ..cold import NAME as ARCHIVE_NOTE
+from ..cold import ColdTier, Tiering
+from ..disk import Disk
+from ..errors import LogDamaged
+from ..line import Chain
+from ..manifest import NAME as MANIFEST
+from ..manifest import Entry, Links
+from ..origin import LOCK
+from ..parts import PLAIN_SUFFIX, SEALED_SUFFIX, SealedPart, plain_name
+from ..recovery import PLAIN_NAME
+from .derived import check_derived
 from .findings import Finding
-from .line import Chain
-from .manifest import NAME as MANIFEST
-from .manifest import Entry, Links
-from .origin import LOCK
-from .parts import PLAIN_SUFFIX, SEALED_SUFFIX, SealedPart, plain_name
-from .recovery import PLAIN_NAME
-from .verifying_derived import check_derived
-from .verifying_lines import OpenLines, SealedLines, locate
+from .lines import OpenLines, SealedLines, locate
 
 CHUNK_BYTES = 4 * 2**20
 OTHER_SIGNER = "that is right where the node was restored or given a new key; else somebody else wrote it"

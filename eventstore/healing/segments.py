@@ -8,13 +8,13 @@ from itertools import islice
 
 import zstandard
 
-from ..schemas import RookeryError
-from .disk import Disk
-from .errors import LogDamaged
-from .frames import compress
-from .manifest import Entry
-from .merkle import MerkleTree
-from .parts import PLAIN_SUFFIX, SealedPart
+from ...schemas import RookeryError
+from ..disk import Disk
+from ..errors import LogDamaged
+from ..frames import compress
+from ..manifest import Entry
+from ..merkle import MerkleTree
+from ..parts import PLAIN_SUFFIX, SealedPart
 from .sources import Source
 
 ITSELF = "its own lines, which are whole"
