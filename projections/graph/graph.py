@@ -27,6 +27,8 @@ from .undoing import undo
 
 BATCH_EVENTS_MAX = 50
 UNDONE_AT_ONCE_EVENTS = 1_000
+# RocksDB would keep what is written in memory until it is 128 MiB in each of its indexes, twice. This is about 18 MiB.
+UNFLUSHED_QUADS_MAX = 25_000
 
 # Called after every batch with the seconds that it took; returns those to wait, to leave the processor to others.
 Pace = Callable[[float], float]
@@ -57,6 +59,7 @@ class Graph:
         self._stale = False  # RocksDB does not write again after an error, as of a full disk, until it is opened anew
         self._store: Store | None = None
         self._vector: dict[str, int] = {}
+        self._unflushed_quads = 0
         self._open()
 
     @classmethod
@@ -152,6 +155,7 @@ class Graph:
                 break
             started = time.perf_counter()
             self._fold(batch)
+            self._flush_if_much()
             done += len(batch)
             if progress:
                 progress(done, total)
@@ -174,7 +178,8 @@ class Graph:
             said = [quad for record in batch for quad in self._said(record)]
             followed = infer(self.store, said)
             self._retract(followed.outdated)
-            self.store.extend([*merged([*said, *followed.quads]), _checkpoint(origin, last)])
+            quads = [*merged([*said, *followed.quads]), _checkpoint(origin, last)]
+            self.store.extend(quads)
         except BaseException:
             self._sightings.forget()
             raise
@@ -182,6 +187,13 @@ class Graph:
             self.store.remove(_checkpoint(origin, before))
         self._vector[origin] = last
         self._sightings.written()
+        self._unflushed_quads += len(quads)
+
+    def _flush_if_much(self) -> None:
+        """Have RocksDB write what it holds in memory into files; its log, which a start reads again, begins anew."""
+        if self._unflushed_quads >= UNFLUSHED_QUADS_MAX:
+            self.store.flush()
+            self._unflushed_quads = 0
 
     def _said(self, record: Record) -> list[Quad]:
         edges = sighting(record.line)

@@ -115,6 +115,26 @@ def test_after_trouble_that_is_no_damage_the_graph_is_opened_again_as_it_was(
     assert opened[0] == opened[1]
 
 
+def test_what_rocksdb_keeps_in_memory_is_bounded_however_much_is_folded(
+    runs: Colony, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unbounded, bounded = folder.with_name("unbounded"), folder.with_name("bounded")
+    before = folded(unbounded, runs)
+    monkeypatch.setattr(graph, "BATCH_EVENTS_MAX", 5)
+    monkeypatch.setattr(graph, "UNFLUSHED_QUADS_MAX", 50)
+    seen: list[int] = []
+    with Graph.open(bounded, runs.log) as one:
+        one.catch_up(lambda *_: seen.append(_unflushed_bytes(bounded)))
+    assert len(seen) == 8
+    assert max(seen) < _unflushed_bytes(unbounded) / 3
+    assert folded(bounded, runs) == before
+
+
+def _unflushed_bytes(folder: Path) -> int:
+    """The size of RocksDB's newest write-ahead log: what it has in memory, and would read again at a start."""
+    return max(folder.glob("store-*/*.log"), key=lambda path: int(path.stem)).stat().st_size
+
+
 def test_a_graph_is_open_in_one_process_at_a_time(colony: Colony, folder: Path) -> None:
     with Graph.open(folder, colony.log) as one:
         with pytest.raises(GraphLocked):
