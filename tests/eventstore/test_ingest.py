@@ -130,7 +130,7 @@ async def test_a_bus_that_was_made_anew_stops_ingest_and_says_what_to_do(log: Lo
     with pytest.raises(BusRegressed, match="the bus ends at 4") as raised:
         await run_for_a_while(ingest)
     assert (raised.value.origin, raised.value.position) == ("here", 10)
-    assert "Restore the bus" in ingest.status.reason
+    assert "restore its store" in ingest.status.reason
     assert ingest.status.state == "failed"
     with pytest.raises(BusRegressed):
         await ingest.wait_for(11)

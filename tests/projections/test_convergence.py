@@ -114,8 +114,8 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     NodeStarted: {"version": entities, "host": maybe},
     NodeStopped: {"reason": maybe},
     OriginForked: {
-        "n": st.integers(1, 9),
-        "chain": st.just("0" * 16),
+        "first_line": st.integers(1, 9),
+        "own_chain": st.just("0" * 16),
         "peer_chain": st.just("f" * 16),
         "peer": entities,
     },
