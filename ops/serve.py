@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from .api.server import bind, serving
 from .data_folder import DataFolder, RunningNode
-from .memory import limit_memory
+from .memory import give_back_what_is_free, limit_memory
 from .node import running_node
 from .settings import Settings
 
@@ -30,6 +30,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[RunningNode], None]) 
     or a server that hangs may take longer than who sends it wants to wait.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
+    give_back_what_is_free()
     with _deadly_signals():
         listener = bind(settings.host, settings.port)
         with listener, DataFolder(settings.data) as folder:

@@ -1,0 +1,53 @@
+"""Memory that threads have freed goes back to the system, whatever they had before."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+ARENAS, MIB_EACH = 8, 24
+
+# Threads that all have much at once, in pieces, after one large piece was freed: from that, glibc learns to keep more.
+SCRIPT = f"""
+import ctypes, sys, threading
+from rookery.ops.memory import give_back_what_is_free
+
+if sys.argv[1] == "give":
+    assert give_back_what_is_free()
+allocator = ctypes.CDLL(None)
+allocator.malloc.restype, allocator.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+allocator.free.argtypes = [ctypes.c_void_p]
+allocator.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+allocator.free(allocator.malloc(30 * 2**20))
+together = threading.Barrier({ARENAS})
+
+def work():
+    together.wait()
+    pieces = [allocator.malloc(2**16) for _ in range({MIB_EACH} * 16)]
+    for piece in pieces:
+        allocator.memset(piece, 1, 2**16)
+    together.wait()
+    for piece in pieces:
+        allocator.free(piece)
+    together.wait()
+
+threads = [threading.Thread(target=work) for _ in range({ARENAS})]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("RssAnon")))
+"""
+
+
+def _left_mib(how: str) -> int:
+    command = [sys.executable, "-c", SCRIPT, how]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is told what to keep")
+def test_what_threads_have_freed_goes_back_to_the_system() -> None:
+    assert _left_mib("give") < _left_mib("keep") - ARENAS * MIB_EACH / 2
