@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -201,7 +201,7 @@ class Connection:
                 await self.flush()
             except BusUnavailable:
                 logger.warning("the last messages to %s may not have been sent", self.shown_url)
-        with contextlib.suppress(OSError):  # nats-py sends what is pending even where the server is gone
+        with contextlib.suppress(OSError), _unless_cancelled():  # what is pending is sent even to a server that is gone
             await self.client.close()
 
     async def _connect(self, name: str, credentials: Path | None) -> None:
@@ -294,6 +294,20 @@ def pauses_seconds() -> itertools.chain[float]:
     """How long to pause before each next attempt: longer each time, up to a bound."""
     growing = itertools.takewhile(lambda pause: pause < _PAUSE_SECONDS_MAX, (_PAUSE_SECONDS * 2**n for n in range(99)))
     return itertools.chain(growing, itertools.repeat(_PAUSE_SECONDS_MAX))
+
+
+@contextlib.contextmanager
+def _unless_cancelled() -> Iterator[None]:
+    """Go on after a `CancelledError` that isn't ours: nats-py cancels its reader while that waits for the stream's end.
+
+    The stream then tells everybody who waits for its end that they were cancelled.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
 
 
 def _identity(credentials: Path | None) -> dict[str, Any]:
