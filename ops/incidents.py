@@ -42,7 +42,9 @@ class Incidents:
         )
         self._health.set(BUS_HISTORY, "degraded", what)
         logger.error("%s", what)
-        fact = BusRegressed(position=found.position, agreed=found.agreed, events=found.events, reason=found.reason)
+        fact = BusRegressed(
+            position=found.position, agreed=found.agreed, missing_events=found.events, reason=found.reason
+        )
         self._tell(fact, found.origin, str(found.position), str(found.agreed), str(found.events))
 
     def forked(self, fork: Fork) -> None:

@@ -21,12 +21,12 @@ class BusRegressed(EventData, frozen=True, kw_only=True):
     """The bus had lost events that the log holds, and is read again from where the two agree. The log lost nothing.
 
     The event's subject is the origin. `position` is the sequence up to which the log held the bus, `agreed` the one up
-    to which both are still the same, and `events` how many lines of the log the bus no longer has.
+    to which both are still the same, and `missing_events` how many lines of the log the bus no longer has.
     """
 
     position: Sequence
     agreed: Sequence
-    events: Events
+    missing_events: Events
     reason: Reason
 
 

@@ -1,6 +1,6 @@
 -- projection: forgotten   version: 1   key: origin, n
 -- Whose data nobody can read any more: the receipts of nodes that destroyed their keys, a person under a pseudonym.
--- why: datasubject_forgotten   by: origin, n
+-- why: datasubject_forgotten   by: origin, n   where: source = '/nodes/' || origin
 
 create table forgotten (
     datasubject varchar,      -- The pseudonym of the person, as it stands in the events.

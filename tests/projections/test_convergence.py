@@ -88,7 +88,7 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     AssignmentFailed: {"agent_id": entities, "skill": maybe, "error": entities, "duration_seconds": durations},
     AssignmentTimedOut: {"agent_id": maybe, "skill": maybe},
     AssignmentCancelled: {"reason": maybe},
-    BusRegressed: {"position": tokens, "agreed": tokens, "events": tokens, "reason": entities},
+    BusRegressed: {"position": tokens, "agreed": tokens, "missing_events": tokens, "reason": entities},
     CommitRecorded: {
         "repository": entities,
         "message": entities,

@@ -190,7 +190,7 @@ def test_side_cars_of_other_schemas_are_made_again(
     sealed: Colony, side_cars: SideCars, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(side_cars)
-    monkeypatch.setattr(sidecars, "registry_fingerprint", lambda: "tomorrow's")
+    monkeypatch.setattr(sidecars, "reading_fingerprint", lambda: "tomorrow's")
     assert side_cars.unmade() == 3
     assert made(side_cars) == 3
     assert side_cars.unmade() == 0

@@ -20,7 +20,7 @@ ODD = [
     *("2026-02-29T13:53:04Z", "2024-02-29T13:53:04Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
     *("2026-11-20T24:00:00Z", "2016-12-31T23:59:60Z", "2026-11-20T13:53:04.Z", "2026-11-20T13:53:04Z\n"),
     *("run.started", "run.started\n", "Run.Started", "/agents/", "/agents/\n", "1.0", "1.0\n"),
-    *("local:1", "local:01", "local:1\n", "run/x", "run/", "run/\n"),
+    *("local:1", "local:01", "local:1\n", "run/x", "run/", "run/\n", "0" * 16, "0" * 16 + "\n"),
 ]
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 ANYTHING = st.sampled_from(ODD) | st.recursive(
