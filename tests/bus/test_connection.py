@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from rookery.bus import BusUnavailable, NatsBus
+from rookery.bus.connection import _unless_cancelled
 from rookery.ops.nats_server import NatsServer, find_binary
 from rookery.schemas import Event
 
@@ -50,6 +51,28 @@ async def test_wrong_credentials_are_said_at_once(tmp_path: Path) -> None:
         await NatsBus.connect(url, timeout_seconds=600)
     server.kill()
     await server.wait()
+
+
+async def test_a_stream_whose_end_somebody_else_gave_up_waiting_for_cancels_nobody_who_closes(
+    nats_server: NatsServer,
+) -> None:
+    bus = await NatsBus.connect(nats_server.url)
+    # As nats-py does with its reader when a server goes: the protocol's one future is cancelled with who waited for it.
+    bus._connection.client._transport._io_writer.transport.get_protocol()._closed.cancel()
+    await bus.close()
+    assert not bus.connected
+
+
+async def test_who_is_cancelled_while_closing_is_cancelled() -> None:
+    async def close() -> None:
+        with _unless_cancelled():
+            await asyncio.Event().wait()
+
+    closing = asyncio.create_task(close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
 
 
 async def test_connected_follows_the_server(nats_server: NatsServer, nats_bus: NatsBus, make_event: MakeEvent) -> None:
