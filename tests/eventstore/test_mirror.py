@@ -274,6 +274,15 @@ def test_a_segment_of_other_bytes_is_refused(home: Log, away: Log, spoil: Callab
     assert files(away) == files(home)
 
 
+def test_a_file_that_holds_the_same_lines_in_other_bytes_is_refused(home: Log, away: Log) -> None:
+    data = bytearray(data_of(home, 1))
+    data[-5] ^= 1  # the seek table's descriptor, which no reader of the lines looks at
+    mirror = away.mirror("here")
+    with pytest.raises(MirrorRefused, match="hash is not the manifest's"):
+        mirror.take_segment(home.manifest_lines("here")[0], bytes(data))
+    assert mirror.last == 0
+
+
 def test_a_segment_of_another_history_is_refused(home: Log, away: Log, tmp_path: Path) -> None:
     with Log.open(tmp_path / "other", segment_events_max=SEGMENT_EVENTS_MAX) as other:
         other.append("here", many(8))
