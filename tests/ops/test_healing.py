@@ -31,10 +31,10 @@ def settings(folder: Path, **more: Any) -> Settings:
 
 
 async def lived(folder: Path) -> dict[str, bytes]:
-    """A node lives, and leaves a folder; what its log then holds."""
+    """A node lives, and leaves a folder: two sealed segments, and a third that the lives after it won't fill."""
     with DataFolder(folder) as owned:
         async with running_node(owned, settings(folder)) as node:
-            await node.take([encode(event) for event in workload.events(50)])
+            await node.take([encode(event) for event in workload.events(43)])
             while node.log.has_full_segments:
                 await node.until(0, "visible")
     return {path.name: path.read_bytes() for path in (folder / "log" / "local").glob("*.zst")}
