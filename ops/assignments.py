@@ -16,7 +16,7 @@ import msgspec
 from ..bus import Bus, Delivery, Entity, work_subject_of
 from ..eventstore import Log, Record
 from ..handlers.agent.assigning import created
-from ..handlers.assignments import Cancel, UnknownAssignment
+from ..handlers.assignments import ASSIGNMENTS, Cancel, UnknownAssignment
 from ..handlers.reactions import Command
 from ..schemas import (
     AssignmentCancelled,
@@ -101,7 +101,7 @@ async def give(node: Node, wanted: Wanted, wait: Wait = "visible") -> Standing:
 async def cancel(node: Node, assignment_id: str, reason: str | None, wait: Wait = "visible") -> Standing:
     """Call the assignment off, if nobody has begun it. Raises `UnknownAssignment` or `NotWaiting`."""
     command = Command.of(Cancel(reason=reason), subject=assignment_id, source=OPERATOR)
-    decided = await node.reactions.assignments.handle(command)
+    decided = await node.reactions.handle(ASSIGNMENTS, command)
     await node.until(decided.sequence, wait)
     return await standing(node.bus, assignment_id)
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import platform
-import signal
-import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from .. import __version__
 from ..bus import Bus, BusError, NatsBus, Receipt, StreamState
@@ -27,6 +22,7 @@ from ..schemas import SEAL_COMMAND, Event, EventData, NodeStarted, NodeStopped
 from .archiver import Archiver
 from .data_folder import DataFolder
 from .disk import Disk
+from .embedded import start_server
 from .erasure import Erasure, open_vault, places_of_texts
 from .giving_way import GivingWay, step_back
 from .graph_pasts import Sources
@@ -36,11 +32,11 @@ from .health import Health, State, ask_bus, state_of_bus
 from .incidents import Incidents
 from .intake import Intake, Taken
 from .live import Live
-from .nats_server import NatsServer, NatsServerError
 from .own_history import complete_own_history
 from .projector import Projector
 from .reactions import TABLES, Reacting
 from .rebuilds import Rebuilds
+from .running import running
 from .settings import Settings
 from .side_cars import SideCarMaker
 from .snapshot import SnapshotFile
@@ -53,9 +49,6 @@ WATCH_SECONDS = 0.5
 SETTLE_POLL_SECONDS = 0.01
 FAREWELL_SECONDS_MAX = 2.0
 BUS_CLOSE_SECONDS_MAX = 2.0
-SERVER_STOP_SECONDS_MAX = 5.0  # then it is killed: what it acknowledged is on disk
-RESTART_SECONDS_MIN = 0.1
-RESTART_SECONDS_MAX = 10.0
 
 Wait = Literal["durable", "logged", "visible"]
 
@@ -65,8 +58,6 @@ INGEST_STATES: dict[str, State] = {
     "failing": "degraded",
     "failed": "failed",
 }
-
-logger = logging.getLogger(__name__)
 
 
 class Node:
@@ -225,7 +216,7 @@ async def running_node(
     async with AsyncExitStack() as stack:
         disk = Disk(folder.path, health)
         disk.ensure_room()
-        nats_url = settings.nats_url or await _embedded_server(stack, folder.path, settings, health, disk)
+        nats_url = settings.nats_url or await start_server(stack, folder.path, settings, health, disk)
         bus = await _connected(stack, nats_url, settings)
         reach = partial(peer_at, bus_url=nats_url, credentials=settings.nats_credentials)
         await complete_own_history(folder, settings.origin, settings.peers, bus, reach)
@@ -299,9 +290,9 @@ def _graph_workers(
 
 async def _have_react(stack: AsyncExitStack, node: Node) -> None:
     """Only now: what was told of reactions before is in the log by now, and not done again."""
-    for decider in (node.reactions.lives, node.reactions.alerts, node.reactions.assignments):
+    for decider in (node.reactions.lives, *node.reactions.deciders.values()):
         await stack.enter_async_context(decider.serving())
-    await stack.enter_async_context(_running(node.reactions.run()))
+    await stack.enter_async_context(running(node.reactions.run()))
     while not node.reactions.has_begun and not node.reactions.trouble:  # what is published from now on is answered
         await asyncio.sleep(SETTLE_POLL_SECONDS)
 
@@ -331,52 +322,9 @@ async def _set_going(stack: AsyncExitStack, node: Node) -> None:
         _watch(node),
         *(work for spoke in node.spokes.values() for work in spoke.work()),
     ):
-        await stack.enter_async_context(_running(work))
+        await stack.enter_async_context(running(work))
     sealing = await node.bus.serve(SEAL_COMMAND, node.intake.sealed, queue="vault")
     stack.push_async_callback(sealing.close)
-
-
-async def _embedded_server(stack: AsyncExitStack, folder: Path, settings: Settings, health: Health, disk: Disk) -> str:
-    server = await NatsServer.start(
-        folder, port=settings.nats_port, binary=settings.nats_server, max_payload_bytes=settings.event_bytes_max
-    )
-    stack.push_async_callback(server.stop, timeout_seconds=SERVER_STOP_SECONDS_MAX)
-    health.set("nats-server", "ready")
-    await stack.enter_async_context(_running(_keep_alive(server, health)))
-    await stack.enter_async_context(_running(_end_after_full_disk(server, disk)))
-    return server.url
-
-
-async def _keep_alive(server: NatsServer, health: Health) -> None:
-    """Start nats-server again whenever it ends by itself, with growing pauses, unless it had been well for a while."""
-    pause_seconds = RESTART_SECONDS_MIN
-    while True:
-        started = time.monotonic()
-        code = await server.wait()
-        if time.monotonic() - started > RESTART_SECONDS_MAX:
-            pause_seconds = RESTART_SECONDS_MIN
-        health.set("nats-server", "failed", f"ended with exit code {code}; it is started again")
-        logger.error("nats-server ended with exit code %s; starting it again", code)
-        await asyncio.sleep(pause_seconds)
-        pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
-        with suppress(NatsServerError, OSError):  # a full disk, say: the next attempt may succeed
-            await server.restart()
-            health.set("nats-server", "ready")
-
-
-async def _end_after_full_disk(server: NatsServer, disk: Disk) -> None:
-    """End nats-server, so that it is started again, when a full disk has room.
-
-    A stream that it once could not write to it does not try again for as long as it lives.
-    """
-    while True:
-        while disk.has_room():
-            await asyncio.sleep(WATCH_SECONDS)
-        while not disk.has_room():
-            await asyncio.sleep(WATCH_SECONDS)
-        if server.running:
-            logger.warning("the disk has room again; starting nats-server again")
-            os.kill(server.pid, signal.SIGTERM)
 
 
 async def _watch(node: Node) -> None:
@@ -412,20 +360,3 @@ async def _close(bus: Bus) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(BUS_CLOSE_SECONDS_MAX):
             await bus.close()
-
-
-@asynccontextmanager
-async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run `work` beside the body; cancel it in the end. If it fails, the log and its subsystem's health tell."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(_tell_failure)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-def _tell_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        logger.error("%s ended: %s", task.get_name(), error)

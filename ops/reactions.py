@@ -12,7 +12,18 @@ import msgspec
 from ..bus import Bus, Entity, StreamState
 from ..eventstore import Log
 from ..handlers import alerts, assignments
-from ..handlers.reactions import Command, Decider, Discard, Held, InvalidCommand, Reactions, Redrive, Runner
+from ..handlers.reactions import (
+    Command,
+    Context,
+    Decided,
+    Decider,
+    Discard,
+    Held,
+    InvalidCommand,
+    Reactions,
+    Redrive,
+    Runner,
+)
 from ..schemas import Event, RookeryError, decode
 from .health import Health
 
@@ -20,6 +31,7 @@ if TYPE_CHECKING:
     from .node import Node, Wait
 
 SUBSYSTEM = "reactions"
+CONTEXTS: Sequence[Context[Any]] = (alerts.ALERTS, assignments.ASSIGNMENTS)
 TABLES: Sequence[Reactions] = (alerts.REACTIONS,)
 NAMED_MAX = 3
 
@@ -76,10 +88,14 @@ class Reacting(Runner):
         self.bus_held: StreamState | None = None
         self._node_log = log
         super().__init__(log, bus, origin, tables, path, earlier=self._earlier_events)
-        self.alerts, self.assignments = (
-            Decider(bus, context, source=self.source, earlier=self._earlier_events)
-            for context in (alerts.ALERTS, assignments.ASSIGNMENTS)
-        )
+        self.deciders = {
+            context.name: Decider(bus, context, source=self.source, earlier=self._earlier_events)
+            for context in CONTEXTS
+        }
+
+    async def handle(self, context: Context[Any], command: Command) -> Decided:
+        """Have the context carry the command out. Raises as `Decider.handle` does."""
+        return await self.deciders[context.name].handle(command)
 
     def tell(self, health: Health) -> None:
         """Have health say what is parked."""

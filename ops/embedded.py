@@ -1,0 +1,68 @@
+"""The node's own nats-server: started with it, started again whenever it ends, and stopped with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+from .disk import Disk
+from .health import Health
+from .nats_server import NatsServer, NatsServerError
+from .running import running
+from .settings import Settings
+
+STOP_SECONDS_MAX = 5.0  # then it is killed: what it acknowledged is on disk
+RESTART_SECONDS_MIN = 0.1
+RESTART_SECONDS_MAX = 10.0
+WATCH_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+async def start_server(stack: AsyncExitStack, folder: Path, settings: Settings, health: Health, disk: Disk) -> str:
+    """Start the node's nats-server, keep it alive until the stack ends, and say where it is."""
+    server = await NatsServer.start(
+        folder, port=settings.nats_port, binary=settings.nats_server, max_payload_bytes=settings.event_bytes_max
+    )
+    stack.push_async_callback(server.stop, timeout_seconds=STOP_SECONDS_MAX)
+    health.set("nats-server", "ready")
+    await stack.enter_async_context(running(_keep_alive(server, health)))
+    await stack.enter_async_context(running(_end_after_full_disk(server, disk)))
+    return server.url
+
+
+async def _keep_alive(server: NatsServer, health: Health) -> None:
+    """Start nats-server again whenever it ends by itself, with growing pauses, unless it had been well for a while."""
+    pause_seconds = RESTART_SECONDS_MIN
+    while True:
+        started = time.monotonic()
+        code = await server.wait()
+        if time.monotonic() - started > RESTART_SECONDS_MAX:
+            pause_seconds = RESTART_SECONDS_MIN
+        health.set("nats-server", "failed", f"ended with exit code {code}; it is started again")
+        logger.error("nats-server ended with exit code %s; starting it again", code)
+        await asyncio.sleep(pause_seconds)
+        pause_seconds = min(pause_seconds * 2, RESTART_SECONDS_MAX)
+        with suppress(NatsServerError, OSError):  # a full disk, say: the next attempt may succeed
+            await server.restart()
+            health.set("nats-server", "ready")
+
+
+async def _end_after_full_disk(server: NatsServer, disk: Disk) -> None:
+    """End nats-server, so that it is started again, when a full disk has room.
+
+    A stream that it once could not write to it does not try again for as long as it lives.
+    """
+    while True:
+        while disk.has_room():
+            await asyncio.sleep(WATCH_SECONDS)
+        while not disk.has_room():
+            await asyncio.sleep(WATCH_SECONDS)
+        if server.running:
+            logger.warning("the disk has room again; starting nats-server again")
+            os.kill(server.pid, signal.SIGTERM)
