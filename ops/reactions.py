@@ -11,7 +11,7 @@ import msgspec
 
 from ..bus import Bus, Entity, StreamState
 from ..eventstore import Log
-from ..handlers import alerts, assignments
+from ..handlers import alerts, assignments, fleet
 from ..handlers.reactions import (
     Command,
     Context,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .node import Node, Wait
 
 SUBSYSTEM = "reactions"
-CONTEXTS: Sequence[Context[Any]] = (alerts.ALERTS, assignments.ASSIGNMENTS)
+CONTEXTS: Sequence[Context[Any]] = (alerts.ALERTS, assignments.ASSIGNMENTS, fleet.AGENTS)
 TABLES: Sequence[Reactions] = (alerts.REACTIONS,)
 NAMED_MAX = 3
 

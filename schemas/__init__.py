@@ -1,6 +1,6 @@
 """The typed events of every context, their envelope, and their registry."""
 
-from .agents import AgentHeartbeatSent, AgentRegistered, AgentStateChanged, AgentUnregistered
+from .agents import AgentHeartbeatSent, AgentRegistered, AgentStateChanged, AgentUnregistered, AgentUpdated
 from .alerts import AlertRaised
 from .assignments import (
     AssignmentCancelled,
@@ -88,6 +88,7 @@ __all__ = [
     "AgentRegistered",
     "AgentStateChanged",
     "AgentUnregistered",
+    "AgentUpdated",
     "AlertRaised",
     "AssignmentCancelled",
     "AssignmentCompleted",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .registry import EventData, event_type
-from .vocabulary import AgentId, Count, Labels, Name, PersonalName, Reason, Seconds
+from .vocabulary import INT64_MAX, PERSONAL, AgentId, Count, Labels, Name, PersonalName, Reason, Seconds
 
 DisplayName = Annotated[PersonalName, Meta(description="What people call it.")]
 Capabilities = Annotated[list[Name], Meta(description="What it can do, as in `code.review`.")]
@@ -15,11 +15,15 @@ Role = Annotated[str, Meta(max_length=256, description="What the agent is for, a
 Tier = Annotated[Literal["coordinator", "system", "execution"], Meta(description="Its place in the hierarchy.")]
 Transport = Annotated[Literal["nats", "rest", "rpc", "mcp", "file"], Meta(description="How work is handed to it.")]
 Endpoint = Annotated[str, Meta(description="Where it is reached.")]
+Description = Annotated[str, Meta(max_length=4096, description="What it does, in a sentence or two."), PERSONAL]
 AgentVersion = Annotated[str, Meta(description="The version of its software.")]
 InHand = Annotated[Count, Meta(description="How many tasks it has in hand.")]
 AgentState = Annotated[
-    Literal["alive", "suspect", "expired", "unregistered"],
+    Literal["alive", "suspect", "expired", "unregistered", "evicted"],
     Meta(description="What the colony holds of its liveness."),
+]
+Incarnation = Annotated[
+    int, Meta(ge=1, le=INT64_MAX, description="Which of its lives this is: each registration begins one, from 1.")
 ]
 
 
@@ -37,6 +41,26 @@ class AgentRegistered(EventData, frozen=True, kw_only=True):
     version: AgentVersion | None = None
     heartbeat_interval_seconds: Seconds | None = None
     metadata: Labels | None = None
+    incarnation: Incarnation | None = None
+    description: Description | None = None
+
+
+@event_type("agent.updated")
+class AgentUpdated(EventData, frozen=True, kw_only=True):
+    """What is known of an agent was changed while it lives on: all of it, as it is from now on."""
+
+    name: DisplayName
+    role: Role | None = None
+    tier: Tier | None = None
+    parent_agent_id: AgentId | None = None
+    capabilities: Capabilities = []
+    transport: Transport | None = None
+    endpoint: Endpoint | None = None
+    version: AgentVersion | None = None
+    heartbeat_interval_seconds: Seconds | None = None
+    metadata: Labels | None = None
+    incarnation: Incarnation | None = None
+    description: Description | None = None
 
 
 @event_type("agent.unregistered")
@@ -44,6 +68,7 @@ class AgentUnregistered(EventData, frozen=True, kw_only=True):
     """An agent left the colony."""
 
     reason: Reason | None = None
+    incarnation: Incarnation | None = None
 
 
 @event_type("agent.heartbeat_sent")
@@ -60,3 +85,4 @@ class AgentStateChanged(EventData, frozen=True, kw_only=True):
 
     state: AgentState
     reason: Reason | None = None
+    incarnation: Incarnation | None = None

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from ...bus import BusError, BusUnavailable, WorkQueueFull
 from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive, NotYetSealed, ObjectsLost, UnknownLine
 from ...handlers.assignments import NotWaiting, UnknownAssignment
+from ...handlers.fleet import AgentGone, DuplicateName, Fenced, UnknownAgent
 from ...handlers.reactions import Contended, NotParked
 from ...projections import (
     FoldFailed,
@@ -59,6 +60,10 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     UnknownReadModel: HTTPStatus.NOT_FOUND,
     NoSuchRow: HTTPStatus.NOT_FOUND,
     UnknownAssignment: HTTPStatus.NOT_FOUND,
+    UnknownAgent: HTTPStatus.NOT_FOUND,
+    DuplicateName: HTTPStatus.CONFLICT,
+    AgentGone: HTTPStatus.CONFLICT,
+    Fenced: HTTPStatus.CONFLICT,
     NothingParked: HTTPStatus.NOT_FOUND,
     Contended: HTTPStatus.CONFLICT,
     NobodyKnown: HTTPStatus.NOT_FOUND,

@@ -19,6 +19,7 @@ from ...schemas import (
     AgentRegistered,
     AgentStateChanged,
     AgentUnregistered,
+    AgentUpdated,
     AssignmentCancelled,
     AssignmentCompleted,
     AssignmentCreated,
@@ -174,7 +175,7 @@ def _by_text(kind: str, text: str | None) -> NamedNode | None:
 Described = Iterator[tuple[NamedNode, NamedNode, Value]]
 
 
-def _agent_registered(said: Said, data: AgentRegistered) -> Described:
+def _agent_registered(said: Said, data: AgentRegistered | AgentUpdated) -> Described:
     agent, registration = thing("agent", said.subject), said.place("registration")
     yield agent, TYPE, rk("Agent")
     yield agent, LABEL, _text(data.name)
@@ -351,6 +352,7 @@ def _call(said: Said, data: Call) -> Described:
 
 MAPPINGS: dict[type[EventData], Callable[[Said, Any], Described]] = {
     AgentRegistered: _agent_registered,
+    AgentUpdated: _agent_registered,
     AgentStateChanged: _agent_state_changed,
     AgentUnregistered: _agent_unregistered,
     AssignmentCancelled: _assignment_ended,

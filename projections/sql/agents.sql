@@ -1,11 +1,15 @@
--- projection: agents   version: 2   key: agent_id
+-- projection: agents   version: 3   key: agent_id
 -- Who is in the colony: each agent's latest registration, its state, and when it last gave a sign of life.
--- why: agent_registered, agent_state_changed, agent_unregistered, agent_heartbeat_sent   by: agent_id = subject
+-- why: agent_registered, agent_updated, agent_state_changed, agent_unregistered, agent_heartbeat_sent   by: agent_id = subject
 
-create table agent_registrations (
+create table agent_particulars (
     agent_id varchar, name varchar, role varchar, tier varchar, parent_agent_id varchar, capabilities varchar[],
     transport varchar, endpoint varchar, version varchar, heartbeat_interval_seconds decimal(18, 6),
-    registered_at timestamp, happened struct(time timestamp, origin varchar, n ubigint)
+    description varchar, happened struct(time timestamp, origin varchar, n ubigint)
+);
+create table agent_registrations (
+    agent_id varchar, incarnation bigint, registered_at timestamp,
+    happened struct(time timestamp, origin varchar, n ubigint)
 );
 create table agent_states (
     agent_id varchar, state varchar, happened struct(time timestamp, origin varchar, n ubigint)
@@ -20,26 +24,43 @@ select
     agent_id,                                                -- The agent.
     name,                                                    -- What it calls itself.
     role,                                                    -- What it is for.
+    description,                                             -- What it does, in a sentence or two.
     tier,                                                    -- coordinator, system or execution.
     parent_agent_id,                                         -- The agent that it answers to.
     capabilities,                                            -- The skills that it says it has.
     transport,                                               -- How work is handed to it.
     endpoint,                                                -- Where.
     version,                                                 -- Of its program.
-    state,                                                   -- alive, suspect, expired or unregistered.
+    state,                                                   -- alive, suspect, expired, evicted or unregistered.
+    agent_states.happened.time as state_since,               -- Since when.
+    incarnation,                                             -- Which of its lives this is, where its registration says.
     heartbeat_interval_seconds::double as heartbeat_interval_seconds, -- How often it means to give a sign of life.
     registered_at,                                           -- When it last registered.
     last_seen_at,                                            -- Its last registration or heartbeat.
     active_assignments                                       -- What it was busy with at its last heartbeat.
-from agent_registrations
+from agent_particulars
+full join agent_registrations using (agent_id)
 full join agent_states using (agent_id)
 full join agent_sightings using (agent_id);
 
+-- relation: agent_particular   of: agent_registered, agent_updated
+select
+    subject as agent_id, name, role, tier, parent_agent_id, capabilities, transport, endpoint, version,
+    heartbeat_interval_seconds, description, happened
+from events
+where type in ('agent.registered', 'agent.updated');
+
+-- fold: agent_particular
+merge into agent_particulars as known using (
+    from agent_particular
+    qualify row_number() over (partition by agent_id order by happened desc) = 1
+) as new using (agent_id)
+when matched and new.happened > known.happened then update by name
+when not matched then insert by name;
+
 -- fold: agent_registered
 merge into agent_registrations as known using (
-    select
-        subject as agent_id, name, role, tier, parent_agent_id, capabilities, transport, endpoint, version,
-        heartbeat_interval_seconds, time as registered_at, happened
+    select subject as agent_id, incarnation, time as registered_at, happened
     from agent_registered
     qualify row_number() over (partition by subject order by happened desc) = 1
 ) as new using (agent_id)

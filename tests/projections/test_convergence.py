@@ -21,6 +21,7 @@ from rookery.schemas import (
     AgentRegistered,
     AgentStateChanged,
     AgentUnregistered,
+    AgentUpdated,
     AlertRaised,
     AssignmentCancelled,
     AssignmentCompleted,
@@ -78,6 +79,7 @@ chains = st.sampled_from(["0" * 16, "f" * 16])
 
 FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     AgentRegistered: {"name": entities, "role": maybe, "capabilities": st.lists(entities, max_size=2)},
+    AgentUpdated: {"name": entities, "role": maybe, "capabilities": st.lists(entities, max_size=2)},
     AgentHeartbeatSent: {"active_assignments": tokens},
     AgentStateChanged: {"state": states},
     AgentUnregistered: {},
