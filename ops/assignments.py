@@ -23,6 +23,7 @@ from ..schemas import (
     AssignmentCompleted,
     AssignmentCreated,
     AssignmentFailed,
+    AssignmentReleased,
     AssignmentStarted,
     AssignmentTimedOut,
     Event,
@@ -66,6 +67,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     capability: str | None = None
     agent_id: str | None = None
     run_id: str | None = None
+    attempts: int = 0
+    chosen: dict[str, Any] | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -99,7 +102,7 @@ async def give(node: Node, wanted: Wanted, wait: Wait = "visible") -> Standing:
 
 
 async def cancel(node: Node, assignment_id: str, reason: str | None, wait: Wait = "visible") -> Standing:
-    """Call the assignment off, if nobody has begun it. Raises `UnknownAssignment` or `NotWaiting`."""
+    """Call the assignment off, whoever has it, if it is not over. Raises `UnknownAssignment` or `AssignmentOver`."""
     command = Command.of(Cancel(reason=reason), subject=assignment_id, source=OPERATOR)
     decided = await node.reactions.handle(ASSIGNMENTS, command)
     await node.until(decided.sequence, wait)
@@ -181,9 +184,22 @@ def _after(before: Standing, event: Event) -> Standing:
     told: dict[str, Any]
     match data := event.payload():
         case AssignmentCreated():
-            told = {"capability": data.kind, "agent_id": data.agent_id, "created_at": event.time}
+            told = {
+                "capability": data.kind,
+                "agent_id": data.agent_id,
+                "chosen": data.chosen,
+                "created_at": event.time,
+            }
         case AssignmentStarted():
-            told = {"status": "running", "agent_id": data.agent_id, "run_id": data.run_id, "started_at": event.time}
+            told = {
+                "status": "running",
+                "agent_id": data.agent_id,
+                "run_id": data.run_id,
+                "attempts": max(before.attempts + 1, data.attempt or 0),
+                "started_at": event.time,
+            }
+        case AssignmentReleased() if data.agent_id == before.agent_id:
+            told = {"status": "pending", "agent_id": None}
         case AssignmentCompleted() | AssignmentFailed() | AssignmentTimedOut() | AssignmentCancelled():
             told = {"status": type_of(data).partition(".")[2], "ended_at": event.time} | _ending(data, before)
         case _:

@@ -7,6 +7,7 @@ from .assignments import (
     AssignmentCompleted,
     AssignmentCreated,
     AssignmentFailed,
+    AssignmentReleased,
     AssignmentStarted,
     AssignmentTimedOut,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "AssignmentCompleted",
     "AssignmentCreated",
     "AssignmentFailed",
+    "AssignmentReleased",
     "AssignmentStarted",
     "AssignmentTimedOut",
     "BusRegressed",

@@ -53,7 +53,7 @@ class CalledOff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def cancel(
     request: Request, node: ServingNode, room: BodyRoom, assignment_id: Id, wait: Wait = "visible"
 ) -> Response:
-    """Call work off that waits: no agent begins it. What somebody has begun, or what is over, is refused (409).
+    """Call work off: no agent begins it, and what comes of it, if one has, counts no longer. What is over is refused.
 
     The body may say why. Calling the same off twice changes nothing.
     """

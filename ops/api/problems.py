@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from ...bus import BusError, BusUnavailable, WorkQueueFull
 from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive, NotYetSealed, ObjectsLost, UnknownLine
-from ...handlers.assignments import NotWaiting, UnknownAssignment
+from ...handlers.assignments import AssignmentOver, NotTheHolder, UnknownAssignment
 from ...handlers.fleet import AgentGone, DuplicateName, Fenced, UnknownAgent
 from ...handlers.reactions import Contended, NotParked
 from ...projections import (
@@ -53,7 +53,8 @@ MEDIA_TYPE = "application/problem+json"
 # The first that fits counts.
 STATUSES: dict[type[RookeryError], HTTPStatus] = {
     NotParked: HTTPStatus.CONFLICT,
-    NotWaiting: HTTPStatus.CONFLICT,
+    AssignmentOver: HTTPStatus.CONFLICT,
+    NotTheHolder: HTTPStatus.CONFLICT,
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,

@@ -87,7 +87,7 @@ def assign(
 @json_option
 @node_option
 def cancel(client: Client, assignment_id: str, reason: str | None, as_json: bool) -> None:
-    """Call the assignment ID off, if nobody has begun it: no agent will.
+    """Call the assignment ID off, if it is not over: no agent begins it, and what comes of it no longer counts.
 
     \b
     rookery cancel as-42 --reason 'the branch is gone'

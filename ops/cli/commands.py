@@ -35,7 +35,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
     "Give it events": {
         "publish": Row("publish:publish", "Publish one event."),
         "assign": Row("assign:assign", "Give work to an agent."),
-        "cancel": Row("assign:cancel", "Call work off that nobody has begun."),
+        "cancel": Row("assign:cancel", "Call work off."),
         "import": Row("importing:import_", "Import recorded work of agents."),
         "schemas": Row("schemas:schemas", "Show, export and check what events look like."),
     },

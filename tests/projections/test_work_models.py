@@ -11,6 +11,7 @@ from rookery.schemas import (
     AssignmentCompleted,
     AssignmentCreated,
     AssignmentFailed,
+    AssignmentReleased,
     AssignmentStarted,
     AssignmentTimedOut,
     CommitRecorded,
@@ -167,6 +168,34 @@ def test_an_assignment_goes_from_pending_to_its_end(colony: Colony) -> None:
         ("pending", "pending", None, None, None, None),
         ("running", "running", "a", None, None, None),
     ]
+
+
+def test_what_was_released_waits_again_and_its_attempts_are_counted(colony: Colony) -> None:
+    started = fact(AssignmentStarted(agent_id="a", run_id="r1", attempt=1), "as-1", 1)
+    colony.given(
+        fact(AssignmentCreated(kind="k", agent_id="a", chosen={"score": 0.5}), "as-1"),
+        fact(AssignmentCreated(kind="k", agent_id="a"), "as-2"),
+    )
+    columns = ("assignment_id", "status", "agent_id", "attempts", "error")
+    assert colony.rows("assignments", *columns) == [
+        ("as-1", "pending", "a", 0, None),
+        ("as-2", "pending", "a", 0, None),
+    ]
+    died = AssignmentReleased(agent_id="a", attempt=1, reason="it died")
+    colony.given(started, fact(died, "as-1", 2), fact(AssignmentReleased(agent_id="a"), "as-2", 2))
+    assert colony.rows("assignments", *columns) == [
+        ("as-1", "pending", None, 1, "it died"),
+        ("as-2", "pending", "a", 0, None),
+    ]
+    colony.given(fact(AssignmentStarted(agent_id="b", run_id="r2", attempt=2), "as-1", 3))
+    assert colony.rows("assignments", *columns)[0] == ("as-1", "running", "b", 2, None)
+
+
+def test_the_first_end_counts_whenever_it_says_it_was(colony: Colony) -> None:
+    colony.given(
+        fact(AssignmentCompleted(agent_id="b"), "as-1", 9), fact(AssignmentFailed(agent_id="a", error=""), "as-1", 5)
+    )
+    assert colony.rows("assignments", "status", "agent_id") == [("completed", "b")]
 
 
 def test_the_end_of_an_assignment_may_be_heard_of_before_its_beginning(colony: Colony) -> None:

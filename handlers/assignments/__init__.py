@@ -1,0 +1,34 @@
+"""Assignments: their life from being given to their one end."""
+
+from .errors import AssignmentError, AssignmentOver, NotTheHolder, UnknownAssignment
+from .lifecycle import (
+    ASSIGNMENTS,
+    OPEN,
+    Assignment,
+    Cancel,
+    Complete,
+    Fail,
+    GiveUp,
+    Release,
+    Start,
+    Status,
+    TimeOut,
+)
+
+__all__ = [
+    "ASSIGNMENTS",
+    "OPEN",
+    "Assignment",
+    "AssignmentError",
+    "AssignmentOver",
+    "Cancel",
+    "Complete",
+    "Fail",
+    "GiveUp",
+    "NotTheHolder",
+    "Release",
+    "Start",
+    "Status",
+    "TimeOut",
+    "UnknownAssignment",
+]
