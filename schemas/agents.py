@@ -25,6 +25,9 @@ AgentState = Annotated[
 Incarnation = Annotated[
     int, Meta(ge=1, le=INT64_MAX, description="Which of its lives this is: each registration begins one, from 1.")
 ]
+AssignmentsMax = Annotated[
+    int, Meta(ge=1, le=100_000, description="How many tasks it is given at once by name; else as the node is set.")
+]
 
 
 @event_type("agent.registered")
@@ -43,6 +46,7 @@ class AgentRegistered(EventData, frozen=True, kw_only=True):
     metadata: Labels | None = None
     incarnation: Incarnation | None = None
     description: Description | None = None
+    assignments_max: AssignmentsMax | None = None
 
 
 @event_type("agent.updated")
@@ -61,6 +65,7 @@ class AgentUpdated(EventData, frozen=True, kw_only=True):
     metadata: Labels | None = None
     incarnation: Incarnation | None = None
     description: Description | None = None
+    assignments_max: AssignmentsMax | None = None
 
 
 @event_type("agent.unregistered")

@@ -22,6 +22,7 @@ from ...schemas import (
 )
 from ...schemas.agents import (
     AgentVersion,
+    AssignmentsMax,
     Capabilities,
     Description,
     DisplayName,
@@ -61,6 +62,7 @@ class Register(CommandData, frozen=True, kw_only=True):
     heartbeat_interval_seconds: Seconds | None = None
     metadata: Labels | None = None
     description: Description | None = None
+    assignments_max: AssignmentsMax | None = None
     again: bool = False
 
 
@@ -78,6 +80,7 @@ class Update(CommandData, frozen=True, kw_only=True):
     heartbeat_interval_seconds: Seconds | UnsetType | None = UNSET
     metadata: Labels | UnsetType | None = UNSET
     description: Description | UnsetType | None = UNSET
+    assignments_max: AssignmentsMax | UnsetType | None = UNSET
 
 
 class Unregister(CommandData, frozen=True, kw_only=True):

@@ -1,0 +1,249 @@
+"""Candidates: all agents that work can be given to, kept in memory as the log tells of them, and ranked.
+
+What an agent's score is made of changes only with the agent itself. So each kind of work keeps its agents ranked, and
+to choose one is to look at the first, however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+from ..fleet import AGENTS, AgentRecord
+from ..reactions import Happened
+from .choosing import ASSIGNMENTS_MAX, Candidate, Choice, Skilled, rank, score_of
+
+# Rankings that are kept, each of all who can do a kind of work, by one skill.
+RANKINGS_MAX = 1_000
+_HEAP_SPARE = 64
+
+_Rank = tuple[float, int, str]
+
+
+class Ranked(NamedTuple):
+    """What ranks agents: the capability that they need, and the skill by which they are compared."""
+
+    kind: str
+    skill: str
+
+
+class Candidates:
+    """Who could do what, how well, and how busy they are. `hear` it all, then `choose`.
+
+    `assignments_max` is for agents that don't say themselves. Agents in `pool` are never chosen: they are for what
+    nobody else can do.
+    """
+
+    def __init__(self, *, assignments_max: int = ASSIGNMENTS_MAX, pool: Collection[str] = ()) -> None:
+        self._assignments_max = assignments_max
+        self._pool = frozenset(pool)
+        self._agents: dict[str, _Agent] = {}
+        self._able: dict[str, set[str]] = {}
+        self._holders: dict[str, str] = {}
+        self._skills: dict[str, dict[str, Skilled]] = {}
+        self._costs_usd: dict[str, float] = {}
+        self._rankings: dict[str, dict[str, _Ranking]] = {}
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+    def hear(self, agent_id: str, sequence: int, fact: Happened) -> None:
+        """Take the next fact about an agent, and the bus's sequence of it."""
+        agent = self._agents.setdefault(agent_id, _Agent())
+        agent.sequence = sequence
+        self._become(agent_id, agent, AGENTS.evolve(agent.record, fact))
+
+    def see(self, agent_id: str, sequence: int, record: AgentRecord | None) -> None:
+        """Take an agent as the bus has it by now, which may be further than the log was heard; None: it has nothing."""
+        agent = self._agents.setdefault(agent_id, _Agent())
+        agent.sequence = sequence
+        self._become(agent_id, agent, record or agent.record)
+
+    def hold(self, assignment_id: str, agent_id: str | None) -> None:
+        """Note who has the assignment in hand, or is to have it; None: nobody any more."""
+        before = self._holders.get(assignment_id)
+        if before == agent_id:
+            return
+        if before is not None:
+            del self._holders[assignment_id]
+            self._agents[before].holds -= 1
+            self._rank(before)
+        if agent_id is not None:
+            self._holders[assignment_id] = agent_id
+            self._agents.setdefault(agent_id, _Agent()).holds += 1
+            self._rank(agent_id)
+
+    def rate(self, agent_id: str, skill: str, skilled: Skilled) -> None:
+        """Note how good an agent is at a skill."""
+        skills = self._skills.setdefault(agent_id, {})
+        if skills.get(skill) != skilled:
+            skills[skill] = skilled
+            self._rank(agent_id)
+
+    def price(self, agent_id: str, cost_usd: float) -> None:
+        """Note what a run of an agent's costs."""
+        if self._costs_usd.get(agent_id) != cost_usd:
+            self._costs_usd[agent_id] = cost_usd
+            self._rank(agent_id)
+
+    def choose(self, kind: str, skill: str | None = None, *, excluded: Collection[str] = ()) -> Choice | None:
+        """The best of those that are eligible for work of a kind, if there is any."""
+        ranked = Ranked(kind, skill or kind)
+        ranking = self._ranking(ranked)
+        agent_id = ranking.first(excluded)
+        if agent_id is None:
+            return None
+        candidate = self.candidate(agent_id, ranked)
+        eligible = len(ranking) - sum(other in ranking for other in set(excluded))
+        return Choice(candidate, score_of(candidate), eligible)
+
+    def candidates(self, kind: str, skill: str | None = None) -> Iterator[Candidate]:
+        """All who have the capability, eligible or not."""
+        ranked = Ranked(kind, skill or kind)
+        return (self.candidate(agent_id, ranked) for agent_id in sorted(self._able.get(kind, ())))
+
+    def candidate(self, agent_id: str, ranked: Ranked) -> Candidate:
+        """An agent, known or not, as work that is ranked so sees it."""
+        agent = self._agents.get(agent_id) or _Agent()
+        return Candidate(
+            agent_id,
+            agent.is_alive and agent_id not in self._pool,
+            ranked.kind in agent.capabilities,
+            agent.holds,
+            agent.assignments_max or self._assignments_max,
+            self._skills.get(agent_id, {}).get(ranked.skill, Skilled()),
+            self._costs_usd.get(agent_id),
+        )
+
+    def anybody_can(self, kind: str) -> bool:
+        """Whether an agent is alive that has the capability, be it as busy as it may."""
+        return any(
+            self._agents[agent_id].is_alive for agent_id in self._able.get(kind, ()) if agent_id not in self._pool
+        )
+
+    def capabilities(self, agent_id: str) -> Collection[str]:
+        """What the agent can do, by its own account."""
+        agent = self._agents.get(agent_id)
+        return agent.capabilities if agent else ()
+
+    def sequence(self, agent_id: str) -> int:
+        """The bus's sequence of the last fact about an agent that was heard; 0: nothing was."""
+        agent = self._agents.get(agent_id)
+        return agent.sequence if agent else 0
+
+    def _become(self, agent_id: str, agent: _Agent, record: AgentRecord) -> None:
+        before = agent.capabilities
+        agent.become(record)
+        if agent.capabilities != before:
+            for kind in before:
+                self._able[kind].discard(agent_id)
+                for ranking in self._rankings.get(kind, {}).values():
+                    ranking.leave(agent_id)
+            for kind in agent.capabilities:
+                self._able.setdefault(kind, set()).add(agent_id)
+        self._rank(agent_id)
+
+    def _rank(self, agent_id: str) -> None:
+        """Put the agent in its place wherever it is ranked."""
+        if (agent := self._agents.get(agent_id)) is None:
+            return
+        for kind in agent.capabilities:
+            for skill, ranking in self._rankings.get(kind, {}).items():
+                ranking.place(self.candidate(agent_id, Ranked(kind, skill)))
+        if agent.is_gone and not agent.holds:
+            self._forget(agent_id)
+
+    def _forget(self, agent_id: str) -> None:
+        for kind in self._agents.pop(agent_id).capabilities:
+            self._able[kind].discard(agent_id)
+
+    def _ranking(self, ranked: Ranked) -> _Ranking:
+        found = self._rankings.get(ranked.kind, {}).get(ranked.skill)
+        if found is not None:
+            return found
+        ranking = _Ranking()
+        for candidate in self.candidates(*ranked):
+            ranking.place(candidate)
+        if self._able.get(ranked.kind):  # what nobody can do isn't worth a place
+            if sum(map(len, self._rankings.values())) >= RANKINGS_MAX:
+                del self._rankings[next(iter(self._rankings))]
+            self._rankings.setdefault(ranked.kind, {})[ranked.skill] = ranking
+        return ranking
+
+
+class _Agent:
+    """One agent as it was heard of last."""
+
+    __slots__ = ("assignments_max", "capabilities", "holds", "record", "sequence")
+
+    def __init__(self) -> None:
+        self.record = AgentRecord()
+        self.sequence = 0
+        self.capabilities: frozenset[str] = frozenset()
+        self.assignments_max: int | None = None
+        self.holds = 0
+
+    @property
+    def is_alive(self) -> bool:
+        return self.record.state == "alive"
+
+    @property
+    def is_gone(self) -> bool:
+        return self.record.state in ("unknown", "evicted", "unregistered")
+
+    def become(self, record: AgentRecord) -> None:
+        self.record = record
+        if record.told is not None:
+            self.capabilities = frozenset(record.told.capabilities)
+            self.assignments_max = record.told.assignments_max
+
+
+class _Ranking:
+    """Those that are eligible, the best first: a heap in which what is no longer so is left until it comes up."""
+
+    def __init__(self) -> None:
+        self._ranks: dict[str, _Rank] = {}
+        self._heap: list[_Rank] = []
+
+    def __len__(self) -> int:
+        return len(self._ranks)
+
+    def __contains__(self, agent_id: str) -> bool:
+        return agent_id in self._ranks
+
+    def place(self, candidate: Candidate) -> None:
+        """Put the candidate where it belongs by now."""
+        if not candidate.is_eligible:
+            self.leave(candidate.agent_id)
+            return
+        place = rank(candidate)
+        if self._ranks.get(candidate.agent_id) == place:
+            return
+        self._ranks[candidate.agent_id] = place
+        heappush(self._heap, place)
+        if len(self._heap) > 2 * len(self._ranks) + _HEAP_SPARE:
+            self._heap = list(self._ranks.values())
+            heapify(self._heap)
+
+    def leave(self, agent_id: str) -> None:
+        """Have it here no longer."""
+        self._ranks.pop(agent_id, None)
+
+    def first(self, excluded: Collection[str]) -> str | None:
+        """The best, those that are excluded left out."""
+        aside = list[_Rank]()
+        try:
+            while self._heap:
+                place = self._heap[0]
+                agent_id = place[2]
+                if self._ranks.get(agent_id) != place:
+                    heappop(self._heap)
+                elif agent_id in excluded:
+                    aside.append(heappop(self._heap))
+                else:
+                    return agent_id
+            return None
+        finally:
+            for place in aside:
+                heappush(self._heap, place)

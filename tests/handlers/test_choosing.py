@@ -1,0 +1,155 @@
+"""The best agent is chosen by rating, load and cost, says why, and is found as quickly among ten thousand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rookery.handlers.assignments import Candidate, Candidates, Skilled, best, score_of
+from rookery.handlers.fleet import AgentRecord
+from rookery.handlers.reactions import Happened
+from rookery.handlers.reactions.scenario import NOON
+from rookery.schemas import AgentRegistered, AgentStateChanged, AgentUnregistered, EventData
+
+SURE = Skilled(0.9, 0.05)
+
+
+def able(agent_id: str, **how: object) -> Candidate:
+    return Candidate(agent_id, True, True, 0)._replace(**how)
+
+
+def chosen(*candidates: Candidate) -> str | None:
+    found = best(candidates)
+    return found.candidate.agent_id if found else None
+
+
+class TestThePureChoice:
+    def test_the_better_one_is_chosen(self) -> None:
+        assert chosen(able("a"), able("b", skilled=SURE)) == "b"
+
+    def test_of_two_rated_alike_the_less_known_is_tried(self) -> None:
+        assert chosen(able("a", skilled=SURE), able("b", skilled=Skilled(0.9, 0.3))) == "b"
+
+    def test_who_is_busy_yields_to_who_is_almost_as_good(self) -> None:
+        busy = able("a", skilled=SURE, assignments=4)
+        assert chosen(busy, able("b", skilled=Skilled(0.8, 0.05))) == "b"
+        assert chosen(busy, able("b", skilled=Skilled(0.2, 0.05))) == "a"
+
+    def test_of_two_alike_the_cheaper_is_chosen_and_unknown_is_not_free(self) -> None:
+        assert chosen(able("a", cost_usd=5.0), able("b", cost_usd=0.01)) == "b"
+        assert chosen(able("a"), able("b", cost_usd=0.01)) == "b"
+        assert chosen(able("a", cost_usd=5.0), able("b")) == "b"
+
+    def test_of_equals_the_first_by_name_is_chosen(self) -> None:
+        assert chosen(able("b"), able("a")) == "a"
+
+    @pytest.mark.parametrize("how", [{"is_alive": False}, {"is_able": False}, {"assignments": 5}])
+    def test_who_is_dead_unable_or_full_is_not_chosen(self, how: dict[str, object]) -> None:
+        assert chosen(able("a", skilled=SURE)._replace(**how)) is None
+
+    def test_who_is_excluded_is_not_chosen(self) -> None:
+        assert best([able("a")], excluded={"a"}) is None
+
+    def test_the_choice_says_what_it_was_made_of(self) -> None:
+        found = best([able("a", skilled=SURE, assignments=1, cost_usd=0.1), able("b")])
+        assert found is not None
+        told = found.told()
+        assert told["score"] == pytest.approx(told["quality"] - told["load"] - told["cost"])
+        assert (told["agent_id"], told["rating"], told["assignments"], told["eligible"]) == ("a", 0.9, 1, 2)
+
+
+def registered(*capabilities: str, places: int | None = None) -> Happened:
+    return Happened(AgentRegistered(name="x", capabilities=list(capabilities), assignments_max=places), NOON)
+
+
+def happened(data: EventData) -> Happened:
+    return Happened(data, NOON)
+
+
+class TestTheTable:
+    def test_only_the_living_are_chosen(self) -> None:
+        table = Candidates()
+        table.hear("a", 1, registered("lint"))
+        assert table.choose("lint")
+        for state in ("suspect", "expired"):
+            table.hear("a", 2, happened(AgentStateChanged(state=state)))
+            assert table.choose("lint") is None
+            assert not table.anybody_can("lint")
+
+    def test_at_most_so_many_at_once_and_an_agent_may_say_otherwise(self) -> None:
+        table = Candidates(assignments_max=2)
+        table.hear("a", 1, registered("lint"))
+        table.hear("b", 2, registered("lint", places=1))
+        given_to = list[str]()
+        while choice := table.choose("lint"):
+            given_to.append(choice.candidate.agent_id)
+            table.hold(f"as-{len(given_to)}", choice.candidate.agent_id)
+        assert sorted(given_to) == ["a", "a", "b"]
+        table.hold("as-1", None)
+        again = table.choose("lint")
+        assert again is not None
+        assert again.candidate.agent_id == given_to[0]
+
+    def test_the_pool_is_for_what_nobody_else_can_do(self) -> None:
+        table = Candidates(pool=["local-1"])
+        table.hear("local-1", 1, registered("lint"))
+        assert table.choose("lint") is None
+        assert not table.anybody_can("lint")
+
+    def test_who_has_left_is_forgotten(self) -> None:
+        table = Candidates()
+        table.hear("a", 1, registered("lint"))
+        table.hold("as-1", "a")
+        table.hear("a", 2, happened(AgentUnregistered()))
+        assert len(table) == 1
+        table.hold("as-1", None)
+        assert len(table) == 0
+        assert table.choose("lint") is None
+
+    def test_what_the_bus_knows_already_comes_before_what_was_heard(self) -> None:
+        table = Candidates()
+        table.hear("a", 1, registered("lint"))
+        table.see("a", 7, AgentRecord("expired", 1, AgentRegistered(name="a", capabilities=["lint"]), NOON))
+        assert table.choose("lint") is None
+        assert table.sequence("a") == 7
+
+
+agents, kinds = st.sampled_from("abcde"), st.sampled_from(["lint", "test"])
+ratings = st.builds(Skilled, st.sampled_from([0.1, 0.5, 0.9]), st.sampled_from([0.0, 0.5]))
+steps = st.one_of(
+    st.tuples(st.just("register"), agents, st.lists(kinds, max_size=2), st.none() | st.integers(1, 3)),
+    st.tuples(st.just("state"), agents, st.sampled_from(["alive", "suspect", "expired", "evicted"])),
+    st.tuples(st.just("leave"), agents),
+    st.tuples(st.just("rate"), agents, kinds, ratings),
+    st.tuples(st.just("price"), agents, st.sampled_from([0.01, 0.1, 3.0])),
+    st.tuples(st.just("hold"), st.integers(0, 9), st.none() | agents),
+    st.tuples(st.just("choose"), kinds, kinds, st.sets(agents, max_size=2)),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(steps, max_size=60))
+def test_the_ranking_chooses_as_the_pure_function_does(history: list[tuple]) -> None:
+    table = Candidates(assignments_max=2)
+    for number, (what, *rest) in enumerate(history, 1):
+        match what:
+            case "register":
+                table.hear(rest[0], number, registered(*rest[1], places=rest[2]))
+            case "state":
+                table.hear(rest[0], number, happened(AgentStateChanged(state=rest[1])))
+            case "leave":
+                table.hear(rest[0], number, happened(AgentUnregistered()))
+            case "rate":
+                table.rate(*rest)
+            case "price":
+                table.price(*rest)
+            case "hold":
+                table.hold(str(rest[0]), rest[1])
+            case "choose":
+                kind, skill, excluded = rest
+                expected = best(table.candidates(kind, skill), excluded=excluded)
+                assert table.choose(kind, skill, excluded=excluded) == expected
+    for kind in ("lint", "test"):
+        found = table.choose(kind)
+        assert found == best(table.candidates(kind))
+        assert found is None or found.score == score_of(found.candidate)
