@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -220,9 +220,17 @@ class Bus(Protocol):
         Raises `InvalidEvent` for what is no assignment, `WorkQueueFull`, or as `publish` does.
         """
 
+    async def hand_over(self, event: Event, agent_id: str | None, *, number: int, was: Collection[str] = ()) -> Receipt:
+        """Put a task that was given where another finds it at once: whoever has the capability, or `agent_id`.
+
+        It takes the place of what is in hand, or waits, under the capability, for the agent that the event names, and
+        for those in `was`; who had it in hand may still settle it, which changes nothing. `number` tells this from
+        other times: the same again is stored once. Raises like `give`.
+        """
+
     def work(
         self,
-        capability: str,
+        capability: str | None,
         *,
         agent_id: str | None = None,
         in_hand_max: int,
@@ -230,6 +238,8 @@ class Bus(Protocol):
         ack_wait_seconds: float = ACK_WAIT_SECONDS,
     ) -> AsyncGenerator[Work, None]:
         """The work of a capability, for ever, and what is given to `agent_id` by name, whatever its capability.
+
+        Without a capability, only what is given by name.
 
         Among all who take the work of a capability, each task goes to one. At most `in_hand_max` tasks are handed out
         and not yet settled; no more is fetched than there is room for. Survives reconnects and restarts of the bus.

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Self
 
@@ -42,9 +42,10 @@ from .errors import (
     StreamRewound,
     TooLarge,
 )
+from .handover import message_id
 from .memory_work import MemoryQueue
 from .outgoing import Outgoing
-from .work import work_subject_of
+from .work import places_of, work_subject_of
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 URL = "memory:"
@@ -116,9 +117,17 @@ class MemoryBus:
         await self._turn()
         return self._work.give(event, item)
 
+    async def hand_over(self, event: Event, agent_id: str | None, *, number: int, was: Collection[str] = ()) -> Receipt:
+        """See `Bus.hand_over`."""
+        subject, _ = places_of(event, agent_id, was)
+        item = Outgoing(event, None, self._max_payload_bytes, subject=subject)
+        item.id = message_id(event, number)
+        await self._turn()
+        return self._work.give(event, item, instead=True)
+
     def work(
         self,
-        capability: str,
+        capability: str | None,
         *,
         agent_id: str | None = None,
         in_hand_max: int,

@@ -21,27 +21,33 @@ class MemoryQueue:
         self._waiting_max = waiting_max
         self._refuse_if_closed = refuse_if_closed
         self._waiting: dict[str, deque[_Task]] = {}
+        self._tasks: set[_Task] = set()
         self._sequences: dict[str, int] = {}
         self._changed = asyncio.Event()
 
-    def give(self, event: Event, item: Outgoing) -> Receipt:
-        """See `Bus.give`."""
-        if (known := self._sequences.get(event.id)) is not None:
+    def give(self, event: Event, item: Outgoing, *, instead: bool = False) -> Receipt:
+        """See `Bus.give`; `instead` of what there is of the task, in hand or not: see `Bus.hand_over`."""
+        if (known := self._sequences.get(item.id)) is not None:
             return Receipt(known, duplicate=True)
+        if instead:
+            for task in [task for task in self._tasks if task.event.id == event.id]:
+                self.forget(task)
         if sum(map(len, self._waiting.values())) >= self._waiting_max:
             raise WorkQueueFull(self._waiting_max)
-        self._sequences[event.id] = len(self._sequences) + 1
-        self._waiting.setdefault(item.subject, deque()).append(_Task(event, item.subject))
+        self._sequences[item.id] = len(self._sequences) + 1
+        task = _Task(event, item.subject)
+        self._tasks.add(task)
+        self._waiting.setdefault(item.subject, deque()).append(task)
         self.change()
-        return Receipt(self._sequences[event.id], duplicate=False)
+        return Receipt(self._sequences[item.id], duplicate=False)
 
     async def work(
-        self, capability: str, agent_id: str | None, in_hand_max: int, attempts_max: int, ack_wait_seconds: float
+        self, capability: str | None, agent_id: str | None, in_hand_max: int, attempts_max: int, ack_wait_seconds: float
     ) -> AsyncGenerator[Work, None]:
         """See `Bus.work`."""
-        subjects = [work_subject(capability)]
+        subjects = [] if capability is None else [work_subject(capability)]
         if agent_id is not None:
-            subjects.append(work_subject(capability, agent_id))
+            subjects.append(work_subject(capability or "", agent_id))
         hands: set[MemoryWork] = set()
         while True:
             self._refuse_if_closed()
@@ -58,6 +64,7 @@ class MemoryQueue:
     def forget(self, task: _Task) -> None:
         """Never hand the task out again, even if whoever says so was too slow and another has it."""
         task.is_done = True
+        self._tasks.discard(task)
         with contextlib.suppress(ValueError):
             self._waiting[task.subject].remove(task)
 

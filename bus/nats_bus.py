@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +11,7 @@ import msgspec
 
 from ..schemas import EVENTS, Event, entity_filter, fact_filter
 from . import append as appending
-from . import buckets, commands, reading, streams
+from . import buckets, commands, handover, reading, streams
 from . import work as working
 from .connection import CONNECT_TIMEOUT_SECONDS, Connection
 from .contract import (
@@ -130,13 +130,25 @@ class NatsBus:
                 raise
             raise WorkQueueFull(WORK_STREAM.max_msgs) from None
 
+    async def hand_over(self, event: Event, agent_id: str | None, *, number: int, was: Collection[str] = ()) -> Receipt:
+        """See `Bus.hand_over`."""
+        subject, places = working.places_of(event, agent_id, was)
+        await self._ready_to_give()
+        stream = self._work_stream.name
+        try:
+            return await self._connection.persist(
+                lambda: handover.hand_over(self._connection, stream, event, subject, number, places)
+            )
+        except BusRefused as refused:
+            raise WorkQueueFull(WORK_STREAM.max_msgs) if refused.code == STREAM_FULL else refused from None
+
     async def make_room_for_work(self) -> None:
         """Make sure that the stream is there in which work waits. Raises `BusUnavailable` or `StreamDrifted`."""
         await self._connection.persist(lambda: streams.apply(self._connection, self._work_stream))
 
     def work(
         self,
-        capability: str,
+        capability: str | None,
         *,
         agent_id: str | None = None,
         in_hand_max: int,

@@ -26,12 +26,14 @@ _AGAIN = b"-NAK"
 _NEVER = b"+TERM"
 _BUSY = b"+WPI"
 # JetStream's errors for a message that isn't there.
-_GONE = frozenset({10037, 10043, 10057})
+GONE = frozenset({10037, 10043, 10057})
 
 logger = logging.getLogger(__name__)
 
 
-class _At(msgspec.Struct, frozen=True):
+class At(msgspec.Struct, frozen=True):
+    """Which message is to be deleted; its bytes stay on the disk until they are compacted away."""
+
     seq: int
     no_erase: bool = True
 
@@ -44,7 +46,9 @@ class _Found(msgspec.Struct, frozen=True):
     message: _Message
 
 
-class _Deleted(msgspec.Struct, frozen=True):
+class Deleted(msgspec.Struct, frozen=True):
+    """The answer."""
+
     success: bool
 
 
@@ -113,11 +117,11 @@ class JetStreamWork:
         try:
             held = await call(self._connection, f"STREAM.MSG.GET.{stream}", {"seq": sequence}, _Found)
             if decode(held.message.data).id == self.event.id:
-                await call(self._connection, f"STREAM.MSG.DELETE.{stream}", _At(sequence), _Deleted)
+                await call(self._connection, f"STREAM.MSG.DELETE.{stream}", At(sequence), Deleted)
         except MalformedEvent:
             return
         except BusRefused as refused:
-            if refused.code not in _GONE:
+            if refused.code not in GONE:
                 raise
 
     def _free_hand(self) -> None:

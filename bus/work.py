@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 
 import msgspec
 from nats.aio.msg import Msg
@@ -90,10 +90,17 @@ def work_subject_of(event: Event) -> str:
     return subject
 
 
+def places_of(event: Event, agent_id: str | None, was: Collection[str]) -> tuple[str, set[str]]:
+    """Where a task goes that is handed over, and where it may be by now. Raises `InvalidEvent` as `work_subject_of`."""
+    at_first = work_subject_of(event)
+    kind = event.payload().kind  # type: ignore[attr-defined] # it is an assignment, or has just been refused
+    return work_subject(kind, agent_id), {at_first, work_subject(kind), *(work_subject(kind, one) for one in was)}
+
+
 async def work(
     connection: Connection,
     stream: StreamConfig,
-    capability: str,
+    capability: str | None,
     *,
     agent_id: str | None,
     in_hand_max: int,
@@ -102,14 +109,16 @@ async def work(
 ) -> AsyncGenerator[Work, None]:
     """See `Bus.work`."""
     hands = _Hands(connection, in_hand_max, attempts_max, ack_wait_seconds)
-    queues = [_Queue(hands, stream, _durable("any", capability), work_subject(capability), in_hand_max)]
+    queues = list[_Queue]()
+    if capability is not None:
+        queues.append(_Queue(hands, stream, _durable("any", capability), work_subject(capability), in_hand_max))
     if agent_id is not None:
-        named = work_subject(capability, agent_id)
-        queues.append(_Queue(hands, stream, _durable("agent", agent_id), named, _NAMED_PULL_MAX))
-    keeping = asyncio.create_task(hands.keep(), name=f"keep work of {capability}")
+        pull_max = in_hand_max if capability is None else _NAMED_PULL_MAX
+        queues.append(_Queue(hands, stream, _durable("agent", agent_id), work_subject("", agent_id), pull_max))
+    keeping = asyncio.create_task(hands.keep(), name=f"keep work of {capability or agent_id}")
     try:
         while True:
-            yield await _take_patiently(hands, queues, capability)
+            yield await _take_patiently(hands, queues, capability or f"{agent_id}")
     finally:
         keeping.cancel()
         for queue in queues:

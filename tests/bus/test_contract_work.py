@@ -266,3 +266,56 @@ class TestSettling:
             async with waiting_for_next(tasks) as waiting:
                 await asyncio.sleep(2 * ACK_WAIT_SECONDS)
                 assert not waiting.done()
+
+
+class TestHandingOver:
+    async def test_what_somebody_has_in_hand_comes_to_another_at_once(self, bus: Bus) -> None:
+        given = task()
+        await bus.give(given)
+        alone = {"in_hand_max": 1, "ack_wait_seconds": 60}
+        async with taking(bus, **alone) as dead, taking(bus, **alone) as tasks:
+            lost = await next_of(dead)
+            await bus.hand_over(given, None, number=1)
+            found = await next_of(tasks)
+            assert (found.event, found.attempt) == (given, 1)
+            await lost.done()  # after all: it changes nothing
+            await found.done()
+            await bus.give(other := task(subject="as-2"))
+            assert (await next_of(tasks)).event == other
+
+    async def test_it_goes_to_whom_it_is_handed_over_and_to_nobody_else(self, bus: Bus) -> None:
+        given = task(agent_id="ada")
+        await bus.give(given)
+        await bus.hand_over(given, "bob", number=1)
+        await bus.hand_over(given, None, number=2, was=["bob"])
+        await bus.hand_over(given, "eve", number=3)
+        async with (
+            taking(bus, "other", agent_id="ada") as adas,
+            taking(bus, "other", agent_id="bob") as bobs,
+            taking(bus) as anybodys,
+            taking(bus, None, agent_id="eve") as eves,
+            waiting_for_next(adas) as ada,
+            waiting_for_next(bobs) as bob,
+            waiting_for_next(anybodys) as anybody,
+        ):
+            assert (await next_of(eves)).event == given
+            assert not any(one.done() for one in (ada, bob, anybody))
+
+    async def test_handing_over_again_changes_nothing(self, bus: Bus) -> None:
+        given = task()
+        await bus.give(given)
+        first = await bus.hand_over(given, None, number=1)
+        again = await bus.hand_over(given, None, number=1)
+        assert (first.duplicate, again) == (False, (first.sequence, True))
+        await bus.give(other := task(subject="as-2"))
+        async with taking(bus) as tasks:
+            assert [(await next_of(tasks)).event, (await next_of(tasks)).event] == [given, other]
+
+    async def test_who_takes_no_capability_gets_only_what_is_given_by_name(self, bus: Bus) -> None:
+        await bus.give(task())
+        await bus.give(named := task(agent_id="ada", subject="as-2"))
+        await bus.give(again := task("other", agent_id="ada", subject="as-3"))
+        async with taking(bus, None, agent_id="ada") as tasks:
+            assert [(await next_of(tasks)).event, (await next_of(tasks)).event] == [named, again]
+            async with waiting_for_next(tasks) as waiting:
+                assert not waiting.done()
