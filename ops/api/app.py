@@ -19,6 +19,7 @@ from . import (
     history,
     hobby,
     lineage,
+    mcp,
     metrics,
     openapi,
     otlp,
@@ -74,5 +75,6 @@ def create_app(node: Node) -> FastAPI:
         otlp.router,
     ):
         app.include_router(router)
+    app.state.mcp = mcp.install(app, node.settings.host)
     openapi.install(app)
     return app

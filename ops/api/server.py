@@ -62,8 +62,9 @@ def _is_no_refusal(record: logging.LogRecord) -> bool:
 @asynccontextmanager
 async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
     """Serve `node` on `listener`; on the way out, let requests under way finish within a bound."""
+    app = create_app(node)
     config = uvicorn.Config(
-        create_app(node),
+        app,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -85,3 +86,4 @@ async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
         node.archiver.close()
         server.should_exit = True
         await task
+        await app.state.mcp.close()

@@ -51,6 +51,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "replay": Row("replay:replay", "Tell the log's events once more: to a file, a bus, a screen."),
         "prove": Row("prove:prove", "Prove that an event is in the log, or check a proof."),
         "reveal": Row("vault:reveal", "Read what is sealed, for as long as its keys exist."),
+        "mcp": Row("mcp:mcp", "Let a model ask, and give work: an MCP server."),
         "dead-letters": Row("dead_letters:dead_letters", "What no read model holds, and what is parked; re-drive it."),
     },
     "Care for it": {
