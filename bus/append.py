@@ -35,34 +35,6 @@ _SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 logger = logging.getLogger(__name__)
 
 
-async def append(
-    connection: Connection,
-    stream: str,
-    events: Sequence[Event],
-    expected: Mapping[Entity, int],
-    *,
-    deadline_seconds: float = PATIENCE_SECONDS,
-) -> list[Receipt]:
-    """See `Bus.append`."""
-    carriers = expectations_by_event(events, expected)
-    headers = {index: _headers(*carriers[index]) for index in carriers}
-    items = [
-        Outgoing(
-            event, None, connection.max_payload_bytes, extra_header_bytes=len(headers.get(n, {}).get(_SUBJECT, ""))
-        )
-        for n, event in enumerate(events)
-    ]
-    attempt = _Append(connection, stream, items, headers, expected)
-    try:
-        async with asyncio.timeout(deadline_seconds):
-            return await attempt.run()
-    except TimeoutError:
-        raise connection.unavailable(
-            f"the append was not answered within {deadline_seconds:g} s; whether it was stored is unknown, and "
-            "appending the same events again is safe"
-        ) from None
-
-
 def expectations_by_event(events: Sequence[Event], expected: Mapping[Entity, int]) -> dict[int, tuple[Entity, int]]:
     """Which event carries which expectation: by the event's index. Raises `UncheckableAppend`, `AppendTooLarge`.
 
@@ -92,26 +64,49 @@ def expectations_by_event(events: Sequence[Event], expected: Mapping[Entity, int
     return carriers
 
 
-class _Append:
-    """One append under way, tried again until its outcome is known."""
+class Append:
+    """One append: what it stores if what it expects is so. By itself it is tried until its outcome is known.
+
+    Raises what `Bus.append` does about the events and the expectations themselves.
+    """
 
     def __init__(
-        self,
-        connection: Connection,
-        stream: str,
-        items: list[Outgoing],
-        headers: dict[int, dict[str, str]],
-        expected: Mapping[Entity, int],
+        self, connection: Connection, stream: str, events: Sequence[Event], expected: Mapping[Entity, int]
     ) -> None:
+        carriers = expectations_by_event(events, expected)
+        self.headers = {index: _headers(*carriers[index]) for index in carriers}
+        self.items = [
+            Outgoing(event, None, connection.max_payload_bytes, extra_header_bytes=self._header_bytes(index))
+            for index, event in enumerate(events)
+        ]
+        self.size_bytes = sum(len(item.payload) for item in self.items)
+        self.written = {Entity(event.entity, event.subject) for event in events}
+        self.expected = expected
+        self.sent_before = False  # then what the stream holds of our events is our own earlier attempt's doing
         self._connection = connection
         self._stream = stream
-        self._items = items
-        self._headers = headers
-        self._expected = expected
-        self._sent_before = False  # then what the stream holds of our events is our own earlier attempt's doing
         self._unexplained = 0
 
-    async def run(self) -> list[Receipt]:
+    async def alone(self, deadline_seconds: float = PATIENCE_SECONDS) -> list[Receipt]:
+        """Store it, by itself. Raises as `Bus.append` does."""
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                return await self._run()
+        except TimeoutError:
+            raise self.unanswered(deadline_seconds) from None
+
+    def stored_from(self, first_sequence: int) -> list[Receipt]:
+        """What there is to say of it, if its first event was stored now under this sequence."""
+        return [Receipt(first_sequence + index, duplicate=False) for index in range(len(self.items))]
+
+    def unanswered(self, deadline_seconds: float) -> BusUnavailable:
+        """The error that says that nobody knows what became of it."""
+        return self._connection.unavailable(
+            f"the append was not answered within {deadline_seconds:g} s; whether it was stored is unknown, and "
+            "appending the same events again is safe"
+        )
+
+    async def _run(self) -> list[Receipt]:
         pauses = pauses_seconds()
         while True:
             try:
@@ -121,21 +116,24 @@ class _Append:
             except (BusUnavailable, NoResponder) as error:
                 if self._connection.client.is_closed:
                     raise
-                logger.info("appending %d events: %s; reading back whether it was stored", len(self._items), error)
+                logger.info("appending %d events: %s; reading back whether it was stored", len(self.items), error)
             await asyncio.sleep(next(pauses))
+
+    def _header_bytes(self, index: int) -> int:
+        return len(self.headers.get(index, {}).get(_SUBJECT, ""))
 
     async def _attempt(self) -> list[Receipt] | None:
         """The receipts, or None: the outcome is not known yet, so try again."""
-        if self._sent_before and (receipts := await self._stored_since_expected()):
+        if self.sent_before and (receipts := await self._stored_since_expected()):
             return receipts
         try:
             ack = await self._send()
             if ack.error is not None:
                 return await self._after(ack.error)
-            first = ack.seq - len(self._items) + 1
-            return [Receipt(first + n, ack.duplicate and not self._sent_before) for n in range(len(self._items))]
+            first = ack.seq - len(self.items) + 1
+            return [Receipt(first + n, ack.duplicate and not self.sent_before) for n in range(len(self.items))]
         finally:
-            self._sent_before = True
+            self.sent_before = True
 
     async def _after(self, fault: Fault) -> list[Receipt] | None:
         """What a refused append comes to: what the stream holds says it, whichever fault the server met first."""
@@ -152,12 +150,12 @@ class _Append:
         return receipts
 
     async def _send(self) -> Ack:
-        if len(self._items) == 1:  # a publish of its own does for one event what a batch does, at a fifth of the cost
-            return await send_one(self._connection, self._items[0], self._headers.get(0))
-        return await send_batch(self._connection, self._items, self._headers)
+        if len(self.items) == 1:  # a publish of its own does for one event what a batch does, at a fifth of the cost
+            return await send_one(self._connection, self.items[0], self.headers.get(0))
+        return await send_batch(self._connection, self.items, self.headers)
 
     async def _conflict(self) -> ConcurrencyConflict | None:
-        for entity, expected in self._expected.items():
+        for entity, expected in self.expected.items():
             actual = await last_sequence(self._connection, self._stream, entity_filter(*entity))
             if actual != expected:
                 return ConcurrencyConflict(entity, expected, actual)
@@ -165,12 +163,12 @@ class _Append:
 
     async def _stored_since_expected(self) -> list[Receipt] | None:
         """The receipts, if what came after the expected sequences are these very events."""
-        found = await self._find(after=min(self._expected.values(), default=0))
-        return self._receipts(found) if len(found) == len(self._items) else None
+        found = await self._find(after=min(self.expected.values(), default=0))
+        return self._receipts(found) if len(found) == len(self.items) else None
 
     async def _all_duplicates(self, fault: Fault) -> list[Receipt] | None:
         found = await self._find(after=0)
-        if len(found) == len(self._items):
+        if len(found) == len(self.items):
             return self._receipts(found)
         if found:
             raise AlreadyPublished(sorted(found))
@@ -181,15 +179,15 @@ class _Append:
 
     async def _find(self, *, after: int) -> dict[str, int]:
         """The sequences of those of our events that the stream holds, by id."""
-        ours = {item.id for item in self._items}
+        ours = {item.id for item in self.items}
         found: dict[str, int] = {}
-        for subject in {item.subject for item in self._items}:
+        for subject in {item.subject for item in self.items}:
             async for page in stored_by_now(self._connection, self._stream, subject, after=after):
                 found |= {one.id: one.delivery.sequence for one in page if one.id in ours}
         return found
 
     def _receipts(self, found: Mapping[str, int]) -> list[Receipt]:
-        return [Receipt(found[item.id], duplicate=not self._sent_before) for item in self._items]
+        return [Receipt(found[item.id], duplicate=not self.sent_before) for item in self.items]
 
 
 def _headers(entity: Entity, sequence: int) -> dict[str, str]:

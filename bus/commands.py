@@ -1,5 +1,7 @@
 """Commands by request and reply: asked by anyone, answered by one of the processes that serve the subject.
 
+And what is only said, to whoever listens at that moment.
+
 An error travels as NATS services do it, in the headers `Nats-Service-Error` and `Nats-Service-Error-Code`, with a JSON
 problem (`type`, `detail`, `status`) as the body.
 """
@@ -17,7 +19,7 @@ from nats.errors import Error as NatsError
 
 from ..schemas import RookeryError
 from .connection import Connection
-from .contract import Handler
+from .contract import Handler, Hear
 from .errors import (
     BusError,
     BusUnavailable,
@@ -29,6 +31,7 @@ from .errors import (
 
 SERVE_COMMANDS_MAX = 64
 SERVE_QUEUE_COMMANDS_MAX = 4_096
+HEARD_MESSAGES_MAX = 65_536
 CLOSE_TIMEOUT_SECONDS = 10.0
 _ERROR_TITLE_CHARACTERS_MAX = 200
 
@@ -73,6 +76,41 @@ async def serve(connection: Connection, subject: str, handler: Handler, queue: s
     serving = Serving(connection, subject, handler)
     await serving.start(queue)
     return serving
+
+
+async def send(connection: Connection, subject: str, payload: bytes) -> None:
+    """See `Bus.send`."""
+    if len(payload) > connection.max_payload_bytes:
+        raise RequestTooLarge(subject, len(payload), connection.max_payload_bytes)
+    if not connection.connected:
+        raise connection.unavailable("not connected; what is only said is not kept for later")
+    await connection.send(subject, payload)
+
+
+async def listen(connection: Connection, subject: str, hear: Hear) -> Listening:
+    """See `Bus.listen`."""
+
+    async def take(message: Msg) -> None:
+        hear(message.subject, message.data)
+
+    try:
+        subscription = await connection.client.subscribe(subject, cb=take, pending_msgs_limit=HEARD_MESSAGES_MAX)
+        await connection.client.flush()  # whatever is said after this is heard
+    except (NatsError, OSError) as error:
+        raise connection.unavailable(str(error)) from None
+    return Listening(subscription)
+
+
+class Listening:
+    """A pattern that is listened to."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._subscription = subscription
+
+    async def close(self) -> None:
+        """Hear no more."""
+        with contextlib.suppress(NatsError):
+            await self._subscription.unsubscribe()
 
 
 class Serving:

@@ -16,6 +16,7 @@ WORK_ATTEMPTS_MAX = 3
 ACK_WAIT_SECONDS = 30.0
 
 Handler = Callable[[bytes], Awaitable[bytes]]
+Hear = Callable[[str, bytes], None]
 
 
 class Receipt(NamedTuple):
@@ -270,6 +271,18 @@ class Bus(Protocol):
 
         A `RookeryError` from the handler is raised at the caller as `CommandRefused`, anything else as
         `CommandFailed`.
+        """
+
+    async def send(self, subject: str, payload: bytes) -> None:
+        """Say something to whoever listens right now: nobody keeps it, and nobody answers.
+
+        For what is worth nothing a moment later. Raises `RequestTooLarge`.
+        """
+
+    async def listen(self, subject: str, hear: Hear) -> Service:
+        """Call `hear` with the subject and the payload of everything that is sent under this pattern (`beat.>`).
+
+        `hear` must be quick and raise nothing. Who can't keep up, or is away for a moment, misses messages.
         """
 
     async def key_value(self, bucket: str) -> KeyValue:

@@ -21,6 +21,7 @@ from .contract import (
     Delivery,
     Entry,
     Handler,
+    Hear,
     History,
     Receipt,
     StreamState,
@@ -65,6 +66,7 @@ class MemoryBus:
         self._sequences: dict[str, int] = {}
         self._grown = asyncio.Event()
         self._services: list[MemoryService] = []
+        self._listening: list[MemoryListening] = []
         self._turns = itertools.count()
         self._keys: dict[str, MemoryKeyValue] = {}
         self._objects: dict[str, MemoryObjects] = {}
@@ -182,6 +184,22 @@ class MemoryBus:
         self._services.append(service)
         return service
 
+    async def send(self, subject: str, payload: bytes) -> None:
+        """See `Bus.send`."""
+        if len(payload) > self._max_payload_bytes:
+            raise RequestTooLarge(subject, len(payload), self._max_payload_bytes)
+        await self._turn()
+        for listening in list(self._listening):
+            if matches(listening.pattern, subject):
+                listening.hear(subject, payload)
+
+    async def listen(self, subject: str, hear: Hear) -> MemoryListening:
+        """See `Bus.listen`."""
+        await self._turn()
+        listening = MemoryListening(self._listening, subject, hear)
+        self._listening.append(listening)
+        return listening
+
     async def key_value(self, bucket: str) -> MemoryKeyValue:
         """See `Bus.key_value`."""
         await self._turn()
@@ -277,6 +295,20 @@ class MemoryService:
         self._commands.discard(task)
         if not task.cancelled():
             task.exception()  # its caller may have given up; what it raised was logged or is theirs
+
+
+class MemoryListening:
+    """A pattern that is listened to."""
+
+    def __init__(self, listening: list[MemoryListening], pattern: str, hear: Hear) -> None:
+        self.pattern = pattern
+        self.hear = hear
+        self._listening = listening
+
+    async def close(self) -> None:
+        """Hear no more."""
+        if self in self._listening:
+            self._listening.remove(self)
 
 
 class MemoryKeyValue:

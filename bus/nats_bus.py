@@ -10,9 +10,9 @@ from typing import Self
 import msgspec
 
 from ..schemas import EVENTS, Event, entity_filter, fact_filter
-from . import append as appending
 from . import buckets, commands, handover, reading, streams
 from . import work as working
+from .appender import Appender
 from .connection import CONNECT_TIMEOUT_SECONDS, Connection
 from .contract import (
     ACK_WAIT_SECONDS,
@@ -20,6 +20,7 @@ from .contract import (
     WORK_ATTEMPTS_MAX,
     Delivery,
     Handler,
+    Hear,
     History,
     KeyValue,
     ObjectStore,
@@ -44,6 +45,7 @@ class NatsBus:
         self._work_stream = msgspec.structs.replace(WORK_STREAM, num_replicas=replicas)
         self._stream = stream
         self._publisher = publisher
+        self._appender = Appender(connection, stream.name)
         self._giver: Publisher | None = None
         self._giver_made = asyncio.Lock()
 
@@ -113,7 +115,7 @@ class NatsBus:
 
     async def append(self, events: Sequence[Event], *, expected: Mapping[Entity, int]) -> list[Receipt]:
         """See `Bus.append`."""
-        return await appending.append(self._connection, self._stream.name, events, expected)
+        return await self._appender.append(events, expected)
 
     def read(self, *, after: int = 0, subject: str = EVENTS) -> AsyncGenerator[list[Delivery], None]:
         """See `Bus.read`."""
@@ -202,6 +204,14 @@ class NatsBus:
         """See `Bus.serve`."""
         return await commands.serve(self._connection, subject, handler, queue)
 
+    async def send(self, subject: str, payload: bytes) -> None:
+        """See `Bus.send`."""
+        await commands.send(self._connection, subject, payload)
+
+    async def listen(self, subject: str, hear: Hear) -> Service:
+        """See `Bus.listen`."""
+        return await commands.listen(self._connection, subject, hear)
+
     async def key_value(self, bucket: str) -> KeyValue:
         """See `Bus.key_value`."""
         return await buckets.key_value(self._connection, bucket, self._replicas)
@@ -214,6 +224,7 @@ class NatsBus:
         """See `Bus.close`."""
         try:
             await self._publisher.close()
+            await self._appender.close()
             if self._giver is not None:
                 await self._giver.close()
         finally:  # whoever has no more patience leaves no connection behind that reconnects for ever

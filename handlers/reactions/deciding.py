@@ -62,7 +62,7 @@ class Decider:
     def __init__(self, bus: Bus, context: Context[Any], *, source: str, earlier: Earlier | None = None) -> None:
         self.context = context
         self._bus = bus
-        self._source = source
+        self.source = source
         self._earlier = earlier
 
     async def handle(self, command: Command) -> Decided:
@@ -77,8 +77,8 @@ class Decider:
             known = await self._load(entity)
             if any(event.id == first_id for event in known.events):
                 return Decided(_of(command, known.events), known.sequence, repeated=True)
-            state = self.context.fold(Happened(event.payload(), event.time) for event in known.events)
-            events = [_event(command, index, data) for index, data in enumerate(self.context.decide(command, state))]
+            decided = self.context.decide(command, self._state(known))
+            events = [_event(command, index, data) for index, data in enumerate(decided)]
             if not events:
                 return Decided([], known.sequence)
             try:
@@ -88,6 +88,11 @@ class Decider:
                 logger.debug("deciding again: %s", conflict)
                 await asyncio.sleep(random.uniform(0, CONFLICT_PAUSE_SECONDS * attempt))  # noqa: S311 # no secret
         raise Contended(entity, CONFLICTS_MAX)
+
+    async def look(self, subject: str) -> tuple[Any, int]:
+        """The entity's state as it is now, and its last sequence, which an append can expect."""
+        known = await self._load(Entity(self.context.entity, subject))
+        return self._state(known), known.sequence
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -100,8 +105,11 @@ class Decider:
             yield
 
     async def _answer(self, verb: str, payload: bytes) -> bytes:
-        decided = await self.handle(command_in(self.context, verb, payload, source=self._source))
+        decided = await self.handle(command_in(self.context, verb, payload, source=self.source))
         return msgspec.json.encode(decided)
+
+    def _state(self, known: _Known) -> Any:
+        return self.context.fold(Happened(event.payload(), event.time) for event in known.events)
 
     async def _load(self, entity: Entity) -> _Known:
         """The entity's events: those that came otherwise than by this bus, and then the bus's own."""

@@ -236,6 +236,48 @@ class TestAppend:
             await bus.append([event, event], expected={})
 
     @pytest.mark.on_cluster
+    async def test_of_appends_that_come_together_only_the_one_that_is_late_is_refused(
+        self, bus: Bus, make_event: MakeEvent
+    ) -> None:
+        watched = Entity("assignment", "watched")
+        await bus.publish(make_event("watched"))
+        expected = [{Entity("assignment", f"as-{number}"): 0, watched: 1} for number in range(40)]
+        expected[17] = {Entity("assignment", "as-17"): 5, watched: 1}
+        expected[23] = {Entity("assignment", "as-23"): 0, watched: 0}
+        outcomes = await asyncio.gather(
+            *(
+                bus.append([make_event(f"as-{number}"), make_event(f"run-{number}")], expected=expects)
+                for number, expects in enumerate(expected)
+            ),
+            return_exceptions=True,
+        )
+        refused = {number: one for number, one in enumerate(outcomes) if isinstance(one, ConcurrencyConflict)}
+        assert {number: one.entity.id for number, one in refused.items()} == {17: "as-17", 23: "watched"}
+        stored = [receipt for one in outcomes if not isinstance(one, BaseException) for receipt in one]
+        assert sorted(receipt.sequence for receipt in stored) == list(range(2, 78))
+        assert (await bus.state()).messages == 77
+
+    async def test_of_two_that_come_together_and_expect_the_same_one_is_stored(
+        self, bus: Bus, make_event: MakeEvent
+    ) -> None:
+        rivals = [
+            [make_event("as-1"), make_event("as-2")],  # changes what the next two look at
+            [make_event("as-1")],
+            [make_event("as-3"), make_event("as-4")],
+        ]
+        outcomes = await asyncio.gather(
+            *(bus.append(events, expected={ONE: 0}) for events in rivals), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [list, ConcurrencyConflict, ConcurrencyConflict]
+        assert (await bus.state()).messages == 2
+
+    async def test_the_same_that_comes_twice_at_once_is_stored_once(self, bus: Bus, make_event: MakeEvent) -> None:
+        events = [make_event("as-1"), make_event("as-2")]
+        outcomes = await asyncio.gather(*(bus.append(events, expected={ONE: 0}) for _ in range(3)))
+        assert sorted(outcomes) == [[(1, False), (2, False)], [(1, True), (2, True)], [(1, True), (2, True)]]
+        assert (await bus.state()).messages == 2
+
+    @pytest.mark.on_cluster
     async def test_of_rivals_exactly_one_wins_each_round(self, bus: Bus, make_event: MakeEvent) -> None:
         async def rival() -> int:
             for attempt in range(200):

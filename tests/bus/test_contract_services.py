@@ -32,6 +32,37 @@ class UnknownAgent(RookeryError):
     pass
 
 
+class TestSaying:
+    async def test_all_who_listen_hear_what_is_said_under_their_pattern(self, bus: Bus) -> None:
+        heard: list[tuple[str, str, bytes]] = []
+        await bus.listen("beat.>", lambda subject, payload: heard.append(("all", subject, payload)))
+        await bus.listen("beat.a", lambda subject, payload: heard.append(("a", subject, payload)))
+        for subject in ("beat.a", "beat.b", "beats.a"):
+            await bus.send(subject, subject.encode())
+        async with asyncio.timeout(10):
+            while len(heard) < 3:
+                await asyncio.sleep(0.001)
+        assert sorted(heard) == [("a", "beat.a", b"beat.a"), ("all", "beat.a", b"beat.a"), ("all", "beat.b", b"beat.b")]
+
+    async def test_nobody_has_to_listen_and_nothing_is_kept(self, bus: Bus) -> None:
+        await bus.send("beat.a", b"early")
+        heard = list[bytes]()
+        listening = await bus.listen("beat.a", lambda _, payload: heard.append(payload))
+        await bus.send("beat.a", b"now")
+        async with asyncio.timeout(10):
+            while not heard:
+                await asyncio.sleep(0.001)
+        await listening.close()
+        await bus.send("beat.a", b"late")
+        await bus.state()  # what was said before this has been heard by now
+        assert heard == [b"now"]
+        assert (await bus.state()).messages == 0
+
+    async def test_too_much_at_once_is_refused(self, bus: Bus) -> None:
+        with pytest.raises(RequestTooLarge):
+            await bus.send("beat.a", bytes(9 * 1024 * 1024))
+
+
 class TestCommands:
     async def test_a_command_is_answered(self, bus: Bus) -> None:
         async def shout(payload: bytes) -> bytes:
