@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from ..handlers.proficiency import Ratings
 from ..projections import Leash, ReadModels
+from .proficiency import day_of
 
 AGENTS_MAX = 20
 SKILLS_MAX = 12
@@ -54,9 +56,15 @@ class Dashboard(msgspec.Struct, frozen=True):
 
 
 def dashboard(
-    models: ReadModels, *, now: datetime, hours: int = 24, agents: int = 5, leash: Leash | None = None
+    models: ReadModels,
+    ratings: Ratings,
+    *,
+    now: datetime,
+    hours: int = 24,
+    agents: int = 5,
+    leash: Leash | None = None,
 ) -> Dashboard:
-    """The charts as of `now`, which is in UTC. Blocks. Raises `QueryFailed`."""
+    """The charts as of `now`, which is in UTC, with the ratings of then. Blocks. Raises `QueryFailed`."""
     hour = now.replace(minute=0, second=0, microsecond=0, tzinfo=None)
     bounds = {"agents": agents, "skills": SKILLS_MAX, "bars": BARS_MAX, "slices": SLICES_MAX}
     parameters = {"hour": hour, "hours": hours, **bounds}
@@ -65,7 +73,7 @@ def dashboard(
     return Dashboard(
         now,
         [
-            _radar(found["agents"], found["skills"], found["ratings"]),
+            _radar(found["agents"], found["skills"], found["rated"], ratings, now),
             _bars("cost_by_model", "Cost by model", found["cost_by_model"]),
             _bars("cost_by_agent", "Cost by agent", found["cost_by_agent"]),
             _lines("events", "Events per hour", "events", timeline, ["events"]),
@@ -77,9 +85,9 @@ def dashboard(
     )
 
 
-def _radar(agents: list[str], skills: list[str], ratings: list[dict[str, Any]]) -> Chart:
-    rated = {(one["agent_id"], one["skill"]): one["rating"] for one in ratings}
-    series = [Series(agent, [rated.get((agent, skill)) for skill in skills]) for agent in agents]
+def _radar(agents: list[str], skills: list[str], rated: list[dict[str, str]], ratings: Ratings, now: datetime) -> Chart:
+    known = {(one["agent_id"], one["skill"]): ratings.lookup(**one, day=day_of(now)).rating for one in rated}
+    series = [Series(agent, [known.get((agent, skill)) for skill in skills]) for agent in agents]
     return Chart("proficiency", "radar", "Proficiency by skill", "rating", skills, series)
 
 

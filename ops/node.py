@@ -33,6 +33,7 @@ from .incidents import Incidents
 from .intake import Intake, Taken
 from .live import Live
 from .own_history import complete_own_history
+from .proficiency import Proficiency
 from .projector import Projector
 from .reactions import TABLES, Reacting
 from .rebuilds import Rebuilds
@@ -108,6 +109,7 @@ class Node:
         held_at = partial(places_of_texts, snapshot.path, settings.archive)
         self.erasure = Erasure(vault, log, projections, origin=settings.origin, publish=bus.publish, places=held_at)
         self.live = Live(log)
+        self.proficiency = Proficiency(projections)
         heal = Healer(DataFolder(settings.data), settings, log, bus, nats_url, self.incidents).heal
         rate = settings.verify_megabytes_per_second
         self.verifier = Verifier(log, health, settings.own_origins, rate, heal=heal, bus=bus)
@@ -319,6 +321,7 @@ async def _set_going(stack: AsyncExitStack, node: Node) -> None:
         node.verifier.run(),
         node.syncing.run(peers, node.settings.sync_seconds),
         node.erasure.run(),
+        node.proficiency.run(),
         _watch(node),
         *(work for spoke in node.spokes.values() for work in spoke.work()),
     ):

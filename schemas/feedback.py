@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from .registry import EventData, event_type, upcaster
-from .vocabulary import PERSONAL, AgentId, PersonalName, RunId, Score, Skill
+from .vocabulary import PERSONAL, AgentId, AssignmentId, PersonalName, RunId, Score, Skill
 
 FeedbackKind = Annotated[
     Literal["thumb", "score", "pairwise", "edit", "comment"], Meta(description="How it was given.")
@@ -37,6 +37,7 @@ class FeedbackGiven(EventData, frozen=True, kw_only=True):
     score: Score | None = None
     comment: Comment | None = None
     given_by: Giver | None = None
+    assignment_id: AssignmentId | None = None
 
 
 @upcaster(FeedbackGivenV1)

@@ -74,6 +74,8 @@ class RunCompleted(EventData, frozen=True, kw_only=True):
     reward: Reward | None = None
     duration_seconds: Seconds | None = None
     output: Output | None = None
+    assignment_id: AssignmentId | None = None
+    task_id: TaskId | None = None
 
 
 @event_type("run.failed")
@@ -85,6 +87,8 @@ class RunFailed(EventData, frozen=True, kw_only=True):
     error: Error
     reward: Reward | None = None
     duration_seconds: Seconds | None = None
+    assignment_id: AssignmentId | None = None
+    task_id: TaskId | None = None
 
 
 @event_type("run.cancelled")

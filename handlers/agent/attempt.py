@@ -225,16 +225,17 @@ class Attempt:
             "skill": self._skill,
             "duration_seconds": time.monotonic() - self._began,
         }
+        of_run = told | {"assignment_id": self.assignment_id}
         match outcome:
             case Completed(result):
                 output = None if result == b"null" else shortened(result.decode(), OUTPUT_CHARACTERS_MAX)
                 done = AssignmentCompleted(result=msgspec.Raw(result), **told)
-                return RunCompleted(output=output, **told), done
+                return RunCompleted(output=output, **of_run), done
             case Failed(error, final):
                 failed = AssignmentFailed(error=error, **told) if final else None
-                return RunFailed(error=error, **told), failed
+                return RunFailed(error=error, **of_run), failed
             case TimedOut(seconds):
-                late = RunFailed(error=f"not done within {seconds:g} s", **told)
+                late = RunFailed(error=f"not done within {seconds:g} s", **of_run)
                 return late, AssignmentTimedOut(**told)
             case Stopped():
                 return RunCancelled(reason=f"{self._profile.agent_id} stopped; the task is given to another"), None

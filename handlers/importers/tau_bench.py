@@ -95,21 +95,23 @@ def read(
 
 def _events(trajectory: Trajectory, agent: str, skill: str, run: ClocklessRun) -> Iterator[Finding]:
     info, reward = trajectory.info, trajectory.reward
+    task_id = str(trajectory.task_id)
     yield run.tell(
         RunStarted(
             clock="none",
             agent_id=agent,
-            task_id=str(trajectory.task_id),
+            task_id=task_id,
             task=info.task.instruction if info.task else None,
             skill=skill,
             metadata={"trial": trajectory.trial},
         )
     )
     yield from _steps(trajectory.traj, agent, run)
+    of_run: dict[str, Any] = {"agent_id": agent, "skill": skill, "task_id": task_id, "reward": reward}
     if info.error is not None:
-        yield run.tell(RunFailed(agent_id=agent, skill=skill, error=info.error, reward=reward))
+        yield run.tell(RunFailed(error=info.error, **of_run))
     else:
-        yield run.tell(RunCompleted(agent_id=agent, skill=skill, success=reward == 1, reward=reward))
+        yield run.tell(RunCompleted(success=reward == 1, **of_run))
 
 
 def _steps(messages: list[Message], agent: str, run: ClocklessRun) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from .rating import Lookup, Rating
 
 # Below this chance of success, an agent is weak at a skill.
 WEAK = 0.5
-# Where the chance may be anywhere in an interval as wide as this, it is unknown.
+# Where the chance may be anywhere in an interval as wide as this, it is unknown; so is what was never done.
 UNKNOWN = 0.5
 
 GapKind = Literal["unknown", "weak"]
@@ -44,25 +44,28 @@ def gaps_of_agents(skills: Mapping[str, Iterable[str]], lookup: Lookup) -> list[
 
 
 def gaps_of_colony(skills: Mapping[str, Iterable[str]], lookup: Lookup) -> list[Gap]:
-    """The skills at which even the agent that is most surely good is weak or unknown; the greatest need first."""
-    best: dict[str, Rating] = {}
+    """The skills that every agent which is meant to have them has a gap at; the greatest need first."""
+    gaps: dict[str, list[Gap | None]] = {}
     for agent_id, names in skills.items():
         for name in names:
-            rating = lookup(agent_id, name)
-            if name not in best or (rating.low, rating.rating) > (best[name].low, best[name].rating):
-                best[name] = rating
-    return sorted((gap for name, rating in best.items() if (gap := _gap(None, name, rating))), key=_by_need)
+            gaps.setdefault(name, []).append(_gap(None, name, lookup(agent_id, name)))
+    found = [min(filter(None, of), key=_by_merit) for of in gaps.values() if None not in of]
+    return sorted(found, key=_by_need)
 
 
 def _gap(agent_id: str | None, skill: str, rating: Rating) -> Gap | None:
     kind: GapKind
-    if rating.high - rating.low > UNKNOWN:
+    if rating.outcomes == 0 or rating.high - rating.low > UNKNOWN:
         kind = "unknown"
     elif rating.rating < WEAK:
         kind = "weak"
     else:
         return None
     return Gap(agent_id, skill, kind, 1 - rating.low, rating)
+
+
+def _by_merit(gap: Gap) -> tuple[float, float]:
+    return -gap.rating.low, -gap.rating.rating
 
 
 def _by_need(gap: Gap) -> tuple[float, str, str]:

@@ -134,3 +134,41 @@ COMPARISON: dict[str, Any] = {
     "rows": [{**_DIFFERENCE, "name": "coder-7"}],
     "truncated": False,
 }
+
+PROFICIENCY: dict[str, Any] = {
+    "now": "2026-11-20T12:34:56Z",
+    "ratings": [
+        {
+            "agent_id": "coder-7",
+            "skill": "code.review",
+            "rating": 0.83,
+            "low": 0.62,
+            "high": 0.94,
+            "uncertainty": 0.58,
+            "outcomes": 41,
+            "attempts": 40,
+            "successes": 34,
+            "success_rate": 0.829,
+            "judgements": 3,
+            "mean_score": 0.82,
+            "trend": 0.05,
+            "time_invested_seconds": 5_130.5,
+            "last_at": "2026-11-20T11:58:03.25Z",
+        }
+    ],
+    "truncated": False,
+}
+
+GAPS: dict[str, Any] = {
+    "now": "2026-11-20T12:34:56Z",
+    "gaps": [
+        {
+            "agent_id": "coder-7",
+            "skill": "sql.tune",
+            "kind": "unknown",
+            "need": 0.88,
+            "rating": {"rating": 0.55, "low": 0.12, "high": 0.91, "uncertainty": 1.1, "outcomes": 0},
+        }
+    ],
+    "truncated": False,
+}

@@ -11,11 +11,13 @@ from pydantic import AfterValidator
 from ...projections import Leash
 from ..dashboard import AGENTS_MAX, Dashboard, dashboard
 from ..dashboard import STATEMENT as DASHBOARD_STATEMENT
+from ..proficiency import OUTCOMES
 from ..summary import DAYS_MAX, HOURS_MAX, TOP_MAX, Summary, summary
 from ..summary import STATEMENT as SUMMARY_STATEMENT
 from .dependencies import OpenLanes, ServingNode, in_time, json
 from .examples import DASHBOARD, SUMMARY
 from .past import AsOf, TimeAsOf, dated
+from .proficiency import kept, needed
 from .shapes import answers
 
 YEARS = range(1970, 9_999)
@@ -90,7 +92,8 @@ async def charts(
     leash = Leash(QUERY_SECONDS_MAX)
 
     def answer() -> Response:
-        with node.projections.at(moment, node.projections.named_in(DASHBOARD_STATEMENT), leash) as models:
-            return json(dashboard(models, now=now or time, hours=hours, agents=agents, leash=leash))
+        with node.projections.at(moment, needed(node, DASHBOARD_STATEMENT, OUTCOMES), leash) as models:
+            ratings = kept(node, models, moment).level(leash)
+            return json(dashboard(models, ratings, now=now or time, hours=hours, agents=agents, leash=leash))
 
     return dated(await in_time(request, lanes, leash, answer), moment)

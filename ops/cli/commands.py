@@ -47,6 +47,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "sparql": Row("sparql:sparql", "Ask the knowledge graph in SPARQL."),
         "graph": Row("graph:graph", "Look around in the knowledge graph."),
         "history": Row("history:history", "What was done hour by hour, day by day, month by month."),
+        "proficiency": Row("proficiency:proficiency", "How good each agent is at what, and where the gaps are."),
         "tail": Row("tail:tail", "Follow the log."),
         "replay": Row("replay:replay", "Tell the log's events once more: to a file, a bus, a screen."),
         "prove": Row("prove:prove", "Prove that an event is in the log, or check a proof."),

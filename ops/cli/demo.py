@@ -95,6 +95,7 @@ def demo(data: str | None, as_json: bool) -> None:
             statements=client.get("/graph/stats")["triples"],
             seconds=(datetime.now(UTC) - began).total_seconds(),
             next=_next(data, is_ours=is_ours),
+            proficiency=_proficiency(client),
             **_recorded(client, repository, began),
         )
     show_json(shown) if as_json else _show(shown)
@@ -180,6 +181,11 @@ def _recorded(client: Client, repository: str, began: datetime) -> dict[str, Any
     return dict(row)
 
 
+def _proficiency(client: Client) -> list[dict[str, Any]]:
+    agents = sorted(example.agent_id for example in EXAMPLES)
+    return [row for agent_id in agents for row in client.get("/proficiency", agent=agent_id)["ratings"]]
+
+
 def _next(data: str | None, *, is_ours: bool) -> list[str]:
     """Three commands to go on with. A node of our own has ended, and what it recorded is there for the next one."""
     up = shlex.join(["rookery", "up", "--detach", *(["--data", data] if data else [])])
@@ -201,7 +207,8 @@ def _show(shown: Shown) -> None:
         click.echo(f"  {agent_id:<10} {visible(text)}")
     click.echo("proficiency, from what came of each task")
     for row in shown.proficiency:
-        click.echo(f"  {row['agent_id']:<10} {row['skill']:<16} {row['rating']:.2f} after {row['attempts']:g}")
+        bounds = f"({row['low']:.2f} to {row['high']:.2f})"
+        click.echo(f"  {row['agent_id']:<10} {row['skill']:<16} {row['rating']:.2f} {bounds} after {row['outcomes']}")
     click.echo(f"in {shown.seconds:.0f} s. Next:")
     for command in shown.next:
         click.echo(f"  {command}")

@@ -10,7 +10,7 @@ with hours as (
     )
     left join fleet_hourly using (hour)
 ), top_agents as (
-    select agent_id, sum(attempts + judgements) as outcomes
+    select agent_id, sum(outcomes) as outcomes
     from proficiency
     group by agent_id
     order by outcomes desc, agent_id
@@ -20,7 +20,7 @@ with hours as (
     from proficiency
     where agent_id in (select agent_id from top_agents)
     group by skill
-    order by sum(attempts + judgements) desc, skill
+    order by sum(outcomes) desc, skill
     limit $skills
 ), model_bars as (
     select if(place <= $bars, name, 'other') as name, sum(cost_usd) as cost_usd, count(*) filter (place > $bars) as cut
@@ -52,10 +52,10 @@ select
     (select coalesce(list(agent_id order by outcomes desc, agent_id), []) from top_agents) as agents,
     (select coalesce(list(skill order by skill), []) from top_skills) as skills,
     (select coalesce(list(one), []) from (
-        select agent_id, skill, rating
+        select agent_id, skill
         from proficiency
         where agent_id in (select agent_id from top_agents) and skill in (from top_skills)
-    ) as one) as ratings,
+    ) as one) as rated,
     (select list(one order by hour) from hours as one) as hours,
     (select coalesce(list(one order by cut, cost_usd desc nulls last, name), []) from model_bars as one) as cost_by_model,
     (select coalesce(list(one order by cut, cost_usd desc nulls last, name), []) from agent_bars as one) as cost_by_agent,

@@ -9,8 +9,4 @@ select
     coalesce((
         select list({agent_id: agent_id, text: text} order by time)
         from insights where list_contains($agents::varchar[], agent_id) and time >= $began::timestamp
-    ), []) as insights,
-    coalesce((
-        select list({agent_id: agent_id, skill: skill, attempts: attempts, rating: rating} order by agent_id, skill)
-        from proficiency where list_contains($agents::varchar[], agent_id)
-    ), []) as proficiency;
+    ), []) as insights;

@@ -79,7 +79,7 @@ def test_a_demo_shows_the_history_and_what_agents_find_and_leaves_only_its_data(
     assert shown["runs"] == 4  # the examiner asks the surveyor
     assert shown["tool_calls"] >= 6
     assert {"agent_id": "examiner", "text": "There is a test for every 6 lines"} in shown["insights"]
-    assert {row["agent_id"]: row["attempts"] for row in shown["proficiency"]} == {
+    assert {row["agent_id"]: row["outcomes"] for row in shown["proficiency"]} == {
         "examiner": 1,
         "linter": 1,
         "surveyor": 2,

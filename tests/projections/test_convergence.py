@@ -73,6 +73,14 @@ dollars = st.none() | st.sampled_from(["0.1", "0.2", "0.0000001", "12.5"])
 spend = {"run_id": maybe, "agent_id": maybe, "input_tokens": tokens, "output_tokens": tokens, "cost_usd": dollars}
 models = {"provider": st.sampled_from(["p", "q"]), "request_model": st.sampled_from(["m", "n"])}
 errors = {"error": maybe}
+ends = {
+    "agent_id": maybe,
+    "skill": maybe,
+    "reward": scores,
+    "duration_seconds": durations,
+    "assignment_id": maybe,
+    "task_id": maybe,
+}
 answered = {"reaction": entities, "cause": st.just("east:1"), "entity": st.just("run/x")}
 states = st.sampled_from(["alive", "suspect", "expired", "unregistered"])
 
@@ -107,7 +115,14 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
         "events_by_origin": st.dictionaries(entities, tokens, max_size=2),
         "up_to": st.dictionaries(entities, tokens, max_size=2),
     },
-    FeedbackGiven: {"kind": st.just("score"), "agent_id": maybe, "skill": maybe, "run_id": maybe, "score": scores},
+    FeedbackGiven: {
+        "kind": st.just("score"),
+        "agent_id": maybe,
+        "skill": maybe,
+        "run_id": maybe,
+        "score": scores,
+        "assignment_id": maybe,
+    },
     FeedbackGivenV1: {"run_id": entities, "stars": st.integers(1, 5)},
     InsightRecorded: {"kind": entities, "text": entities, "tags": st.lists(entities, max_size=2)},
     LlmCallCompleted: dict(**models, **spend, reasoning_output_tokens=tokens, cache_read_input_tokens=tokens),
@@ -130,8 +145,8 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     ReactionParked: {**answered, "attempts": st.integers(1, 5), "error": entities},
     ReactionRedriven: {**answered, "reason": maybe},
     RunStarted: {"agent_id": maybe, "skill": maybe, "task": maybe},
-    RunCompleted: {"agent_id": maybe, "skill": maybe, "success": st.none() | st.booleans(), "reward": scores},
-    RunFailed: {"agent_id": maybe, "skill": maybe, "error": entities, "reward": scores, "duration_seconds": durations},
+    RunCompleted: {**ends, "success": st.none() | st.booleans()},
+    RunFailed: {**ends, "error": entities},
     RunCancelled: {"reason": maybe},
     RunFailureAttributed: {"agent_id": entities, "step": st.integers(0, 9), "reason": entities},
     RunProgressed: {"text": entities, "progress": scores, "agent_id": maybe},

@@ -1,16 +1,11 @@
-"""The ledger and its roll-ups, the fleet's timelines and proficiency, checked by hand."""
+"""The ledger and its roll-ups, and the fleet's timelines, checked by hand."""
 
 from __future__ import annotations
 
-import pytest
 from rookery.schemas import (
     AgentHeartbeatSent,
-    AssignmentCompleted,
-    AssignmentFailed,
-    FeedbackGiven,
     LlmCallCompleted,
     LlmCallFailed,
-    RunCompleted,
     RunFailed,
     RunStarted,
     ToolCallCompleted,
@@ -151,46 +146,3 @@ def test_the_fleets_hours_and_days_count_each_active_agent_once(colony: Colony) 
 def test_an_empty_fleet_is_one_row_of_zeros(colony: Colony) -> None:
     fleet = colony.record("fleet")
     assert (fleet["events"], fleet["agents"], fleet["cost_usd"], fleet["last_hour"]) == (0, 0, None, None)
-
-
-def test_every_outcome_that_names_agent_and_skill_counts_as_a_fraction_of_a_success(colony: Colony) -> None:
-    colony.given(
-        fact(AssignmentCompleted(agent_id="a", skill="s", duration_seconds=30), "1", 0),  # 1
-        fact(AssignmentCompleted(agent_id="a", skill="s", score=0.25), "2", 1),  # 1/4
-        fact(AssignmentFailed(agent_id="a", skill="s", error="x", duration_seconds=12.5), "3", 2),  # 0
-        fact(RunCompleted(agent_id="a", skill="s", success=False, reward=1), "4", 3),  # 0
-        fact(RunCompleted(agent_id="a", skill="s", reward=17), "5", 4),  # 1
-        fact(RunFailed(agent_id="a", skill="s", error="x", reward=-3), "6", 5),  # 0
-        fact(FeedbackGiven(kind="thumb", agent_id="a", skill="s", score=0.75), "7", 6),  # 3/4
-        fact(RunCompleted(agent_id="a", skill="s"), "8", 7),  # neither success nor reward
-        fact(RunCompleted(agent_id="a", success=True), "9", 8),  # no skill
-        fact(FeedbackGiven(kind="comment", agent_id="a", skill="s", comment="hm"), "10", 9),  # no score
-    )
-    known = colony.record("proficiency")
-    assert (known["attempts"], known["successes"], known["judgements"]) == (6, 2, 1)
-    assert known["mean_score"] == pytest.approx(3 / 7)
-    assert known["rating"] == pytest.approx((3 + 0.5) / (7 + 1))
-    assert known["time_invested_seconds"] == 42.5
-    assert known["last_at"] == "2026-11-20T12:00:06.000000Z"
-
-
-def test_the_bounds_are_wilsons(colony: Colony) -> None:
-    # 8 of 10: Wilson's 95 % interval is 0.490 to 0.943 (Brown, Cai and DasGupta's formula, by hand).
-    for index in range(10):
-        colony.append([fact(RunCompleted(agent_id="a", skill="s", success=index < 8), f"r-{index}", index)])
-    known = colony.given().record("proficiency")
-    assert (known["rating_low"], known["rating_high"]) == (
-        pytest.approx(0.4902, abs=1e-4),
-        pytest.approx(0.9433, abs=1e-4),
-    )
-    assert known["rating"] == pytest.approx(8.5 / 11)
-
-
-def test_the_trend_compares_the_last_week_with_the_time_before(colony: Colony) -> None:
-    colony.given(
-        fact(RunCompleted(agent_id="a", skill="s", success=False), "1", 0),
-        fact(RunCompleted(agent_id="a", skill="s", success=True), "2", 10 * DAY),
-        fact(RunCompleted(agent_id="a", skill="s", success=False), "3", 16 * DAY),
-        fact(RunCompleted(agent_id="b", skill="s", success=True), "4", 16 * DAY),
-    )
-    assert colony.rows("proficiency", "agent_id", "trend") == [("a", 0.5), ("b", None)]

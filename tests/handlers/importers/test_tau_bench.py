@@ -96,7 +96,7 @@ def test_a_trajectory_becomes_a_run_with_its_messages_and_tool_calls_in_order() 
         ),
         (
             "run.completed",
-            {"agent_id": "gpt-4o", "skill": "tau-bench.airline", "success": True, "reward": 1.0},
+            {"agent_id": "gpt-4o", "skill": "tau-bench.airline", "task_id": "3", "success": True, "reward": 1.0},
         ),
     ]
 

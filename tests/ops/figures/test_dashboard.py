@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 from rookery.ops.dashboard import BARS_MAX, SKILLS_MAX, SLICES_MAX, Chart, dashboard
+from rookery.ops.proficiency import Proficiency, listing
 from rookery.schemas import LlmCallCompleted, RunCompleted
 from rookery.tests.projections.colony import NOON, Colony, fact
 
@@ -17,7 +18,9 @@ HOURS = 50
 
 
 def charts(colony: Colony, *, hours: int = HOURS, agents: int = 5) -> dict[str, Chart]:
-    return {chart.name: chart for chart in dashboard(colony.projections, now=NOW, hours=hours, agents=agents).charts}
+    ratings = Proficiency(colony.projections).level()
+    found = dashboard(colony.projections, ratings, now=NOW, hours=hours, agents=agents)
+    return {chart.name: chart for chart in found.charts}
 
 
 def test_there_is_a_chart_of_each_kind_even_of_an_empty_colony(colony: Colony) -> None:
@@ -73,7 +76,8 @@ def test_the_radar_has_the_ratings_of_the_most_active(colony: Colony) -> None:
         )
     )
     radar = charts(colony, agents=2)["proficiency"]
-    ratings = {(row["agent_id"], row["skill"]): row["rating"] for row in colony.records("proficiency")}
+    rated = listing(colony.projections, Proficiency(colony.projections).level(), now=NOW).ratings
+    ratings = {(one.agent_id, one.skill): one.rating for one in rated}
     assert radar.labels == ["fix", "review"]
     assert [series.name for series in radar.series] == ["a", "b"]
     assert radar.series[0].data == [ratings["a", "fix"], ratings["a", "review"]]

@@ -1,0 +1,134 @@
+"""Ratings at a node: the same for the same events, whatever order and batches they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rookery.handlers.proficiency import Rating, Ratings
+from rookery.ops import proficiency
+from rookery.ops.proficiency import Proficiency, day_of, gaps, listing
+from rookery.schemas import (
+    AgentRegistered,
+    AgentUnregistered,
+    AssignmentCompleted,
+    AssignmentFailed,
+    Event,
+    FeedbackGiven,
+    RunCompleted,
+)
+from rookery.tests.projections.colony import Colony, at, fact
+
+DAY = 24 * 3_600
+NOW = at(30 * DAY)
+AGENTS, SKILLS = ["ada", "bea"], ["lint", "test"]
+
+names = st.fixed_dictionaries({"agent_id": st.sampled_from(AGENTS), "skill": st.sampled_from(SKILLS)})
+works = st.sampled_from(["w-1", "w-2", "w-3"])
+scores = st.sampled_from([0.0, 0.3, 1.0])
+
+
+@st.composite
+def outcomes(draw: st.DrawFn) -> Event:
+    whose: dict[str, Any] = draw(names)
+    what = draw(
+        st.sampled_from(
+            [
+                lambda: AssignmentCompleted(**whose, score=draw(st.none() | scores)),
+                lambda: AssignmentFailed(**whose, error="x"),
+                lambda: RunCompleted(**whose, reward=draw(scores), task_id=draw(st.none() | st.just("t"))),
+                lambda: FeedbackGiven(kind="score", **whose, score=draw(scores), run_id=draw(st.none() | works)),
+            ]
+        )
+    )
+    return fact(what(), draw(works), draw(st.integers(0, 20)) * DAY / 2)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Iterator[Path]:
+    return (tmp_path / str(number) for number in count())
+
+
+@pytest.fixture
+def colony(tmp_path: Path) -> Iterator[Colony]:
+    with Colony(tmp_path / "colony") as colony:
+        yield colony
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that a few outcomes reach."""
+    monkeypatch.setattr(proficiency, "OUTCOMES_AT_ONCE_MAX", 4)
+    monkeypatch.setattr(proficiency, "LATE_OUTCOMES_MAX", 1)
+
+
+def told_at_once(ratings: Ratings) -> dict[tuple[str, str], Rating]:
+    return {(agent, skill): ratings.lookup(agent, skill, day_of(NOW)) for agent in AGENTS for skill in SKILLS}
+
+
+@pytest.mark.usefixtures("few")
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(outcomes(), min_size=1, max_size=12), st.data())
+def test_any_interleaving_and_any_batching_give_the_same_ratings_as_a_rebuild(
+    folders: Iterator[Path], events: list[Event], data: st.DataObject
+) -> None:
+    origins = [data.draw(st.sampled_from(["east", "west"])) for _ in events]
+    with Colony(next(folders)) as live, Colony(next(folders)) as again:
+        kept = Proficiency(live.projections)
+        for origin, event in zip(origins, events, strict=True):
+            live.given(event, origin=origin)
+            kept.level()
+        for origin in ("west", "east"):
+            again.append([event for event, its in zip(events, origins, strict=True) if its == origin], origin)
+        again.given()
+        assert told_at_once(kept.level()) == told_at_once(Proficiency(again.projections).level())
+        live.projections.rebuild()
+        assert told_at_once(kept.level()) == told_at_once(Proficiency(again.projections).level())
+
+
+def test_ratings_are_those_of_the_outcomes_in_the_order_of_time(colony: Colony) -> None:
+    whose = {"agent_id": "ada", "skill": "lint"}
+    colony.given(
+        fact(RunCompleted(**whose, reward=1, task_id="t"), "late", DAY), fact(RunCompleted(**whose, reward=0), "early")
+    )
+    expected = Ratings()
+    expected.take("ada", "lint", 0.0, day_of(at(0)))
+    expected.take("ada", "lint", 1.0, day_of(at(DAY)), "t")
+    assert told_at_once(Proficiency(colony.projections).level()) == told_at_once(expected)
+
+
+def test_a_listing_has_the_best_first_and_whoever_is_asked_for_by_name(colony: Colony) -> None:
+    colony.given(
+        *(fact(RunCompleted(agent_id="bea", skill="lint", success=True), f"b-{index}", index) for index in range(9)),
+        *(fact(RunCompleted(agent_id="ada", skill="lint", success=False), f"a-{index}", index) for index in range(9)),
+    )
+    ratings = Proficiency(colony.projections).level()
+    assert [one.agent_id for one in listing(colony.projections, ratings, now=NOW).ratings] == ["ada", "bea"]
+    found = listing(colony.projections, ratings, now=NOW, skill="lint", limit=1)
+    assert ([one.agent_id for one in found.ratings], found.truncated) == (["bea"], True)
+    assert (found.ratings[0].outcomes, found.ratings[0].success_rate) == (9, 1.0)
+    (new,) = listing(colony.projections, ratings, now=NOW, agent_id="cyd", skill="lint").ratings
+    assert (new.outcomes, new.success_rate, new.last_at) == (0, None, None)
+    assert found.ratings[0].rating > new.rating > 0
+
+
+def test_gaps_are_of_agents_that_may_be_there_at_what_they_say_they_can_and_what_they_did(colony: Colony) -> None:
+    colony.given(
+        fact(AgentRegistered(name="ada", capabilities=["write"]), "ada"),
+        fact(AgentRegistered(name="gone", capabilities=["write"]), "gone"),
+        fact(AgentUnregistered(), "gone", 1),
+        *(fact(RunCompleted(agent_id="ada", skill="lint", success=False), f"r-{index}", index) for index in range(30)),
+    )
+    ratings = Proficiency(colony.projections).level()
+    found = gaps(colony.projections, ratings, now=at(60)).gaps
+    assert {(gap.agent_id, gap.skill, gap.kind) for gap in found} == {
+        ("ada", "lint", "weak"),
+        ("ada", "write", "unknown"),
+    }
+    of_colony = gaps(colony.projections, ratings, now=at(60), of_colony=True, limit=1)
+    assert (len(of_colony.gaps), of_colony.gaps[0].agent_id, of_colony.truncated) == (1, None, True)
