@@ -20,6 +20,9 @@ from prometheus_client.registry import Collector
 
 from .. import __version__
 from ..eventstore.judging import Fault
+from ..handlers.fleet.beats import FAULTS
+from ..handlers.fleet.liveness import Heard, Step
+from ..handlers.fleet.registry import State as AgentState
 from .colony import Colony, Watch
 from .colony import families as colony_families
 from .families import counter, gauge, histogram
@@ -34,6 +37,9 @@ PATIENCE_SECONDS = 2.0
 FIRST_PATIENCE_SECONDS = 8.0  # there is nothing to show instead, and Prometheus waits for 10 seconds
 SCRAPES_WAITING_MAX = 100
 
+WATCHED_STATES: tuple[AgentState, ...] = ("alive", "suspect", "expired", "evicted", "unregistered")
+STEPS = get_args(Step)
+BEAT_OUTCOMES: tuple[Heard, ...] = ("taken", *FAULTS)
 OUTCOMES = ("nothing", "completed", "failed", "parked")
 
 Families = Callable[[], Iterator[Metric]]
@@ -173,6 +179,7 @@ def node_families(node: Node) -> Iterator[Metric]:
     yield from _of_sync(node)
     yield from _of_reactions(node)
     yield from _of_verification(node)
+    yield from _of_agents(node)
 
 
 def _of_cluster(node: Node) -> Iterator[Metric]:
@@ -286,6 +293,29 @@ def _of_sync(node: Node) -> Iterator[Metric]:
     )
     yield counter(
         "sync_bytes", "Bytes copied from the peer since the node started.", label, [([p.peer], p.bytes) for p in peers]
+    )
+
+
+def _of_agents(node: Node) -> Iterator[Metric]:
+    tracker = node.watch.tracker
+    states = tracker.states()
+    yield gauge(
+        "agents_watched",
+        "Agents of this bus, by what the watch over them holds of their liveness.",
+        ["state"],
+        [([state], states[state]) for state in WATCHED_STATES],
+    )
+    yield counter(
+        "agent_beats",
+        "Heartbeats heard since the node started: taken, or what was wrong with them.",
+        ["outcome"],
+        [([outcome], tracker.counts[outcome]) for outcome in BEAT_OUTCOMES],
+    )
+    yield counter(
+        "agent_steps",
+        "Changes of agents' liveness that this node decided since it started.",
+        ["step"],
+        [([step], node.watch.decided[step]) for step in STEPS],
     )
 
 

@@ -32,6 +32,7 @@ from .health import Health, State, ask_bus, state_of_bus
 from .incidents import Incidents
 from .intake import Intake, Taken
 from .live import Live
+from .liveness import watch_of
 from .own_history import complete_own_history
 from .proficiency import Proficiency
 from .projector import Projector
@@ -110,6 +111,7 @@ class Node:
         self.erasure = Erasure(vault, log, projections, origin=settings.origin, publish=bus.publish, places=held_at)
         self.live = Live(log)
         self.proficiency = Proficiency(projections)
+        self.watch = watch_of(self)
         heal = Healer(DataFolder(settings.data), settings, log, bus, nats_url, self.incidents).heal
         rate = settings.verify_megabytes_per_second
         self.verifier = Verifier(log, health, settings.own_origins, rate, heal=heal, bus=bus)
@@ -295,6 +297,7 @@ async def _have_react(stack: AsyncExitStack, node: Node) -> None:
     for decider in (node.reactions.lives, *node.reactions.deciders.values()):
         await stack.enter_async_context(decider.serving())
     await stack.enter_async_context(running(node.reactions.run()))
+    await stack.enter_async_context(running(node.watch.run()))
     while not node.reactions.has_begun and not node.reactions.trouble:  # what is published from now on is answered
         await asyncio.sleep(SETTLE_POLL_SECONDS)
 

@@ -12,6 +12,7 @@ import msgspec
 from ..bus import Bus, Entity, StreamState
 from ..eventstore import Log
 from ..handlers import alerts, assignments, fleet
+from ..handlers.fleet import alarms
 from ..handlers.reactions import (
     Command,
     Context,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 SUBSYSTEM = "reactions"
 CONTEXTS: Sequence[Context[Any]] = (alerts.ALERTS, assignments.ASSIGNMENTS, fleet.AGENTS)
-TABLES: Sequence[Reactions] = (alerts.REACTIONS,)
+TABLES: Sequence[Reactions] = (alerts.REACTIONS, alarms.REACTIONS)
 NAMED_MAX = 3
 
 

@@ -114,6 +114,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="How fast the log is verified, round after round, in the background; 0: when asked.",
         ),
     ] = 1.0
+    agent_evict_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3_650 * 86_400,
+            description="How long an agent that was declared dead stays on the list before it is evicted, in seconds.",
+        ),
+    ] = 86_400.0
     peers: Annotated[
         tuple[PeerUrl, ...],
         Meta(

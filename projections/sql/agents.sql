@@ -33,6 +33,7 @@ select
     version,                                                 -- Of its program.
     state,                                                   -- alive, suspect, expired, evicted or unregistered.
     agent_states.happened.time as state_since,               -- Since when.
+    agent_registrations.happened.origin as origin,           -- The bus that it registered on.
     incarnation,                                             -- Which of its lives this is, where its registration says.
     heartbeat_interval_seconds::double as heartbeat_interval_seconds, -- How often it means to give a sign of life.
     registered_at,                                           -- When it last registered.

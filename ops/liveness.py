@@ -1,0 +1,58 @@
+"""Liveness at a node: the watch over the agents of its own bus, which begins with what the read models know."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ..handlers.fleet import AGENTS, AgentRecord
+from ..handlers.fleet.liveness import Tracker
+from ..handlers.fleet.registry import State
+from ..handlers.fleet.watch import Known, Watch
+from ..schemas import AgentRegistered
+
+if TYPE_CHECKING:
+    from .node import Node
+
+PAGE_AGENTS = 10_000
+
+STATEMENT = (Path(__file__).parent / "sql" / "watched_agents.sql").read_text("utf-8")
+
+
+def watch_of(node: Node) -> Watch:
+    """The node's watch; agents of other buses are for who is there to hear them."""
+
+    async def load() -> Known:
+        sequence = node.ingest.position
+        await node.until(sequence, "visible")
+        return Known(await asyncio.to_thread(_known, node), sequence)
+
+    decider = node.reactions.deciders[AGENTS.name]
+    return Watch(node.bus, decider, Tracker(evict_seconds=node.settings.agent_evict_seconds), load)
+
+
+class _Row(msgspec.Struct, frozen=True):
+    agent_id: str
+    state: State
+    state_since: datetime | None
+    incarnation: int | None
+    heartbeat_interval_seconds: float | None
+
+    def record(self) -> AgentRecord:
+        told = AgentRegistered(name=self.agent_id, heartbeat_interval_seconds=self.heartbeat_interval_seconds)
+        return AgentRecord(self.state, self.incarnation or 0, told, self.state_since)
+
+
+def _known(node: Node) -> list[tuple[str, AgentRecord]]:
+    found = list[tuple[str, AgentRecord]]()
+    while True:
+        parameters = {"origin": node.settings.origin, "after": found[-1][0] if found else ""}
+        answer = node.projections.sql(STATEMENT, parameters, limit=PAGE_AGENTS)
+        rows = msgspec.convert(answer.records(), list[_Row])
+        found += ((row.agent_id, row.record()) for row in rows)
+        if len(rows) < PAGE_AGENTS:
+            return found
