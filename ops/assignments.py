@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -37,8 +37,10 @@ from ..schemas.envelope import Source
 from ..schemas.vocabulary import AgentId, AssignmentId, Labels, Name, Seconds
 from .lanes import Lane
 from .live import Live, ReaderTooSlow
-from .node import Node, Wait
 from .seen import Filters
+
+if TYPE_CHECKING:
+    from .node import Node, Wait
 
 OPERATOR = "/people/operator"
 

@@ -120,6 +120,7 @@ class Metrics:
 
     def _families(self) -> Iterator[Metric]:
         yield from node_families(self._node)
+        yield from self._node.folders.families()
         yield counter(
             "looks_failed", "Looks at the read models, for these metrics, that failed.", [], [([], self._failures)]
         )

@@ -24,6 +24,7 @@ from .data_folder import DataFolder
 from .disk import Disk
 from .embedded import start_server
 from .erasure import Erasure, open_vault, places_of_texts
+from .folders.watched import WatchedFolders
 from .giving_way import GivingWay, step_back
 from .graph_pasts import Sources
 from .graph_workers import GraphWorkers
@@ -117,6 +118,7 @@ class Node:
         self.verifier = Verifier(log, health, settings.own_origins, rate, heal=heal, bus=bus)
         self.offering = Offering(log, settings.origin, spokes=settings.spoke_names)
         self.syncing = self._make_syncing()
+        self.folders = WatchedFolders(self, settings.watch)
         self.growth = asyncio.Event()
         self.is_closing = False
         self.bus_answers = True
@@ -185,6 +187,7 @@ class Node:
         self.disk.has_room()
         self.rebuilds.look()
         self.reactions.tell(self.health)
+        self.folders.tell(self.health)
         return self.health
 
     def end_following(self) -> None:
@@ -325,6 +328,7 @@ async def _set_going(stack: AsyncExitStack, node: Node) -> None:
         node.syncing.run(peers, node.settings.sync_seconds),
         node.erasure.run(),
         node.proficiency.run(),
+        node.folders.run(),
         _watch(node),
         *(work for spoke in node.spokes.values() for work in spoke.work()),
     ):

@@ -16,6 +16,7 @@ from ..schemas import InvalidInput
 
 CONFIG_FILE = "rookery.toml"
 ENVIRONMENT_PREFIX = "ROOKERY_"
+LISTS = ("peers", "watch")
 METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT", type(None): "TEXT", tuple: "TEXT"}
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -127,6 +128,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             description="Nodes whose logs are copied here, as in `http://host:8800` or, on this node's own bus, "
             "`nats:///north`; more than one with commas."
+        ),
+    ] = ()
+    watch: Annotated[
+        tuple[Path, ...],
+        Meta(
+            description="Folders that are queues: a task file that is dropped is given, and its result lands beside "
+            "it; more than one with commas."
         ),
     ] = ()
     sync_seconds: Annotated[
@@ -245,7 +253,7 @@ def _convert(found: Found) -> Settings:
 
 def _listed(name: str, value: Any) -> Any:
     """Of a setting that has several values, those in a text."""
-    if name != "peers" or not isinstance(value, str):
+    if name not in LISTS or not isinstance(value, str):
         return value
     return [part.strip() for part in value.split(",") if part.strip()]
 
