@@ -1,6 +1,13 @@
 """The typed events of every context, their envelope, and their registry."""
 
-from .agents import AgentHeartbeatSent, AgentRegistered, AgentStateChanged, AgentUnregistered, AgentUpdated
+from .agents import (
+    AgentDeclared,
+    AgentHeartbeatSent,
+    AgentRegistered,
+    AgentStateChanged,
+    AgentUnregistered,
+    AgentUpdated,
+)
 from .alerts import AlertRaised
 from .assignments import (
     AssignmentCancelled,
@@ -85,6 +92,7 @@ __all__ = [
     "SEALED_IN_TEXT",
     "SEAL_COMMAND",
     "WORK",
+    "AgentDeclared",
     "AgentHeartbeatSent",
     "AgentRegistered",
     "AgentStateChanged",

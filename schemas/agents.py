@@ -68,6 +68,25 @@ class AgentUpdated(EventData, frozen=True, kw_only=True):
     assignments_max: AssignmentsMax | None = None
 
 
+@event_type("agent.declared")
+class AgentDeclared(EventData, frozen=True, kw_only=True):
+    """An agent is meant to be in the colony, as a catalogue says: no sign of life, and what it leaves unsaid later."""
+
+    name: DisplayName
+    role: Role | None = None
+    tier: Tier | None = None
+    parent_agent_id: AgentId | None = None
+    capabilities: Capabilities = []
+    transport: Transport | None = None
+    endpoint: Endpoint | None = None
+    version: AgentVersion | None = None
+    heartbeat_interval_seconds: Seconds | None = None
+    metadata: Labels | None = None
+    description: Description | None = None
+    assignments_max: AssignmentsMax | None = None
+    catalogue: Annotated[Name, Meta(description="The catalogue that says so.")] | None = None
+
+
 @event_type("agent.unregistered")
 class AgentUnregistered(EventData, frozen=True, kw_only=True):
     """An agent left the colony."""

@@ -10,25 +10,28 @@ from pathlib import Path
 import msgspec
 
 from .asyncapi import as_yaml, asyncapi
+from .catalogues import AgentCatalogue
 from .compatibility import breaches
 from .errors import Breach, ContractBroken, InvalidInput, UnknownEventType
-from .json_schema import PLACE, Schema, envelope_schema, event_schema, file_name
+from .json_schema import PLACE, Schema, document_schema, envelope_schema, event_schema, file_name
 from .registry import all_types
 
 ASYNCAPI = "asyncapi.yaml"
 ENVELOPE = "envelope"
+CATALOGUE = "catalogue"
 SCHEMA_BYTES_MAX = 1 << 20
 
 _IS_TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*(\.v[1-9][0-9]*)?").fullmatch
 
 
 def schemas() -> dict[str, Schema]:
-    """What is published now: the schema of the envelope, and of each type by its name."""
-    return {ENVELOPE: envelope_schema()} | {known.name: event_schema(known) for known in all_types()}
+    """What is published now: the schema of the envelope, of each type by its name, and of a catalogue of agents."""
+    others = {ENVELOPE: envelope_schema(), CATALOGUE: document_schema(CATALOGUE, AgentCatalogue)}
+    return others | {known.name: event_schema(known) for known in all_types()}
 
 
 def schema_of(name: str) -> Schema:
-    """The schema of a type, or of the `envelope`. Raises `UnknownEventType`."""
+    """The schema of a type, of the `envelope`, or of a `catalogue`. Raises `UnknownEventType`."""
     known = schemas()
     if name not in known:
         raise UnknownEventType(name, next(iter(get_close_matches(name, known, n=1)), None))
@@ -71,7 +74,9 @@ def outdated_in(folder: Path, version: str) -> list[str]:
 
 def _published(folder: Path) -> dict[str, Schema]:
     """The schemas in the folder, by type; other people's files are none of ours."""
-    paths = [path for path in sorted(folder.glob("*.json")) if path.stem == ENVELOPE or _IS_TYPE(path.stem)]
+    paths = [
+        path for path in sorted(folder.glob("*.json")) if path.stem in (ENVELOPE, CATALOGUE) or _IS_TYPE(path.stem)
+    ]
     found = {path.stem: _read(path) for path in paths}
     return {name: schema for name, schema in found.items() if schema.get("$id") == PLACE + file_name(name)}
 

@@ -34,6 +34,15 @@ def envelope_schema() -> Schema:
     return _envelope("envelope", description, {"data": {"description": "What happened, in the shape of its type."}})
 
 
+def document_schema(name: str, struct: type) -> Schema:
+    """The schema of a document that is no event: a file that people write."""
+    shape, definitions = _shape_of(struct)
+    shape["description"] = cleandoc(shape.pop("description", ""))
+    return (
+        {"$schema": DIALECT, "$id": PLACE + file_name(name)} | shape | ({"$defs": definitions} if definitions else {})
+    )
+
+
 def file_name(name: str) -> str:
     """Where the schema of a type, or of the `envelope`, is published."""
     return f"{name}.json"

@@ -4,6 +4,7 @@ from .errors import AgentGone, DuplicateName, Fenced, FleetError, UnknownAgent
 from .registry import (
     AGENTS,
     AgentRecord,
+    Declare,
     Evict,
     Expire,
     Register,
@@ -18,6 +19,7 @@ __all__ = [
     "AGENTS",
     "AgentGone",
     "AgentRecord",
+    "Declare",
     "DuplicateName",
     "Evict",
     "Expire",

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from ...schemas import (
+    AgentDeclared,
     AgentRegistered,
     AgentStateChanged,
     AgentUnregistered,
@@ -32,14 +33,14 @@ from ...schemas.agents import (
     Tier,
     Transport,
 )
-from ...schemas.vocabulary import AgentId, Labels, Reason, Seconds
+from ...schemas.vocabulary import AgentId, Labels, Name, Reason, Seconds
 from ..reactions import Command, CommandData, Context, Happened, InvalidCommand
 from .errors import AgentGone, DuplicateName, Fenced, UnknownAgent
 
 HEARTBEAT_SECONDS_MIN = 0.01
 HEARTBEAT_SECONDS_MAX = 24 * 3600.0
 
-State = Literal["unknown", "alive", "suspect", "expired", "evicted", "unregistered"]
+State = Literal["unknown", "declared", "alive", "suspect", "expired", "evicted", "unregistered"]
 
 DEAD: dict[State, str] = {
     "expired": "it was declared dead, because nothing was heard of it any more",
@@ -64,6 +65,24 @@ class Register(CommandData, frozen=True, kw_only=True):
     description: Description | None = None
     assignments_max: AssignmentsMax | None = None
     again: bool = False
+
+
+class Declare(CommandData, frozen=True, kw_only=True):
+    """Say that the agent is meant to be there: what its registration leaves unsaid is taken from here."""
+
+    name: DisplayName
+    role: Role | None = None
+    tier: Tier | None = None
+    parent_agent_id: AgentId | None = None
+    capabilities: Capabilities = msgspec.field(default_factory=list)
+    transport: Transport | None = None
+    endpoint: Endpoint | None = None
+    version: AgentVersion | None = None
+    heartbeat_interval_seconds: Seconds | None = None
+    metadata: Labels | None = None
+    description: Description | None = None
+    assignments_max: AssignmentsMax | None = None
+    catalogue: Name | None = None
 
 
 class Update(CommandData, frozen=True, kw_only=True):
@@ -125,6 +144,12 @@ class AgentRecord(NamedTuple):
     incarnation: int = 0
     told: AgentRegistered | AgentUpdated | None = None
     changed_at: datetime | None = None
+    declared: AgentDeclared | None = None
+
+    @property
+    def particulars(self) -> AgentRegistered | AgentUpdated | AgentDeclared | None:
+        """What it says of itself, or else what is said of it."""
+        return self.told or self.declared
 
 
 def decide(command: Command, agent: AgentRecord) -> Sequence[EventData]:
@@ -135,6 +160,8 @@ def decide(command: Command, agent: AgentRecord) -> Sequence[EventData]:
     asked = command.data
     if isinstance(asked, Register):
         return _registered(command.subject, asked, agent)
+    if isinstance(asked, Declare):
+        return _declared(command.subject, asked, agent)
     if agent.state == "unknown":
         raise UnknownAgent(command.subject)
     match asked:
@@ -161,7 +188,11 @@ def evolve(agent: AgentRecord, fact: Happened) -> AgentRecord:
     """
     match fact.data:
         case AgentRegistered() as told:
-            return AgentRecord("alive", told.incarnation or agent.incarnation + 1, told, fact.time)
+            return AgentRecord("alive", told.incarnation or agent.incarnation + 1, told, fact.time, agent.declared)
+        case AgentDeclared() as declared if agent.state in ("unknown", "evicted", "unregistered"):
+            return agent._replace(state="declared", told=None, changed_at=fact.time, declared=declared)
+        case AgentDeclared() as declared:
+            return agent._replace(declared=declared)
         case AgentUpdated() as told:
             return agent._replace(told=told)
         case AgentUnregistered(incarnation=incarnation) if incarnation in (None, agent.incarnation):
@@ -188,6 +219,7 @@ AGENTS = Context(
     "agent",
     {
         "register": Register,
+        "declare": Declare,
         "update": Update,
         "unregister": Unregister,
         "suspect": Suspect,
@@ -207,13 +239,30 @@ def _registered(agent_id: str, asked: Register, agent: AgentRecord) -> Sequence[
     told = {name: value for name, value in msgspec.structs.asdict(asked).items() if name != "again"}
     _check(agent_id, told)
     told["name"] = asked.name or agent_id
+    told |= _unsaid(agent_id, told, agent.declared)
     return [AgentRegistered(**told, incarnation=agent.incarnation + 1)]
+
+
+def _declared(agent_id: str, asked: Declare, agent: AgentRecord) -> Sequence[EventData]:
+    """Who is there already keeps what it said itself, and has the rest from the new declaration."""
+    declared = AgentDeclared(**msgspec.structs.asdict(asked))
+    _check(agent_id, msgspec.structs.asdict(asked))
+    if agent.state not in ("unknown", "evicted", "unregistered") and agent.declared == declared:
+        return []
+    if agent.told is None or agent.state in ("evicted", "unregistered"):
+        return [declared]
+    told = msgspec.structs.asdict(agent.told)
+    before = msgspec.structs.asdict(agent.declared) if agent.declared else {}
+    own = {name: None if value == before.get(name) else value for name, value in told.items()}
+    updated = AgentUpdated(**{**told, **_unsaid(agent_id, own, declared)})
+    return [declared] if msgspec.structs.asdict(updated) == told else [declared, updated]
 
 
 def _updated(agent_id: str, asked: Update, agent: AgentRecord) -> Sequence[EventData]:
     if agent.state in ("evicted", "unregistered"):
         raise AgentGone(agent_id, agent.state)
-    known = msgspec.structs.asdict(agent.told) if agent.told else {"name": agent_id}
+    known = msgspec.structs.asdict(agent.particulars) if agent.particulars else {"name": agent_id}
+    known.pop("catalogue", None)
     told = {name: value for name, value in msgspec.structs.asdict(asked).items() if value is not UNSET}
     _check(agent_id, told)
     if all(known.get(name) == value for name, value in told.items()):
@@ -227,6 +276,18 @@ def _unregistered(agent_id: str, asked: Unregister, agent: AgentRecord) -> Seque
     if asked.incarnation is not None and asked.incarnation != agent.incarnation:
         refuse_fenced(agent_id, agent, asked.incarnation)
     return [AgentUnregistered(reason=asked.reason, incarnation=agent.incarnation or None)]
+
+
+def _unsaid(agent_id: str, told: dict[str, Any], declared: AgentDeclared | None) -> dict[str, Any]:
+    """What a declaration says of an agent that the agent doesn't say itself; its id as its name says nothing."""
+    if declared is None:
+        return {}
+    said = {name: value for name, value in told.items() if value not in (None, [])}
+    if said.get("name") == agent_id:
+        del said["name"]
+    return {
+        name: value for name, value in msgspec.structs.asdict(declared).items() if name in told and name not in said
+    }
 
 
 def _moved(

@@ -10,7 +10,7 @@ import msgspec
 from ... import __version__
 from ...schemas import InvalidInput, all_types, is_superseded
 from ...schemas.errors import ContractBroken
-from ...schemas.export import ENVELOPE, broken_in, export, outdated_in, schema_of
+from ...schemas.export import CATALOGUE, ENVELOPE, broken_in, export, outdated_in, schema_of
 from .options import csv_option, json_option
 from .output import plural, refuse_two_formats, remark, show_json, show_rows
 
@@ -55,13 +55,14 @@ def list_(as_json: bool, as_csv: bool) -> None:
 
 def names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """What can be shown, for a shell that completes it."""
-    return [name for name in [*(known.name for known in all_types()), ENVELOPE] if name.startswith(incomplete)]
+    known = [*(known.name for known in all_types()), ENVELOPE, CATALOGUE]
+    return [name for name in known if name.startswith(incomplete)]
 
 
 @schemas.command()
 @click.argument("type", metavar="TYPE", shell_complete=names)
 def show(type: str) -> None:
-    """Print the JSON Schema (2020-12) of whole events of TYPE, or of any event's `envelope`.
+    """Print the JSON Schema (2020-12) of whole events of TYPE, of any event's `envelope`, or of a `catalogue`.
 
     \b
     rookery schemas show run.completed

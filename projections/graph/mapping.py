@@ -16,6 +16,7 @@ from pyoxigraph import Literal, NamedNode, Quad
 
 from ...eventstore import Record
 from ...schemas import (
+    AgentDeclared,
     AgentRegistered,
     AgentStateChanged,
     AgentUnregistered,
@@ -190,6 +191,14 @@ def _agent_registered(said: Said, data: AgentRegistered | AgentUpdated) -> Descr
         yield registration, rk("capability"), thing("skill", capability)
 
 
+def _agent_declared(said: Said, data: AgentDeclared) -> Described:
+    """That somebody is meant to be there is no registration, and says nothing of what they can do once they are."""
+    agent = thing("agent", said.subject)
+    yield agent, TYPE, rk("Agent")
+    yield agent, LABEL, _text(data.name)
+    yield agent, rk("actsFor"), _named("agent", data.parent_agent_id)
+
+
 def _state(said: Said, state: str, reason: str | None) -> Described:
     node = said.place("state")
     yield node, TYPE, rk("AgentState")
@@ -351,6 +360,7 @@ def _call(said: Said, data: Call) -> Described:
 
 
 MAPPINGS: dict[type[EventData], Callable[[Said, Any], Described]] = {
+    AgentDeclared: _agent_declared,
     AgentRegistered: _agent_registered,
     AgentUpdated: _agent_registered,
     AgentStateChanged: _agent_state_changed,

@@ -1,11 +1,16 @@
--- projection: agents   version: 3   key: agent_id
--- Who is in the colony: each agent's latest registration, its state, and when it last gave a sign of life.
--- why: agent_registered, agent_updated, agent_state_changed, agent_unregistered, agent_heartbeat_sent   by: agent_id = subject
+-- projection: agents   version: 5   key: agent_id
+-- Who is in the colony, or meant to be: each agent's latest registration, its state, and its last sign of life.
+-- why: agent_registered, agent_updated, agent_declared, agent_state_changed, agent_unregistered, agent_heartbeat_sent   by: agent_id = subject
 
 create table agent_particulars (
     agent_id varchar, name varchar, role varchar, tier varchar, parent_agent_id varchar, capabilities varchar[],
     transport varchar, endpoint varchar, version varchar, heartbeat_interval_seconds decimal(18, 6),
-    description varchar, happened struct(time timestamp, origin varchar, n ubigint)
+    description varchar, assignments_max bigint, metadata json, happened struct(time timestamp, origin varchar, n ubigint)
+);
+create table agent_declarations (
+    agent_id varchar, name varchar, role varchar, tier varchar, parent_agent_id varchar, capabilities varchar[],
+    transport varchar, endpoint varchar, version varchar, heartbeat_interval_seconds decimal(18, 6),
+    description varchar, assignments_max bigint, metadata json, catalogue varchar, happened struct(time timestamp, origin varchar, n ubigint)
 );
 create table agent_registrations (
     agent_id varchar, incarnation bigint, registered_at timestamp,
@@ -19,7 +24,27 @@ create table agent_sightings (
     happened struct(time timestamp, origin varchar, n ubigint)
 );
 
+-- Who was declared since it left is meant to be there again, and what it said before that is over.
 create view agents as
+with standing as (
+    select
+        agent_id, agent_states.state, agent_states.happened, declared.happened as declared,
+        declared.happened is not null and (
+            agent_states.state is null
+            or (agent_states.state in ('evicted', 'unregistered') and declared.happened > agent_states.happened)
+        ) as is_declared
+    from agent_states
+    full join agent_declarations as declared using (agent_id)
+), latest as (
+    select particulars.*
+    from agent_particulars as particulars
+    left join standing using (agent_id)
+    where not coalesce(is_declared, false) or particulars.happened > declared
+), described as (
+    select * exclude (happened) from latest
+    union all by name
+    select * exclude (happened, catalogue) from agent_declarations anti join latest using (agent_id)
+)
 select
     agent_id,                                                -- The agent.
     name,                                                    -- What it calls itself.
@@ -31,23 +56,38 @@ select
     transport,                                               -- How work is handed to it.
     endpoint,                                                -- Where.
     version,                                                 -- Of its program.
-    state,                                                   -- alive, suspect, expired, evicted or unregistered.
-    agent_states.happened.time as state_since,               -- Since when.
+    if(is_declared, 'declared', standing.state) as state,    -- declared, alive, suspect, expired, evicted or unregistered.
+    if(is_declared, declared, standing.happened).time as state_since, -- Since when.
     agent_registrations.happened.origin as origin,           -- The bus that it registered on.
     incarnation,                                             -- Which of its lives this is, where its registration says.
     heartbeat_interval_seconds::double as heartbeat_interval_seconds, -- How often it means to give a sign of life.
     registered_at,                                           -- When it last registered.
     last_seen_at,                                            -- Its last registration or heartbeat.
-    active_assignments                                       -- What it was busy with at its last heartbeat.
-from agent_particulars
+    active_assignments,                                      -- What it was busy with at its last heartbeat.
+    assignments_max,                                         -- How many assignments it is given at once, where it says so.
+    metadata,                                                -- What else it says of itself.
+    catalogue                                                -- The catalogue that says that it is meant to be there.
+from described
 full join agent_registrations using (agent_id)
-full join agent_states using (agent_id)
-full join agent_sightings using (agent_id);
+full join standing using (agent_id)
+full join agent_sightings using (agent_id)
+left join (select agent_id, catalogue from agent_declarations) using (agent_id);
+
+-- fold: agent_declared
+merge into agent_declarations as known using (
+    select
+        subject as agent_id, name, role, tier, parent_agent_id, capabilities, transport, endpoint, version,
+        heartbeat_interval_seconds, description, assignments_max, metadata, catalogue, happened
+    from agent_declared
+    qualify row_number() over (partition by subject order by happened desc) = 1
+) as new using (agent_id)
+when matched and new.happened > known.happened then update by name
+when not matched then insert by name;
 
 -- relation: agent_particular   of: agent_registered, agent_updated
 select
     subject as agent_id, name, role, tier, parent_agent_id, capabilities, transport, endpoint, version,
-    heartbeat_interval_seconds, description, happened
+    heartbeat_interval_seconds, description, assignments_max, metadata, happened
 from events
 where type in ('agent.registered', 'agent.updated');
 

@@ -17,6 +17,7 @@ from rookery.projections.digests import digests
 from rookery.projections.engine import Engine
 from rookery.projections.loader import Batch
 from rookery.schemas import (
+    AgentDeclared,
     AgentHeartbeatSent,
     AgentRegistered,
     AgentStateChanged,
@@ -89,6 +90,7 @@ chains = st.sampled_from(["0" * 16, "f" * 16])
 FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     AgentRegistered: {"name": entities, "role": maybe, "capabilities": st.lists(entities, max_size=2)},
     AgentUpdated: {"name": entities, "role": maybe, "capabilities": st.lists(entities, max_size=2)},
+    AgentDeclared: {"name": entities, "role": maybe, "catalogue": maybe},
     AgentHeartbeatSent: {"active_assignments": tokens},
     AgentStateChanged: {"state": states},
     AgentUnregistered: {},
