@@ -101,9 +101,13 @@ class Client:
                 timeout=httpx.Timeout(CONNECT_SECONDS_MAX, read=None),
             )
 
-    def delete(self, path: str) -> Any:
+    def patch(self, path: str, content: bytes) -> Any:
+        """Change what is at `path`; the JSON that tells of it."""
+        return self._request("PATCH", path, content=content, headers={"content-type": "application/json"})
+
+    def delete(self, path: str, **parameters: Any) -> Any:
         """Have what is at `path` end, or go; the JSON that tells of it."""
-        return self._request("DELETE", path)
+        return self._request("DELETE", path, params=_given(parameters))
 
     def fetch(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -35,6 +35,8 @@ SUBSYSTEM = "reactions"
 CONTEXTS: Sequence[Context[Any]] = (alerts.ALERTS, assignments.ASSIGNMENTS, fleet.AGENTS)
 TABLES: Sequence[Reactions] = (alerts.REACTIONS, alarms.REACTIONS)
 NAMED_MAX = 3
+
+State = TypeVar("State")
 
 
 class NothingParked(RookeryError):
@@ -97,6 +99,12 @@ class Reacting(Runner):
     async def handle(self, context: Context[Any], command: Command) -> Decided:
         """Have the context carry the command out. Raises as `Decider.handle` does."""
         return await self.deciders[context.name].handle(command)
+
+    async def state(self, context: Context[State], subject: str) -> State:
+        """How an entity is now, by what the bus and the log have of it. Raises as the bus does."""
+        state, _ = await self.deciders[context.name].look(subject)
+        found: State = state
+        return found
 
     def tell(self, health: Health) -> None:
         """Have health say what is parked."""

@@ -51,7 +51,7 @@ def test_the_panel_and_the_command_ask_what_the_snapshot_has(http: httpx.Client)
 def test_every_route_is_at_a_glance(http: httpx.Client) -> None:
     document = http.get("/openapi.json").json()
     routes = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
-    assert set(re.findall(r"`((?:GET|POST|DELETE) [^`]+)`", PAGE.partition("## ")[0])) == routes
+    assert set(re.findall(r"`((?:GET|POST|PATCH|DELETE) [^`]+)`", PAGE.partition("## ")[0])) == routes
 
 
 def test_every_moment_in_the_table_is_one_or_lacks_nothing_but_its_events(http: httpx.Client) -> None:

@@ -10,7 +10,9 @@ from ... import __version__
 from ..lanes import Lanes
 from ..metrics import Metrics
 from ..node import Node
+from ..roster import Roster
 from . import (
+    agents,
     archive,
     assignments,
     dead_letters,
@@ -30,6 +32,7 @@ from . import (
     rebuilds,
     snapshot,
     state,
+    subagents,
     sync,
     vault,
     verify,
@@ -50,6 +53,7 @@ def create_app(node: Node) -> FastAPI:
     app.state.node = node
     app.state.lanes = Lanes()
     app.state.room = Room()
+    app.state.roster = Roster(node)
     traffic = Traffic()
     app.state.exports = exports = otlp.Exports()
     app.state.metrics = Metrics(node, extra=lambda: chain(traffic.families(), exports.families()))
@@ -59,6 +63,8 @@ def create_app(node: Node) -> FastAPI:
         state.router,
         events.router,
         dead_letters.router,
+        agents.router,
+        subagents.router,
         assignments.router,
         queries.router,
         lineage.router,

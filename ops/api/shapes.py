@@ -9,11 +9,11 @@ import msgspec
 PLACE = "#/shapes/"
 
 
-def answers(kind: type, description: str, example: Any) -> dict[int | str, dict[str, Any]]:
+def answers(kind: type, description: str, example: Any, *, status: int = 200) -> dict[int | str, dict[str, Any]]:
     """FastAPI's `responses` for a route that answers a `kind` as JSON. Raises where the example isn't one."""
     msgspec.convert(example, kind)
     content = {"schema": schema_of(kind), "example": example}
-    return {200: {"description": description, "content": {"application/json": content}}}
+    return {status: {"description": description, "content": {"application/json": content}}}
 
 
 def schema_of(kind: type) -> dict[str, Any]:

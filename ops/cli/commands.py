@@ -41,6 +41,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "schemas": Row("schemas:schemas", "Show, export and check what events look like."),
     },
     "Ask it": {
+        "agents": Row("agents:agents", "Who is in the colony; load a catalogue."),
         "query": Row("query:query", "Print a read model, or list them."),
         "sql": Row("query:sql", "Ask read models and log in SQL."),
         "why": Row("lineage:why", "List the events behind a row."),

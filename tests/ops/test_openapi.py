@@ -11,6 +11,7 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from rookery.ops.api import (
+    agents,
     archive,
     assignments,
     dead_letters,
@@ -27,6 +28,7 @@ from rookery.ops.api import (
     rebuilds,
     snapshot,
     state,
+    subagents,
     sync,
     vault,
     verify,
@@ -53,6 +55,8 @@ ENDLESS = {"follow"}  # an answer that never ends can't be looked at as a whole
 def document() -> dict[str, Any]:
     app = FastAPI(title="Rookery")
     for module in (
+        agents,
+        subagents,
         archive,
         proofs,
         verify,
