@@ -88,6 +88,7 @@ class AssignmentTimedOut(EventData, frozen=True, kw_only=True):
 
 @event_type("assignment.cancelled")
 class AssignmentCancelled(EventData, frozen=True, kw_only=True):
-    """Somebody called the task off."""
+    """Somebody called the task off; `agent_id` is who had begun it, where somebody had."""
 
     reason: Reason | None = None
+    agent_id: AgentId | None = None

@@ -3,6 +3,7 @@
 from .board import AGAIN_SECONDS, GRACE_SECONDS, Board, Due, Open
 from .candidates import Candidates
 from .choosing import ASSIGNMENTS_MAX, Candidate, Choice, Score, Skilled, best, score_of
+from .dispatcher import Dispatcher, stop, stop_subject
 from .errors import AssignmentError, AssignmentOver, NotTheHolder, UnknownAssignment
 from .lifecycle import ASSIGNMENTS, OPEN, Assignment, Cancel, Complete, Fail, GiveUp, Release, Start, Status, TimeOut
 
@@ -21,6 +22,7 @@ __all__ = [
     "Candidates",
     "Choice",
     "Complete",
+    "Dispatcher",
     "Due",
     "Fail",
     "GiveUp",
@@ -35,4 +37,6 @@ __all__ = [
     "UnknownAssignment",
     "best",
     "score_of",
+    "stop",
+    "stop_subject",
 ]

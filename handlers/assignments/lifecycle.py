@@ -151,7 +151,8 @@ def decide(command: Command, assignment: Assignment) -> Sequence[EventData]:
         case GiveUp():
             return [AssignmentFailed(agent_id=asked.agent_id, skill=asked.skill, error=asked.error)]
         case _:
-            return [AssignmentCancelled(reason=asked.reason)]
+            holder = assignment.agent_id if assignment.status == "running" else None
+            return [AssignmentCancelled(reason=asked.reason, agent_id=holder)]
 
 
 def _started(assignment_id: str, asked: Start, assignment: Assignment) -> Sequence[EventData]:

@@ -137,7 +137,7 @@ class TestReleasing:
 
 def test_what_is_not_over_is_called_off_once() -> None:
     given(ASSIGNMENTS, CREATED).when(Cancel(reason="no")).then(AssignmentCancelled(reason="no"))
-    given(ASSIGNMENTS, CREATED, STARTED).when(Cancel(reason="no")).then(AssignmentCancelled(reason="no"))
+    given(ASSIGNMENTS, CREATED, STARTED).when(Cancel("no")).then(AssignmentCancelled(reason="no", agent_id="a"))
     given(ASSIGNMENTS, CREATED, AssignmentCancelled()).when(Cancel()).then()
     given(ASSIGNMENTS, CREATED, STARTED, COMPLETED).when(Cancel()).then_refused(AssignmentOver)
     given(ASSIGNMENTS).when(Cancel()).then_refused(UnknownAssignment)

@@ -101,7 +101,7 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     AssignmentCompleted: {"agent_id": entities, "skill": maybe, "score": scores, "duration_seconds": durations},
     AssignmentFailed: {"agent_id": entities, "skill": maybe, "error": entities, "duration_seconds": durations},
     AssignmentTimedOut: {"agent_id": maybe, "skill": maybe},
-    AssignmentCancelled: {"reason": maybe},
+    AssignmentCancelled: {"reason": maybe, "agent_id": maybe},
     BusRegressed: {"position": tokens, "agreed": tokens, "missing_events": tokens, "reason": entities},
     CommitRecorded: {
         "repository": entities,

@@ -1,0 +1,246 @@
+"""The dispatcher: follows the log, knows what is open and who could do it, and sees to what nobody else does.
+
+It ends what is overdue, takes their work out of dead agents' hands and has it handed to others, and tells agents to
+stop what was called off. All that it knows comes from the log, and is made again from it at each start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from ...bus import Bus, BusError, CommandFailed, NoResponder, RequestTimedOut
+from ...eventstore import Log, Record
+from ...schemas import (
+    AgentRegistered,
+    AgentStateChanged,
+    AgentUnregistered,
+    AssignmentCancelled,
+    AssignmentReleased,
+    AssignmentTimedOut,
+    Event,
+    InvalidEvent,
+    all_types,
+    decode,
+    derived_id,
+    escape,
+)
+from ..reactions import Answer, Ask, Cause, Command, Decider, Happened, Reactions
+from ..reactions.errors import Contended
+from .board import Board, Due
+from .candidates import Candidates
+from .choosing import ASSIGNMENTS_MAX
+from .errors import AssignmentOver, UnknownAssignment
+from .lifecycle import ASSIGNMENTS, Release, TimeOut
+
+TYPES = frozenset(known.name for known in all_types() if known.name.startswith(("agent.", "assignment.")))
+CHUNK_EVENTS_MAX = 2_000
+TROUBLE_SECONDS = 1.0
+IDLE_SECONDS_MAX = 60.0
+# What an agent is told to stop, it has stopped hearing of if it doesn't answer in this time.
+STOP_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Of one node, over its own origin's log. `run` it, `wake` it when the log has grown, and add its `reactions`.
+
+    `pool` names the agent that stands in for capabilities which nobody alive has, and `offered` those that it has.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        bus: Bus,
+        origin: str,
+        *,
+        assignments_max: int = ASSIGNMENTS_MAX,
+        pool: str = "",
+        offered: Iterable[str] = (),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.board = Board()
+        self.candidates = Candidates(assignments_max=assignments_max, pool=[pool] if pool else [])
+        self.pool = pool
+        self._offered = frozenset(offered)
+        self._log = log
+        self._bus = bus
+        self._origin = origin
+        self._source = f"/nodes/{origin}"
+        self._clock = clock
+        self._position = 0
+        self._moved = asyncio.Condition()
+        self._grown = asyncio.Event()
+        self._grown.set()
+        self.reactions = Reactions(
+            "assignments",
+            {
+                AgentRegistered: [self.release_work_of_an_earlier_life],
+                AgentStateChanged: [self.release_work_of_the_dead],
+                AgentUnregistered: [self.release_work_of_the_dead],
+                AssignmentReleased: [self.hand_over_what_was_released],
+                AssignmentCancelled: [self.stop_who_has_it],
+                AssignmentTimedOut: [self.stop_who_has_it],
+            },
+        )
+
+    def wake(self) -> None:
+        """Say that the log has grown. Call it on the event loop."""
+        self._grown.set()
+
+    async def until(self, n: int) -> None:
+        """Wait until everything up to that line of the log is known here."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._position >= n)
+
+    async def until_level(self) -> None:
+        """Wait until all that the log has by now is known here."""
+        await self.until(self._log.vector().get(self._origin, 0))
+
+    async def run(self, decider: Decider) -> None:
+        """Follow the log until cancelled, and have `decider`, of assignments, end what is overdue."""
+        while True:
+            try:
+                self._grown.clear()
+                await self._read_on()
+                await self._time_out(decider)
+            except Exception:
+                logger.exception("the dispatcher can't go on; trying again")
+                await asyncio.sleep(TROUBLE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._idle_seconds()):
+                    await self._grown.wait()
+
+    def stands_in(self, kind: str) -> bool:
+        """Whether the pool is to have work of a kind: it offers that, and nobody alive does."""
+        return kind in self._offered and not self.candidates.anybody_can(kind)
+
+    # Knowing
+
+    async def _read_on(self) -> None:
+        while self._position < (end := self._log.vector().get(self._origin, 0)):
+            records = await asyncio.to_thread(self._read, end)
+            for record in records:
+                self._hear(record)
+            async with self._moved:
+                self._position = records[-1].n if len(records) >= CHUNK_EVENTS_MAX else end
+                self._moved.notify_all()
+
+    def _read(self, end: int) -> list[Record]:
+        after, up_to = {self._origin: self._position}, {self._origin: end}
+        return list(self._log.search(types=TYPES, after=after, up_to=up_to, limit=CHUNK_EVENTS_MAX))
+
+    def _hear(self, record: Record) -> None:
+        if record.letter is not None:
+            return
+        try:
+            event = decode(record.payload)
+            fact = Happened(event.payload(), record.recorded_time)
+        except InvalidEvent:  # the log lists it as a dead letter
+            return
+        if event.entity == "agent":
+            self.candidates.hear(event.subject, record.sequence, fact)
+        else:
+            after = self.board.hear(event.subject, record.n, fact)
+            self.candidates.hold(event.subject, None if after.is_over else after.agent_id)
+
+    # Time
+
+    def _idle_seconds(self) -> float:
+        due = self.board.next_due
+        return IDLE_SECONDS_MAX if due is None else min(max((due - self._clock()).total_seconds(), 0), IDLE_SECONDS_MAX)
+
+    async def _time_out(self, decider: Decider) -> None:
+        now = self._clock()
+        for due in self.board.due(now):
+            try:
+                await decider.handle(self._timed_out(due, now))
+            except (AssignmentOver, UnknownAssignment):
+                self.board.forget(due.assignment_id)
+                self.candidates.hold(due.assignment_id, None)
+            except (BusError, Contended) as error:
+                logger.warning("the time of assignment %s is up, and it can't be told: %s", due.assignment_id, error)
+
+    def _timed_out(self, due: Due, now: datetime) -> Command:
+        began_at = self.board.open[due.assignment_id].assignment.started_at
+        duration = None if began_at is None or due.attempt is None else max((now - began_at).total_seconds(), 0)
+        attempt = "whole" if due.attempt is None else str(due.attempt)
+        return Command(
+            subject=due.assignment_id,
+            data=TimeOut(attempt=due.attempt, duration_seconds=duration),
+            source=self._source,
+            id=derived_id(due.assignment_id, "timed out", attempt),
+            time=now,
+        )
+
+    # Reactions
+
+    async def release_work_of_the_dead(self, cause: Cause) -> Answer:
+        """Take out of its hands what an agent had when it was declared dead, or left."""
+        data: AgentStateChanged | AgentUnregistered = cause.data
+        if isinstance(data, AgentStateChanged) and data.state not in ("expired", "evicted"):
+            return None
+        state = data.state if isinstance(data, AgentStateChanged) else "unregistered"
+        await self.until(cause.n)
+        held = self.board.held_by(cause.entity.id, before=cause.n)
+        return self._releases(cause.entity.id, held, f"{cause.entity.id} is {state}") or None
+
+    async def release_work_of_an_earlier_life(self, cause: Cause) -> Answer:
+        """Who registers anew has nothing any more of what it had in hand before."""
+        await self.until(cause.n)
+        held = self.board.held_by(cause.entity.id, before=cause.n)
+        running = [one for one in held if self.board.open[one].assignment.status == "running"]
+        return self._releases(cause.entity.id, running, f"{cause.entity.id} began a new life") or None
+
+    def _releases(self, agent_id: str, held: Iterable[str], reason: str) -> list[Ask]:
+        found = list[Ask]()
+        for assignment_id in held:
+            run_id = self.board.open[assignment_id].assignment.run_id
+            found.append(Ask(ASSIGNMENTS, assignment_id, Release(agent_id=agent_id, run_id=run_id, reason=reason)))
+        return found
+
+    async def hand_over_what_was_released(self, cause: Cause) -> Answer:
+        """Put it where another finds it; what its agent gave back itself is there already, unless it was chosen."""
+        released: AssignmentReleased = cause.data
+        await self.until(cause.n)
+        known = self.board.open.get(cause.entity.id)
+        if known is None or known.moved_n != cause.n or known.assignment.created is None:
+            return None  # it went on already
+        is_own = cause.event is not None and cause.event.source == self._source
+        created = known.assignment.created
+        if not is_own and created.chosen is None:
+            return None
+        given = await self._given(known.given_n)
+        agent_id = known.assignment.bound_to or (self.pool if self.stands_in(created.kind) else None)
+        await self._bus.hand_over(given, agent_id, number=cause.n, was=[released.agent_id])
+        return []
+
+    async def _given(self, n: int) -> Event:
+        record = await asyncio.to_thread(self._log.get, self._origin, n)
+        assert record is not None, "what was read once is in the log"
+        return decode(record.payload)
+
+    async def stop_who_has_it(self, cause: Cause) -> Answer:
+        """Tell the agent, where somebody else ended what it has in hand. One that isn't there needs no telling."""
+        agent_id = cause.data.agent_id
+        if agent_id is None or (cause.event is not None and cause.event.publisher == agent_id):
+            return None
+        await stop(self._bus, agent_id, cause.entity.id)
+        return []
+
+
+def stop_subject(agent_id: str) -> str:
+    """Where an agent hears that it is to stop an assignment."""
+    return f"cmd.agent.stop.{escape(agent_id)}"
+
+
+async def stop(bus: Bus, agent_id: str, assignment_id: str) -> None:
+    """Tell the agent to stop an assignment. Whether it hears or not: what comes of it no longer counts."""
+    try:
+        await bus.request(stop_subject(agent_id), assignment_id.encode(), timeout_seconds=STOP_SECONDS)
+    except (NoResponder, RequestTimedOut, CommandFailed) as error:
+        logger.info("agent %s did not hear that assignment %s is over: %s", agent_id, assignment_id, error)
