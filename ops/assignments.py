@@ -17,6 +17,7 @@ from ..bus import Bus, Delivery, Entity, work_subject_of
 from ..eventstore import Log, Record
 from ..handlers.agent.assigning import created
 from ..handlers.assignments import ASSIGNMENTS, Cancel, UnknownAssignment
+from ..handlers.dispatch import Given, Wish
 from ..handlers.reactions import Command
 from ..schemas import (
     AssignmentCancelled,
@@ -28,13 +29,15 @@ from ..schemas import (
     AssignmentTimedOut,
     Event,
     InvalidEvent,
+    check,
     decode,
     encode,
     new_id,
     type_of,
 )
+from ..schemas.assignments import AttemptsMax
 from ..schemas.envelope import Source
-from ..schemas.vocabulary import AgentId, AssignmentId, Labels, Name, Seconds
+from ..schemas.vocabulary import AgentId, AssignmentId, Labels, Name, Seconds, Skill
 from .lanes import Lane
 from .live import Live, ReaderTooSlow
 from .seen import Filters
@@ -50,12 +53,19 @@ ENDED = Filters.of([f"assignment.{status}" for status in ENDS]).types
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What somebody wants done. With an `id` it may be sent again after a failure: it is done once."""
+    """What somebody wants done: by `agent_id`, by the best of all, or else by whoever takes it up first.
+
+    With an `id` it may be sent again after a failure: it is done once.
+    """
 
     capability: Name
     input: Any = None
     agent_id: AgentId | None = None
+    best: bool = False
+    skill: Skill | None = None
     timeout_seconds: Seconds | None = None
+    deadline_seconds: Seconds | None = None
+    attempts_max: AttemptsMax | None = None
     id: AssignmentId | None = None
     source: Source = OPERATOR
     metadata: Labels | None = None
@@ -87,20 +97,20 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 async def give(node: Node, wanted: Wanted, wait: Wait = "visible") -> Standing:
     """Record the assignment and put it where agents find it; then wait until the record is as far as `wait` says.
 
-    One that is under way or over is left as it is. Raises `InvalidEvent`, `DiskFull`, or as the bus does: then doing
-    it again, under the same id, is safe.
+    One that is under way or over is left as it is. Raises `InvalidEvent`, `DiskFull`, as `Giver.record` does, or as the
+    bus does: then doing it again, under the same id, is safe.
     """
-    event = _created(wanted)
-    work_subject_of(event)
-    known = await _standing(node.bus, event.subject) if wanted.id is not None else None
-    if known is not None and known.status != "pending":
-        return known
-    taken = await node.take([encode(event)], "durable")
-    if taken.refusals:
-        raise InvalidEvent(taken.refusals[0].reason, taken.refusals[0].field)
-    await node.bus.give(event if known is None else await _recorded(node.bus, event))
-    await node.until(taken.sequence, wait)
-    return await standing(node.bus, event.subject)
+    wish = _wish(wanted)
+    known = await _recorded(node.bus, wish.assignment_id) if wanted.id is not None else None
+    node.disk.ensure_room()
+    if known is None:
+        given = await node.giver.record(wish)
+        known = given if wanted.id is None else await _recorded(node.bus, wish.assignment_id) or given
+    found = await standing(node.bus, wish.assignment_id)
+    if found.status == "pending":
+        await node.bus.give(known.event)
+    await node.until(known.sequence, wait)
+    return await standing(node.bus, wish.assignment_id)
 
 
 async def cancel(node: Node, assignment_id: str, reason: str | None, wait: Wait = "visible") -> Standing:
@@ -156,10 +166,14 @@ async def _standing(bus: Bus, assignment_id: str) -> Standing | None:
     return _told(assignment_id, history.deliveries)
 
 
-async def _recorded(bus: Bus, event: Event) -> Event:
-    """The event that the record has under this one's id: the first one counts."""
-    history = await bus.history(Entity("assignment", event.subject))
-    return next((one for one in _readable(history.deliveries) if one.id == event.id), event)
+async def _recorded(bus: Bus, assignment_id: str) -> Given | None:
+    """The event that gave the assignment, as the record has it: the first one counts."""
+    history = await bus.history(Entity("assignment", assignment_id))
+    for delivery in history.deliveries:
+        for event in _readable([delivery]):
+            if isinstance(event.payload(), AssignmentCreated):
+                return Given(event, delivery.sequence)
+    return None
 
 
 def _told(assignment_id: str, deliveries: Iterable[Delivery | Record]) -> Standing | None:
@@ -218,14 +232,20 @@ def _ending(data: Any, before: Standing) -> dict[str, Any]:
     }
 
 
-def _created(wanted: Wanted) -> Event:
-    assignment_id = wanted.id or new_id()
+def _wish(wanted: Wanted) -> Wish:
+    """Raises `InvalidEvent` for what no event can carry."""
     data = AssignmentCreated(
         kind=wanted.capability,
-        skill=wanted.capability,
+        skill=wanted.skill or wanted.capability,
         agent_id=wanted.agent_id,
         timeout_seconds=wanted.timeout_seconds,
+        deadline_seconds=wanted.deadline_seconds,
+        attempts_max=wanted.attempts_max,
         input=wanted.input,
         metadata=wanted.metadata,
     )
-    return created(data, assignment_id, source=wanted.source)
+    wish = Wish(data, wanted.id or new_id(), wanted.source, wanted.best)
+    event = created(data, wish.assignment_id, source=wish.source)
+    check(encode(event))
+    work_subject_of(event)
+    return wish

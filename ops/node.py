@@ -14,6 +14,9 @@ from .. import __version__
 from ..bus import Bus, BusError, NatsBus, Receipt, StreamState
 from ..eventstore import Ingest, Log
 from ..eventstore.vault import Vault
+from ..handlers.assignments import ASSIGNMENTS
+from ..handlers.dispatch import Dispatcher, Giver
+from ..handlers.fleet import AGENTS
 from ..handlers.reactions import Reactions
 from ..projections import Projections
 from ..projections.graph import Graph
@@ -22,6 +25,7 @@ from ..schemas import SEAL_COMMAND, Event, EventData, NodeStarted, NodeStopped
 from .archiver import Archiver
 from .data_folder import DataFolder
 from .disk import Disk
+from .dispatching import dispatcher_of, serve_pool
 from .embedded import start_server
 from .erasure import Erasure, open_vault, places_of_texts
 from .folders.watched import WatchedFolders
@@ -83,6 +87,7 @@ class Node:
         snapshot: SnapshotFile,
         archiver: Archiver,
         reactions: Reacting,
+        dispatcher: Dispatcher,
     ) -> None:
         self.settings = settings
         self.health = health
@@ -95,6 +100,8 @@ class Node:
         self.snapshot = snapshot
         self.archiver = archiver
         self.reactions = reactions
+        self.dispatcher = dispatcher
+        self.giver = Giver(bus, dispatcher, reactions.deciders[AGENTS.name])
         self.graph = graph
         self.graph_imports = graph_imports
         self.graph_workers = graph_workers
@@ -207,6 +214,7 @@ class Node:
         self.graph_projector.wake()
         self.live.wake()
         self.reactions.wake()
+        self.dispatcher.wake()
         grown, self.growth = self.growth, asyncio.Event()
         grown.set()
 
@@ -244,6 +252,7 @@ async def running_node(
         stack.callback(snapshot.close)
         archiver = Archiver(folder.path, log, health, settings)
         stack.callback(archiver.close)
+        dispatcher = dispatcher_of(log, bus, settings)
         node = Node(
             settings,
             health,
@@ -258,7 +267,8 @@ async def running_node(
             graph_workers=graph_workers,
             snapshot=snapshot,
             archiver=archiver,
-            reactions=Reacting(log, bus, settings.origin, folder.reactions, tables),
+            reactions=Reacting(log, bus, settings.origin, folder.reactions, [*tables, dispatcher.reactions]),
+            dispatcher=dispatcher,
         )
         for part in (node.verifier, node.side_car_maker, node.graph_projector, node.projector, node.rebuilds):
             stack.callback(part.close)
@@ -299,8 +309,10 @@ async def _have_react(stack: AsyncExitStack, node: Node) -> None:
     """Only now: what was told of reactions before is in the log by now, and not done again."""
     for decider in (node.reactions.lives, *node.reactions.deciders.values()):
         await stack.enter_async_context(decider.serving())
+    await stack.enter_async_context(running(node.dispatcher.run(node.reactions.deciders[ASSIGNMENTS.name])))
     await stack.enter_async_context(running(node.reactions.run()))
     await stack.enter_async_context(running(node.watch.run()))
+    await stack.enter_async_context(running(serve_pool(node.bus, node.settings)))
     while not node.reactions.has_begun and not node.reactions.trouble:  # what is published from now on is answered
         await asyncio.sleep(SETTLE_POLL_SECONDS)
 

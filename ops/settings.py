@@ -16,7 +16,6 @@ from ..schemas import InvalidInput
 
 CONFIG_FILE = "rookery.toml"
 ENVIRONMENT_PREFIX = "ROOKERY_"
-LISTS = ("peers", "watch")
 METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT", type(None): "TEXT", tuple: "TEXT"}
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -26,6 +25,8 @@ _NATS_SERVER = "(nats|tls|ws|wss)://[^,]+"
 NAME = "[a-z0-9][a-z0-9_-]{0,62}"
 NatsUrl = Annotated[str, Meta(pattern=f"^{_NATS_SERVER}(,{_NATS_SERVER})*$")]
 Names = Annotated[str, Meta(pattern=f"^{NAME}(,{NAME})*$")]
+LocalWork = Annotated[str, Meta(pattern="^[^=\\s]+=.")]
+SEPARATORS = {"peers": ",", "watch": ",", "local_work": ";"}
 PeerUrl = Annotated[str, Meta(pattern="^(https?|nats|tls|wss?)://.")]
 
 
@@ -141,6 +142,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, Meta(gt=0, le=86_400, description="How often each peer is asked for what this log lacks, in seconds.")
     ] = 2.0
 
+    assignments_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="How many tasks an agent is given at once where it is chosen for them and doesn't say itself.",
+        ),
+    ] = 5
+    local_work: Annotated[
+        tuple[LocalWork, ...],
+        Meta(
+            description="What the node does itself where no agent that is alive can: `capability=command`; more than "
+            "one with semicolons."
+        ),
+    ] = ()
+
     @classmethod
     def load(
         cls,
@@ -253,9 +270,9 @@ def _convert(found: Found) -> Settings:
 
 def _listed(name: str, value: Any) -> Any:
     """Of a setting that has several values, those in a text."""
-    if name not in LISTS or not isinstance(value, str):
+    if name not in SEPARATORS or not isinstance(value, str):
         return value
-    return [part.strip() for part in value.split(",") if part.strip()]
+    return [part.strip() for part in value.split(SEPARATORS[name]) if part.strip()]
 
 
 def _reason(name: str, value: Any, fault: str) -> str:

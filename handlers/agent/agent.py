@@ -36,7 +36,9 @@ class Agent:
     At most `concurrency` tasks are worked on at once. A task that fails is tried `attempts_max` times, by whoever has
     the capability, `retry_seconds` after the first time and twice as long after each further one. Every
     `heartbeat_seconds` the agent says that it is alive. When it is told to stop, the tasks in hand have `drain_seconds`
-    to end; what hasn't then goes to others. `nats_url` is `ROOKERY_NATS_URL`, or a node on this machine, unless given.
+    to end; what hasn't then goes to others. It is chosen for at most `assignments_max` tasks at once, or as many as the
+    node is set to; without `pulls`, it takes only what is given to it by name. `nats_url` is `ROOKERY_NATS_URL`, or a
+    node on this machine, unless given.
 
     Raises `InvalidAgent`.
     """
@@ -54,6 +56,8 @@ class Agent:
         retry_seconds: float = 1.0,
         role: str | None = None,
         version: str | None = None,
+        assignments_max: int | None = None,
+        pulls: bool = True,
     ) -> None:
         self.id = check_agent_id(agent_id)
         self.nats_url = nats_url or os.environ.get(NATS_URL_VARIABLE) or NATS_URL
@@ -75,6 +79,8 @@ class Agent:
             retry_seconds=retry_seconds,
             role=role,
             version=version,
+            assignments_max=assignments_max,
+            pulls=pulls,
         )
         self.profile.check()
 

@@ -48,6 +48,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     retry_seconds: float
     role: str | None
     version: str | None
+    assignments_max: int | None = None
+    pulls: bool = True
 
     @property
     def source(self) -> str:
@@ -70,6 +72,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             capabilities=list(self.capabilities),
             transport="nats",
             version=self.version,
+            assignments_max=self.assignments_max,
             heartbeat_interval_seconds=self.heartbeat_seconds,
             metadata={"process": os.getpid(), "host": socket.gethostname()},
         )

@@ -86,7 +86,7 @@ class Serving:
         self._presence = await presence.claim(self._bus, profile.agent_id)
         self._registered = True
         await published(self._bus, profile.says(profile.registration(), subject=profile.agent_id))
-        for index, capability in enumerate(profile.capabilities):
+        for index, capability in enumerate(profile.capabilities if profile.pulls else [None]):
             # What is given to the agent by name comes with the first capability, whichever it asks for.
             agent_id = None if index else profile.agent_id
             self._takers.append(self._keep_up(self._take(capability, agent_id), f"take {capability}"))
@@ -96,18 +96,18 @@ class Serving:
 
     # Taking
 
-    async def _take(self, capability: str, agent_id: str | None) -> None:
+    async def _take(self, capability: str | None, agent_id: str | None) -> None:
         profile = self._profile
         works = self._bus.work(
             capability,
             agent_id=agent_id,
-            in_hand_max=profile.share_of(capability),
+            in_hand_max=profile.concurrency if capability is None else profile.share_of(capability),
             attempts_max=profile.attempts_max,
             ack_wait_seconds=ACK_WAIT_SECONDS,
         )
         async with contextlib.aclosing(works):
             async for work in works:
-                task = asyncio.create_task(self._carry_out(work), name=f"{capability} {work.event.subject}")
+                task = asyncio.create_task(self._carry_out(work), name=f"{capability or 'named'} {work.event.subject}")
                 self._in_hand[task] = work
                 task.add_done_callback(self._in_hand.pop)
 

@@ -32,11 +32,13 @@ WaitSeconds = Annotated[
 
 @router.post("/assignments", status_code=HTTPStatus.ACCEPTED)
 async def assign(request: Request, node: ServingNode, room: BodyRoom, wait: Wait = "visible") -> Response:
-    """Give work to whoever has the capability, or to the agent that is named.
+    """Give work to whoever has the capability, to the agent that is named, or, with `best`, to the best.
 
     It waits until an agent takes it up; `wait` says how far the record of it must be before this answers.
-    `timeout_seconds` is how long an attempt at it may take. With an `id`, sending it again after a failure is safe:
-    what is under way or over under that id is left as it is, and told.
+    `timeout_seconds` is how long an attempt at it may take, `deadline_seconds` how long the whole, waiting included,
+    and `attempts_max` how often it is tried. Who is chosen is told with what the choice was made of. An agent that is
+    dead is given nothing (409). With an `id`, sending it again after a failure is safe: what is under way or over under
+    that id is left as it is, and told.
     """
     async with room.for_body(request):
         wanted = _in_body(await read_body(request, bytes_max=ASSIGNMENT_BYTES_MAX), assignments.Wanted)

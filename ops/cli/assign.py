@@ -35,12 +35,21 @@ class NotDone(RookeryError):
     "--input", "given", default="null", help="What to work on: JSON, @FILE with JSON in it, or - for standard input."
 )
 @click.option("--agent", "agent_id", metavar="ID", help="For this agent only.  [default: who has the capability]")
+@click.option("--best", is_flag=True, help="For the best agent of all that are alive: by rating, load and cost.")
+@click.option("--skill", metavar="NAME", help="What agents are compared by.  [default: the capability]")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     help="How long an attempt at it may take.  [default: as the agent says]",
 )
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long it may take in all, waiting included.  [default: for ever]",
+)
+@click.option("--attempts", type=click.IntRange(1, 20), metavar="N", help="How often it is tried at most.")
 @click.option("--wait", is_flag=True, help="Wait for the end, and print the result.")
 @click.option("--id", "assignment_id", help="The assignment's id; giving it twice changes nothing.  [default: fresh]")
 @json_option
@@ -50,7 +59,11 @@ def assign(
     capability: str,
     given: str,
     agent_id: str | None,
+    best: bool,
+    skill: str | None,
     timeout: float | None,
+    deadline: float | None,
+    attempts: int | None,
     wait: bool,
     assignment_id: str | None,
     as_json: bool,
@@ -63,12 +76,23 @@ def assign(
     \b
     rookery assign code.review --input '{"path": "."}' --wait
     rookery assign code.review --input @diff.json --agent coder-7 --timeout 300
+    rookery assign code.review --input @diff.json --best --deadline 3600
     git diff | jq -Rs '{diff: .}' | rookery assign code.review --input - --wait
     rookery query assignments --where status=pending
     """
-    asked = {"capability": capability, "input": _json(given), "agent_id": agent_id, "timeout_seconds": timeout}
-    told = client.post("/assignments", msgspec.json.encode(asked | ({"id": assignment_id} if assignment_id else {})))
-    _remark_if_nobody_can(client, capability, agent_id, told)
+    asked = {
+        "capability": capability,
+        "input": _json(given),
+        "agent_id": agent_id,
+        "best": best,
+        "skill": skill,
+        "timeout_seconds": timeout,
+        "deadline_seconds": deadline,
+        "attempts_max": attempts,
+        "id": assignment_id or None,
+    }
+    told = client.post("/assignments", msgspec.json.encode(asked))
+    _remark_if_nobody_can(client, capability, told)
     if wait:
         told = _until_over(client, told)
     if as_json:
@@ -114,9 +138,9 @@ def _json(given: str) -> Any:
         raise InvalidData(f"not JSON: {error}", "input") from None
 
 
-def _remark_if_nobody_can(client: Client, capability: str, agent_id: str | None, told: dict[str, Any]) -> None:
+def _remark_if_nobody_can(client: Client, capability: str, told: dict[str, Any]) -> None:
     """Most often a typing mistake; an agent that is yet to come may have it all the same."""
-    if told["status"] != "pending" or agent_id is not None:
+    if told["status"] != "pending" or told["agent_id"] is not None:
         return
     asked = msgspec.json.encode({"sql": ABLE, "parameters": [capability]})
     if not client.post("/sql", asked)["rows"][0]["agents"]:

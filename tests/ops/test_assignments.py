@@ -20,6 +20,7 @@ from rookery.ops.data_folder import DataFolder
 from rookery.ops.node import running_node
 from rookery.ops.settings import Settings
 from rookery.schemas import (
+    AgentRegistered,
     AssignmentCancelled,
     AssignmentCompleted,
     AssignmentCreated,
@@ -142,12 +143,31 @@ class TestOverHttp:
         async with agent.serving(bus):
             told = await give(client, capability="http.count", input="four")
             done = await ask(client, told["assignment_id"], wait_seconds=30)
-            unable = await give(client, capability="http.other", agent_id="http-kit")
-            failed = await ask(client, unable["assignment_id"], wait_seconds=30)
+            with pytest.raises(RequestRefused, match=r"no capability 'http\.other'"):
+                await give(client, capability="http.other", agent_id="http-kit")
         assert (done["status"], done["result"], done["agent_id"]) == ("completed", 4, "http-kit")
-        assert (failed["status"], "no capability 'http.other'" in failed["error"]) == ("failed", True)
+        with pytest.raises(RequestRefused, match="'http-kit' is unregistered") as refused:
+            await give(client, capability="http.count", agent_id="http-kit")
+        assert refused.value.status == 409
+
+    async def test_the_best_gets_it_and_the_reasons_are_told(self, client: Client, bus: NatsBus) -> None:
+        for name in ("http-good", "http-busy"):
+            joined = AgentRegistered(name=name, capabilities=["http.best"], assignments_max=1)
+            await bus.publish(Event.of(joined, subject=name, source=f"/agents/{name}"))
+        told = [await give(client, capability="http.best", best=True, deadline_seconds=60) for _ in range(3)]
+        assert {told[0]["agent_id"], told[1]["agent_id"]} == {"http-good", "http-busy"}
+        assert told[0]["chosen"]["agent_id"] == told[0]["agent_id"]
+        assert (told[2]["agent_id"], told[2]["chosen"]["eligible"]) == (None, 0)
+        with pytest.raises(RequestRefused, match=r"'http\.nobody'") as refused:
+            await give(client, capability="http.nobody", best=True)
+        assert refused.value.status == 409
 
     async def test_work_for_an_agent_reaches_that_agent(self, client: Client, bus: NatsBus) -> None:
+        with pytest.raises(RequestRefused, match="no agent is called 'http-bob'") as refused:
+            await give(client, capability="http.named", agent_id="http-bob")
+        assert refused.value.status == 404
+        joined = AgentRegistered(name="bob", capabilities=["http.named"])
+        await bus.publish(Event.of(joined, subject="http-bob", source="/agents/http-bob"))
         told = await give(client, capability="http.named", agent_id="http-bob")
         work = await do(bus, "another", AssignmentCompleted(agent_id="http-bob"), agent_id="http-bob")
         assert work.event.subject == told["assignment_id"]

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from ...bus import Bus, BusError, CommandFailed, NoResponder, RequestTimedOut
+from ...bus import Bus, BusError
 from ...eventstore import Log, Record
 from ...schemas import (
     AgentRegistered,
@@ -26,22 +26,19 @@ from ...schemas import (
     all_types,
     decode,
     derived_id,
-    escape,
 )
+from ..assignments import ASSIGNMENTS, AssignmentOver, Release, TimeOut, UnknownAssignment, stop
 from ..reactions import Answer, Ask, Cause, Command, Decider, Happened, Reactions
 from ..reactions.errors import Contended
 from .board import Board, Due
 from .candidates import Candidates
 from .choosing import ASSIGNMENTS_MAX
-from .errors import AssignmentOver, UnknownAssignment
-from .lifecycle import ASSIGNMENTS, Release, TimeOut
 
 TYPES = frozenset(known.name for known in all_types() if known.name.startswith(("agent.", "assignment.")))
 CHUNK_EVENTS_MAX = 2_000
 TROUBLE_SECONDS = 1.0
 IDLE_SECONDS_MAX = 60.0
-# What an agent is told to stop, it has stopped hearing of if it doesn't answer in this time.
-STOP_SECONDS = 2.0
+HEARD_SECONDS_MAX = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +70,8 @@ class Dispatcher:
         self._source = f"/nodes/{origin}"
         self._clock = clock
         self._position = 0
+        self._heard = 0
+        self._begun = asyncio.Event()
         self._moved = asyncio.Condition()
         self._grown = asyncio.Event()
         self._grown.set()
@@ -92,6 +91,10 @@ class Dispatcher:
         """Say that the log has grown. Call it on the event loop."""
         self._grown.set()
 
+    async def until_begun(self) -> None:
+        """Wait until what the log had at the start is known here."""
+        await self._begun.wait()
+
     async def until(self, n: int) -> None:
         """Wait until everything up to that line of the log is known here."""
         async with self._moved:
@@ -101,12 +104,19 @@ class Dispatcher:
         """Wait until all that the log has by now is known here."""
         await self.until(self._log.vector().get(self._origin, 0))
 
+    async def until_heard(self, sequence: int) -> None:
+        """Wait until what the bus has up to there is known here, or for so long as ingest may take for it at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEARD_SECONDS_MAX), self._moved:
+                await self._moved.wait_for(lambda: self._heard >= sequence)
+
     async def run(self, decider: Decider) -> None:
         """Follow the log until cancelled, and have `decider`, of assignments, end what is overdue."""
         while True:
             try:
                 self._grown.clear()
                 await self._read_on()
+                self._begun.set()
                 await self._time_out(decider)
             except Exception:
                 logger.exception("the dispatcher can't go on; trying again")
@@ -122,13 +132,19 @@ class Dispatcher:
     # Knowing
 
     async def _read_on(self) -> None:
-        while self._position < (end := self._log.vector().get(self._origin, 0)):
-            records = await asyncio.to_thread(self._read, end)
+        while True:
+            heard = self._log.bus_sequence(self._origin)
+            end = self._log.vector().get(self._origin, 0)
+            records = await asyncio.to_thread(self._read, end) if end > self._position else []
             for record in records:
                 self._hear(record)
             async with self._moved:
-                self._position = records[-1].n if len(records) >= CHUNK_EVENTS_MAX else end
+                is_all = len(records) < CHUNK_EVENTS_MAX
+                self._position = end if is_all else records[-1].n
+                self._heard = max(self._heard, heard) if is_all else self._heard
                 self._moved.notify_all()
+            if is_all:
+                return
 
     def _read(self, end: int) -> list[Record]:
         after, up_to = {self._origin: self._position}, {self._origin: end}
@@ -231,16 +247,3 @@ class Dispatcher:
             return None
         await stop(self._bus, agent_id, cause.entity.id)
         return []
-
-
-def stop_subject(agent_id: str) -> str:
-    """Where an agent hears that it is to stop an assignment."""
-    return f"cmd.agent.stop.{escape(agent_id)}"
-
-
-async def stop(bus: Bus, agent_id: str, assignment_id: str) -> None:
-    """Tell the agent to stop an assignment. Whether it hears or not: what comes of it no longer counts."""
-    try:
-        await bus.request(stop_subject(agent_id), assignment_id.encode(), timeout_seconds=STOP_SECONDS)
-    except (NoResponder, RequestTimedOut, CommandFailed) as error:
-        logger.info("agent %s did not hear that assignment %s is over: %s", agent_id, assignment_id, error)

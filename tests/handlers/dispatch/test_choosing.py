@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rookery.handlers.assignments import Candidate, Candidates, Skilled, best, score_of
+from rookery.handlers.dispatch import Candidate, Candidates, Skilled, best, score_of
 from rookery.handlers.fleet import AgentRecord
 from rookery.handlers.reactions import Happened
 from rookery.handlers.reactions.scenario import NOON

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import msgspec
 
 from ...schemas import AssignmentCreated, AssignmentStarted
+from ..assignments import ASSIGNMENTS, Assignment
 from ..reactions import Happened
-from .lifecycle import ASSIGNMENTS, Assignment
 
 # An agent ends its attempt itself when its time is up; the node does so for those that don't.
 GRACE_SECONDS = 1.0

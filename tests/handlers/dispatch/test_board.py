@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from rookery.handlers.assignments import AGAIN_SECONDS, GRACE_SECONDS, Board, Due
+from rookery.handlers.dispatch import AGAIN_SECONDS, GRACE_SECONDS, Board, Due
 from rookery.handlers.reactions import Happened
 from rookery.handlers.reactions.scenario import NOON
 from rookery.schemas import (

@@ -1,0 +1,37 @@
+"""Dispatch: who is to have which work, and what becomes of work that its agent has left behind."""
+
+from .board import AGAIN_SECONDS, GRACE_SECONDS, Board, Due, Open
+from .candidates import Candidates
+from .choosing import ASSIGNMENTS_MAX, Candidate, Choice, Score, Skilled, best, score_of
+from .dispatcher import Dispatcher
+from .errors import AgentNotAlive, DispatchError, Incapable, NobodyCan
+from .giving import Given, Giver, Wish
+from .pool import POOL, CommandUnusable, commands_in, pool_of
+
+__all__ = [
+    "AGAIN_SECONDS",
+    "ASSIGNMENTS_MAX",
+    "GRACE_SECONDS",
+    "POOL",
+    "AgentNotAlive",
+    "Board",
+    "Candidate",
+    "Candidates",
+    "Choice",
+    "CommandUnusable",
+    "DispatchError",
+    "Dispatcher",
+    "Due",
+    "Given",
+    "Giver",
+    "Incapable",
+    "NobodyCan",
+    "Open",
+    "Score",
+    "Skilled",
+    "Wish",
+    "best",
+    "commands_in",
+    "pool_of",
+    "score_of",
+]

@@ -1,0 +1,101 @@
+"""A colony in memory: its bus, its log, its reactions, and a dispatcher whose clock the test sets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rookery.bus import Bus, Work
+from rookery.handlers.assignments import ASSIGNMENTS
+from rookery.handlers.dispatch import Dispatcher, Giver
+from rookery.handlers.fleet import AGENTS
+from rookery.handlers.reactions import Decider, Reactions
+from rookery.schemas import AgentRegistered, AgentStateChanged, AssignmentCreated, Event
+
+from ..reactions.conftest import ORIGIN, World
+
+LINT = AssignmentCreated(kind="lint", skill="lint")
+CHOSEN = AssignmentCreated(kind="lint", agent_id="a", chosen={"score": 1.0})
+NAMED = AssignmentCreated(kind="lint", agent_id="a")
+EXPIRED = AgentStateChanged(state="expired", incarnation=1)
+ABLE = AgentRegistered(name="x", capabilities=["lint"])
+
+
+class Colony(World):
+    """A world with a dispatcher, whose clock the test sets."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, self._tables)
+        self.now = datetime.now(UTC)
+        self.dispatcher: Dispatcher | None = None
+        self._dispatching: asyncio.Task[None] | None = None
+
+    def _tables(self) -> Sequence[Reactions]:
+        self.dispatcher = Dispatcher(
+            self.log, self.bus, ORIGIN, pool="local-1", offered=["lint"], clock=lambda: self.now
+        )
+        decider = Decider(self.bus, ASSIGNMENTS, source=f"/nodes/{ORIGIN}")
+        self._dispatching = asyncio.create_task(self.dispatcher.run(decider))
+        return [self.dispatcher.reactions]
+
+    async def ingest(self) -> None:
+        await super().ingest()
+        if self.dispatcher:
+            self.dispatcher.wake()
+            await self.dispatcher.until_level()
+
+    async def stop(self) -> None:
+        await super().stop()
+        if self._dispatching:
+            self._dispatching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._dispatching
+        self.dispatcher = self._dispatching = None
+
+    @property
+    def giver(self) -> Giver:
+        assert self.dispatcher
+        return Giver(self.bus, self.dispatcher, Decider(self.bus, AGENTS, source=f"/nodes/{ORIGIN}"))
+
+    async def pass_time(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        assert self.dispatcher
+        self.dispatcher.wake()
+
+    async def until_told(self, type: str, count: int = 1) -> list[Event]:
+        async with asyncio.timeout(10):
+            while len(self.told(type)) < count:
+                await self.act()
+        return self.told(type)
+
+    async def give(self, data: AssignmentCreated, subject: str = "as-1") -> Event:
+        event = Event.of(data, subject=subject, source="/people/ada")
+        await self.bus.publish(event)
+        await self.bus.give(event)
+        return event
+
+
+@pytest.fixture
+async def colony(tmp_path: Path) -> AsyncIterator[Colony]:
+    colony = Colony(tmp_path)
+    await colony.start()
+    yield colony
+    await colony.close()
+
+
+async def take(bus: Bus, capability: str | None = "lint", agent_id: str | None = None) -> Work:
+    async with aclosing(bus.work(capability, agent_id=agent_id, in_hand_max=1, ack_wait_seconds=600)) as tasks:
+        async with asyncio.timeout(10):
+            return await anext(tasks)
+
+
+async def nothing_waits(bus: Bus, capability: str | None = "lint", agent_id: str | None = None) -> bool:
+    taking = asyncio.create_task(take(bus, capability, agent_id))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    taking.cancel()
+    return not taking.done()
