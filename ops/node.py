@@ -15,7 +15,7 @@ from ..bus import Bus, BusError, NatsBus, Receipt, StreamState
 from ..eventstore import Ingest, Log
 from ..eventstore.vault import Vault
 from ..handlers.assignments import ASSIGNMENTS
-from ..handlers.dispatch import Dispatcher, Giver
+from ..handlers.dispatch import Giver
 from ..handlers.fleet import AGENTS
 from ..handlers.reactions import Reactions
 from ..projections import Projections
@@ -86,8 +86,7 @@ class Node:
         graph_workers: GraphWorkers,
         snapshot: SnapshotFile,
         archiver: Archiver,
-        reactions: Reacting,
-        dispatcher: Dispatcher,
+        tables: Sequence[Reactions],
     ) -> None:
         self.settings = settings
         self.health = health
@@ -99,9 +98,11 @@ class Node:
         self.projections = projections
         self.snapshot = snapshot
         self.archiver = archiver
-        self.reactions = reactions
-        self.dispatcher = dispatcher
-        self.giver = Giver(bus, dispatcher, reactions.deciders[AGENTS.name])
+        self.proficiency = Proficiency(projections)
+        self.dispatcher = dispatcher_of(log, bus, settings, self.proficiency.lookup)
+        places, tables = DataFolder(settings.data), [*tables, self.dispatcher.reactions]
+        self.reactions = Reacting(log, bus, settings.origin, places.reactions, tables)
+        self.giver = Giver(bus, self.dispatcher, self.reactions.deciders[AGENTS.name])
         self.graph = graph
         self.graph_imports = graph_imports
         self.graph_workers = graph_workers
@@ -118,9 +119,8 @@ class Node:
         held_at = partial(places_of_texts, snapshot.path, settings.archive)
         self.erasure = Erasure(vault, log, projections, origin=settings.origin, publish=bus.publish, places=held_at)
         self.live = Live(log)
-        self.proficiency = Proficiency(projections)
         self.watch = watch_of(self)
-        heal = Healer(DataFolder(settings.data), settings, log, bus, nats_url, self.incidents).heal
+        heal = Healer(places, settings, log, bus, nats_url, self.incidents).heal
         rate = settings.verify_megabytes_per_second
         self.verifier = Verifier(log, health, settings.own_origins, rate, heal=heal, bus=bus)
         self.offering = Offering(log, settings.origin, spokes=settings.spoke_names)
@@ -252,7 +252,6 @@ async def running_node(
         stack.callback(snapshot.close)
         archiver = Archiver(folder.path, log, health, settings)
         stack.callback(archiver.close)
-        dispatcher = dispatcher_of(log, bus, settings)
         node = Node(
             settings,
             health,
@@ -267,8 +266,7 @@ async def running_node(
             graph_workers=graph_workers,
             snapshot=snapshot,
             archiver=archiver,
-            reactions=Reacting(log, bus, settings.origin, folder.reactions, [*tables, dispatcher.reactions]),
-            dispatcher=dispatcher,
+            tables=tables,
         )
         for part in (node.verifier, node.side_car_maker, node.graph_projector, node.projector, node.rebuilds):
             stack.callback(part.close)

@@ -11,11 +11,14 @@ from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from ..fleet import AGENTS, AgentRecord
+from ..proficiency import Lookup
 from ..reactions import Happened
 from .choosing import ASSIGNMENTS_MAX, Candidate, Choice, Skilled, rank, score_of
 
 # Rankings that are kept, each of all who can do a kind of work, by one skill.
 RANKINGS_MAX = 1_000
+# So often the first may turn out to be no longer what it was, before the next one is taken as it is.
+RERANKED_MAX = 8
 _HEAP_SPARE = 64
 
 _Rank = tuple[float, int, str]
@@ -31,17 +34,23 @@ class Ranked(NamedTuple):
 class Candidates:
     """Who could do what, how well, and how busy they are. `hear` it all, then `choose`.
 
-    `assignments_max` is for agents that don't say themselves. Agents in `pool` are never chosen: they are for what
-    nobody else can do.
+    `lookup` tells how good agents are: where that changes, `rank` them again. `assignments_max` is for those who don't
+    say themselves. Agents in `pool` are never chosen: they are for what nobody else can do.
     """
 
-    def __init__(self, *, assignments_max: int = ASSIGNMENTS_MAX, pool: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        assignments_max: int = ASSIGNMENTS_MAX,
+        lookup: Lookup | None = None,
+        pool: Collection[str] = (),
+    ) -> None:
         self._assignments_max = assignments_max
+        self._lookup = lookup
         self._pool = frozenset(pool)
         self._agents: dict[str, _Agent] = {}
         self._able: dict[str, set[str]] = {}
         self._holders: dict[str, str] = {}
-        self._skills: dict[str, dict[str, Skilled]] = {}
         self._costs_usd: dict[str, float] = {}
         self._rankings: dict[str, dict[str, _Ranking]] = {}
 
@@ -68,33 +77,30 @@ class Candidates:
         if before is not None:
             del self._holders[assignment_id]
             self._agents[before].holds -= 1
-            self._rank(before)
+            self.rank(before)
         if agent_id is not None:
             self._holders[assignment_id] = agent_id
             self._agents.setdefault(agent_id, _Agent()).holds += 1
-            self._rank(agent_id)
-
-    def rate(self, agent_id: str, skill: str, skilled: Skilled) -> None:
-        """Note how good an agent is at a skill."""
-        skills = self._skills.setdefault(agent_id, {})
-        if skills.get(skill) != skilled:
-            skills[skill] = skilled
-            self._rank(agent_id)
+            self.rank(agent_id)
 
     def price(self, agent_id: str, cost_usd: float) -> None:
         """Note what a run of an agent's costs."""
         if self._costs_usd.get(agent_id) != cost_usd:
             self._costs_usd[agent_id] = cost_usd
-            self._rank(agent_id)
+            self.rank(agent_id)
 
     def choose(self, kind: str, skill: str | None = None, *, excluded: Collection[str] = ()) -> Choice | None:
         """The best of those that are eligible for work of a kind, if there is any."""
         ranked = Ranked(kind, skill or kind)
         ranking = self._ranking(ranked)
-        agent_id = ranking.first(excluded)
-        if agent_id is None:
-            return None
-        candidate = self.candidate(agent_id, ranked)
+        candidate = None
+        for _ in range(RERANKED_MAX):
+            if (agent_id := ranking.first(excluded)) is None:
+                return None
+            candidate = self.candidate(agent_id, ranked)
+            if not ranking.place(candidate):  # it is as it was when it was ranked
+                break
+        assert candidate is not None, "somebody was first"
         eligible = len(ranking) - sum(other in ranking for other in set(excluded))
         return Choice(candidate, score_of(candidate), eligible)
 
@@ -112,7 +118,7 @@ class Candidates:
             ranked.kind in agent.capabilities,
             agent.holds,
             agent.assignments_max or self._assignments_max,
-            self._skills.get(agent_id, {}).get(ranked.skill, Skilled()),
+            self._skilled(agent_id, ranked.skill),
             self._costs_usd.get(agent_id),
         )
 
@@ -121,6 +127,10 @@ class Candidates:
         return any(
             self._agents[agent_id].is_alive for agent_id in self._able.get(kind, ()) if agent_id not in self._pool
         )
+
+    def agents(self) -> list[str]:
+        """All who are known."""
+        return list(self._agents)
 
     def capabilities(self, agent_id: str) -> Collection[str]:
         """What the agent can do, by its own account."""
@@ -142,9 +152,15 @@ class Candidates:
                     ranking.leave(agent_id)
             for kind in agent.capabilities:
                 self._able.setdefault(kind, set()).add(agent_id)
-        self._rank(agent_id)
+        self.rank(agent_id)
 
-    def _rank(self, agent_id: str) -> None:
+    def _skilled(self, agent_id: str, skill: str) -> Skilled:
+        if self._lookup is None:
+            return Skilled()
+        found = self._lookup(agent_id, skill)
+        return Skilled(found.rating, (found.high - found.low) / 2)
+
+    def rank(self, agent_id: str) -> None:
         """Put the agent in its place wherever it is ranked."""
         if (agent := self._agents.get(agent_id)) is None:
             return
@@ -212,23 +228,23 @@ class _Ranking:
     def __contains__(self, agent_id: str) -> bool:
         return agent_id in self._ranks
 
-    def place(self, candidate: Candidate) -> None:
-        """Put the candidate where it belongs by now."""
+    def place(self, candidate: Candidate) -> bool:
+        """Put the candidate where it belongs by now. Returns whether it was elsewhere."""
         if not candidate.is_eligible:
-            self.leave(candidate.agent_id)
-            return
+            return self.leave(candidate.agent_id)
         place = rank(candidate)
         if self._ranks.get(candidate.agent_id) == place:
-            return
+            return False
         self._ranks[candidate.agent_id] = place
         heappush(self._heap, place)
         if len(self._heap) > 2 * len(self._ranks) + _HEAP_SPARE:
             self._heap = list(self._ranks.values())
             heapify(self._heap)
+        return True
 
-    def leave(self, agent_id: str) -> None:
-        """Have it here no longer."""
-        self._ranks.pop(agent_id, None)
+    def leave(self, agent_id: str) -> bool:
+        """Have it here no longer. Returns whether it was here."""
+        return self._ranks.pop(agent_id, None) is not None
 
     def first(self, excluded: Collection[str]) -> str | None:
         """The best, those that are excluded left out."""

@@ -89,8 +89,11 @@ def score_of(candidate: Candidate) -> Score:
 
 
 def rank(candidate: Candidate) -> tuple[float, int, str]:
-    """What candidates are sorted by, the best first. Of equals, the one with less to do; then in the order of ids."""
-    return -score_of(candidate).total, candidate.assignments, candidate.agent_id
+    """What candidates are sorted by, the best first. Of equals, the one with less to do; then in the order of ids.
+
+    Ratings age by the second, which is no difference that should decide.
+    """
+    return -round(score_of(candidate).total, 3), candidate.assignments, candidate.agent_id
 
 
 def best(candidates: Iterable[Candidate], *, excluded: Collection[str] = ()) -> Choice | None:

@@ -28,6 +28,7 @@ from ...schemas import (
     derived_id,
 )
 from ..assignments import ASSIGNMENTS, AssignmentOver, Release, TimeOut, UnknownAssignment, stop
+from ..proficiency import Lookup
 from ..reactions import Answer, Ask, Cause, Command, Decider, Happened, Reactions
 from ..reactions.errors import Contended
 from .board import Board, Due
@@ -39,6 +40,7 @@ CHUNK_EVENTS_MAX = 2_000
 TROUBLE_SECONDS = 1.0
 IDLE_SECONDS_MAX = 60.0
 HEARD_SECONDS_MAX = 1.0
+RANK_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,8 @@ logger = logging.getLogger(__name__)
 class Dispatcher:
     """Of one node, over its own origin's log. `run` it, `wake` it when the log has grown, and add its `reactions`.
 
-    `pool` names the agent that stands in for capabilities which nobody alive has, and `offered` those that it has.
+    `lookup` tells how good agents are. `pool` names the agent that stands in for capabilities which nobody alive has,
+    and `offered` those that it has.
     """
 
     def __init__(
@@ -56,12 +59,13 @@ class Dispatcher:
         origin: str,
         *,
         assignments_max: int = ASSIGNMENTS_MAX,
+        lookup: Lookup | None = None,
         pool: str = "",
         offered: Iterable[str] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.board = Board()
-        self.candidates = Candidates(assignments_max=assignments_max, pool=[pool] if pool else [])
+        self.candidates = Candidates(assignments_max=assignments_max, lookup=lookup, pool=[pool] if pool else [])
         self.pool = pool
         self._offered = frozenset(offered)
         self._log = log
@@ -112,6 +116,22 @@ class Dispatcher:
 
     async def run(self, decider: Decider) -> None:
         """Follow the log until cancelled, and have `decider`, of assignments, end what is overdue."""
+        ranking = asyncio.create_task(self._rank_on(), name="rank agents")
+        try:
+            await self._follow(decider)
+        finally:
+            ranking.cancel()
+            await asyncio.wait([ranking])
+
+    async def _rank_on(self) -> None:
+        """Ratings change with what agents do and with time, and nobody says so: look at all of them now and then."""
+        while True:
+            await asyncio.sleep(RANK_SECONDS)
+            for agent_id in self.candidates.agents():
+                self.candidates.rank(agent_id)
+                await asyncio.sleep(0)
+
+    async def _follow(self, decider: Decider) -> None:
         while True:
             try:
                 self._grown.clear()

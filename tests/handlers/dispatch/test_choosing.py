@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.handlers.dispatch import Candidate, Candidates, Skilled, best, score_of
 from rookery.handlers.fleet import AgentRecord
+from rookery.handlers.proficiency import Rating
 from rookery.handlers.reactions import Happened
 from rookery.handlers.reactions.scenario import NOON
 from rookery.schemas import AgentRegistered, AgentStateChanged, AgentUnregistered, EventData
@@ -115,7 +116,8 @@ class TestTheTable:
 
 
 agents, kinds = st.sampled_from("abcde"), st.sampled_from(["lint", "test"])
-ratings = st.builds(Skilled, st.sampled_from([0.1, 0.5, 0.9]), st.sampled_from([0.0, 0.5]))
+UNKNOWN = Rating(0.5, 0.0, 1.0, 0.5, 0)
+ratings = st.sampled_from([Rating(0.1, 0.1, 0.1, 0.0, 9), Rating(0.9, 0.9, 0.9, 0.0, 9), Rating(0.5, 0.2, 0.8, 0.3, 3)])
 steps = st.one_of(
     st.tuples(st.just("register"), agents, st.lists(kinds, max_size=2), st.none() | st.integers(1, 3)),
     st.tuples(st.just("state"), agents, st.sampled_from(["alive", "suspect", "expired", "evicted"])),
@@ -130,7 +132,8 @@ steps = st.one_of(
 @settings(deadline=None)
 @given(st.lists(steps, max_size=60))
 def test_the_ranking_chooses_as_the_pure_function_does(history: list[tuple]) -> None:
-    table = Candidates(assignments_max=2)
+    known: dict[tuple[str, str], Rating] = {}
+    table = Candidates(assignments_max=2, lookup=lambda agent_id, skill: known.get((agent_id, skill), UNKNOWN))
     for number, (what, *rest) in enumerate(history, 1):
         match what:
             case "register":
@@ -140,7 +143,8 @@ def test_the_ranking_chooses_as_the_pure_function_does(history: list[tuple]) -> 
             case "leave":
                 table.hear(rest[0], number, happened(AgentUnregistered()))
             case "rate":
-                table.rate(*rest)
+                known[rest[0], rest[1]] = rest[2]
+                table.rank(rest[0])
             case "price":
                 table.price(*rest)
             case "hold":
