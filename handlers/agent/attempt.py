@@ -18,11 +18,9 @@ import msgspec
 
 from ...bus import Bus, Entity, EventTooLarge, Work
 from ...schemas import (
-    AssignmentCompleted,
     AssignmentCreated,
     AssignmentFailed,
     AssignmentStarted,
-    AssignmentTimedOut,
     EventData,
     InvalidEvent,
     InvalidInput,
@@ -33,8 +31,11 @@ from ...schemas import (
     derived_id,
 )
 from ...schemas.vocabulary import RunId
+from ..assignments import Assignment, AssignmentOver, Complete, Fail, NotTheHolder, Release, TimeOut
+from ..fleet import Fenced
 from .assigning import end_in
 from .calls import said_of
+from .ending import Begun, End, Life, commit
 from .errors import GiveUp, ResultRefused
 from .profile import Handler, Profile
 from .task import Task
@@ -82,7 +83,7 @@ Outcome = Completed | Failed | TimedOut | Stopped
 class Attempt:
     """One delivery of a task to this agent."""
 
-    def __init__(self, work: Work, profile: Profile, bus: Bus, threads: Threads) -> None:
+    def __init__(self, work: Work, profile: Profile, bus: Bus, threads: Threads, life: Life) -> None:
         created = work.event.payload()
         assert isinstance(created, AssignmentCreated), "the bus hands out assignments only"
         self._work = work
@@ -90,6 +91,7 @@ class Attempt:
         self._profile = profile
         self._bus = bus
         self._threads = threads
+        self._life = life
         self.assignment_id = work.event.subject
         self._run = Run(bus, profile, self._run_id(work.attempt), work.event.id, child_of(work.event.traceparent))
         self._began = time.monotonic()
@@ -102,13 +104,11 @@ class Attempt:
             await self._end_assignment(self._failed_for_good("every attempt at it was lost with its agent"))
             await self._work.give_up()
         else:
-            # On its way before anything that the handler says, and awaited only after the end is on its way, too: what
-            # waits for the bus together goes in one batch.
-            began = asyncio.gather(*self._beginning(), return_exceptions=True)
+            # On its way before anything that the handler says, and awaited only when that has ended.
+            beginning = asyncio.gather(*self._beginning(), return_exceptions=True)
             outcome = await self._outcome()
-            await self._tell_end(outcome)
-            raise_first(await began)
-            await self._settle(outcome)
+            raise_first(began := await beginning)
+            await self._end(outcome, self._begun(max(at for at in began if isinstance(at, int))))
 
     # Beginning
 
@@ -127,7 +127,7 @@ class Attempt:
             await lost.tell(RunFailed(error=LOST), subject=earlier, id=derived_id(earlier, "ended"))
         return True
 
-    def _beginning(self) -> list[Coroutine[Any, Any, None]]:
+    def _beginning(self) -> list[Coroutine[Any, Any, int]]:
         agent_id, run_id = self._profile.agent_id, self._run.id
         run = RunStarted(
             agent_id=agent_id,
@@ -206,39 +206,57 @@ class Attempt:
 
     # The end
 
-    async def _tell_end(self, outcome: Outcome) -> None:
-        run, assignment = self._endings(outcome)
-        ended = self._run.tell(run, subject=self._run.id, id=derived_id(self._run.id, "ended"))
-        if assignment is None:
-            await ended
-            return
+    async def _end(self, outcome: Outcome, begun: Begun) -> None:
+        """Tell how it ended, and settle the task; what is no longer this agent's to end is left alone."""
         try:
-            raise_first(await asyncio.gather(ended, self._end_assignment(assignment), return_exceptions=True))
-        except (EventTooLarge, InvalidEvent) as error:
-            refused = ResultRefused(self._created.kind, f"can't travel: {error}")
-            await self._end_assignment(self._failed_for_good(str(refused)))
+            await self._tell_end(outcome, begun)
+        except AssignmentOver as refused:
+            logger.warning("what came of task %s counts for nothing: %s", self.assignment_id, refused)
+            await self._work.done()
+        except (NotTheHolder, Fenced) as refused:
+            logger.warning("what came of task %s counts for nothing: %s", self.assignment_id, refused)
+            self._life.membership.look_again()
+        else:
+            await self._settle(outcome)
 
-    def _endings(self, outcome: Outcome) -> tuple[EventData, EventData | None]:
-        """What is told of the run and of the assignment, which goes on where there will be another attempt."""
+    async def _tell_end(self, outcome: Outcome, begun: Begun) -> None:
+        end = self._ending(outcome)
+        try:
+            await commit(self._run, self._life, self.assignment_id, begun, end)
+        except (EventTooLarge, InvalidEvent) as error:
+            refused = str(ResultRefused(self._created.kind, f"can't travel: {error}"))
+            end = self._ending(Failed(refused, final=True))
+            await commit(self._run, self._life, self.assignment_id, begun, end)
+
+    def _begun(self, sequence: int) -> Begun:
+        """How the assignment stands now that this run has begun it."""
+        agent_id = self._profile.agent_id
+        held = Assignment("running", agent_id, self._run.id, self._work.attempt, created=self._created)
+        return Begun(held, sequence)
+
+    def _ending(self, outcome: Outcome) -> End:
+        """What is told of the run, and what is claimed of the assignment, which may come to another attempt."""
         told: dict[str, Any] = {
             "agent_id": self._profile.agent_id,
             "skill": self._skill,
             "duration_seconds": time.monotonic() - self._began,
         }
         of_run = told | {"assignment_id": self.assignment_id}
+        claimed = told | {"run_id": self._run.id}
+        released = {"agent_id": self._profile.agent_id, "run_id": self._run.id}
         match outcome:
             case Completed(result):
                 output = None if result == b"null" else shortened(result.decode(), OUTPUT_CHARACTERS_MAX)
-                done = AssignmentCompleted(result=msgspec.Raw(result), **told)
-                return RunCompleted(output=output, **of_run), done
+                return End(RunCompleted(output=output, **of_run), Complete(result=msgspec.Raw(result), **claimed))
             case Failed(error, final):
-                failed = AssignmentFailed(error=error, **told) if final else None
-                return RunFailed(error=error, **of_run), failed
+                claim = Fail(error=error, **claimed) if final else Release(reason=error, **released)
+                return End(RunFailed(error=error, **of_run), claim)
             case TimedOut(seconds):
                 late = RunFailed(error=f"not done within {seconds:g} s", **of_run)
-                return late, AssignmentTimedOut(**told)
+                return End(late, TimeOut(**claimed))
             case Stopped():
-                return RunCancelled(reason=f"{self._profile.agent_id} stopped; the task is given to another"), None
+                reason = f"{self._profile.agent_id} stopped; the task is given to another"
+                return End(RunCancelled(reason=reason), Release(reason=reason, **released))
 
     async def _end_assignment(self, end: EventData) -> None:
         await self._run.tell(end, subject=self.assignment_id, id=derived_id(self.assignment_id, "ended"))

@@ -9,12 +9,13 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, Self
 
 from ...bus import Bus, BusError, Service, Work
-from ...schemas import AgentHeartbeatSent, AgentUnregistered, RookeryError
+from ...schemas import RookeryError
 from . import presence
 from .attempt import CANCEL_SECONDS, Attempt
+from .ending import Life
 from .errors import HandlersStuck
+from .membership import Membership
 from .profile import Profile
-from .telling import published
 from .threads import Threads
 
 ACK_WAIT_SECONDS = 30.0
@@ -28,18 +29,24 @@ logger = logging.getLogger(__name__)
 
 
 class Serving:
-    """An agent at work, as `async with`. At the end it drains: takes no more, and finishes what it has in hand."""
+    """An agent at work, as `async with`. At the end it drains: takes no more, and finishes what it has in hand.
 
-    def __init__(self, profile: Profile, bus: Bus) -> None:
+    Without a `goodbye` it just falls silent then, as who stands in for an agent that can't be reached any more.
+    """
+
+    def __init__(self, profile: Profile, bus: Bus, *, goodbye: bool = True) -> None:
         self._profile = profile
         self._bus = bus
+        self._goodbye = goodbye
         self._room = asyncio.Semaphore(profile.concurrency)
         self._threads = Threads(profile.concurrency, self._stuck)
         self._in_hand: dict[asyncio.Task[None], Work] = {}
         self._takers: list[asyncio.Task[None]] = []
         self._upkeep: list[asyncio.Task[None]] = []
         self._presence: Service | None = None
-        self._registered = False
+        self._membership = Membership(
+            bus, profile, try_out=self._try_out, in_hand=lambda: self.in_hand, on_end=self._fail
+        )
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -71,7 +78,6 @@ class Serving:
             taker.cancel()
         try:
             await _ended(self._takers)
-            await self._let_go_of_the_name()
             await self._finish()
         finally:
             await self._hand_back()
@@ -84,8 +90,7 @@ class Serving:
     async def _start(self) -> None:
         profile = self._profile
         self._presence = await presence.claim(self._bus, profile.agent_id)
-        self._registered = True
-        await published(self._bus, profile.says(profile.registration(), subject=profile.agent_id))
+        await self._membership.join()
         for index, capability in enumerate(profile.capabilities if profile.pulls else [None]):
             # What is given to the agent by name comes with the first capability, whichever it asks for.
             agent_id = None if index else profile.agent_id
@@ -115,7 +120,8 @@ class Serving:
         """One attempt, whatever happens in it; what can't be told goes back to the bus."""
         try:
             async with self._room:
-                await Attempt(work, self._profile, self._bus, self._threads).carry_out()
+                life = Life(self._membership, self._membership.incarnation)
+                await Attempt(work, self._profile, self._bus, self._threads, life).carry_out()
         except asyncio.CancelledError:  # before it began, or while the bus is away
             await _give_back(work, 0)
             raise
@@ -130,11 +136,18 @@ class Serving:
         profile = self._profile
         while True:
             await asyncio.sleep(profile.heartbeat_seconds)
-            beat = AgentHeartbeatSent(active_assignments=self.in_hand)
             try:
-                await self._bus.publish(profile.says(beat, subject=profile.agent_id))
+                await self._membership.beat()
             except BusError as error:
                 logger.warning("agent %s could not say that it is alive: %s", profile.agent_id, error)
+
+    async def _try_out(self) -> None:
+        """Do what a task would need, and nothing else: a place, and a thread where handlers run in threads."""
+        if self._room.locked():  # as much is in hand as may be
+            return
+        async with self._room:
+            if not all(handler.is_async for handler in self._profile.handlers.values()):
+                await self._threads.run(lambda _: None, None, f"probe of {self._profile.agent_id}")
 
     async def _keep(self) -> None:
         """Tell the bus that the tasks in hand are being worked on."""
@@ -165,7 +178,7 @@ class Serving:
     # The end
 
     async def _let_go_of_the_name(self) -> None:
-        """The next of this name may start while this one still finishes."""
+        """Only now may the next of this name start: it would fence what this one has not ended yet."""
         claim, self._presence = self._presence, None
         if claim is not None:
             await claim.close()
@@ -189,13 +202,12 @@ class Serving:
         await _ended(late)
 
     async def _say_goodbye(self) -> None:
-        if not self._registered:
+        await self._membership.end_answering()
+        if not self._goodbye:
             return
-        self._registered = False
-        goodbye = self._profile.says(AgentUnregistered(reason="stopped"), subject=self._profile.agent_id)
         try:
             async with asyncio.timeout(FAREWELL_SECONDS if self._bus.connected else AWAY_SECONDS):
-                await self._bus.publish(goodbye)
+                await self._membership.leave("stopped")
         except (TimeoutError, RookeryError) as error:
             reason = str(error) or "the bus is away"
             logger.warning("agent %s left without a goodbye: %s", self._profile.agent_id, reason)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 from ...bus import Bus, BusUnavailable, NoResponder, RequestTimedOut
 from ...schemas import SEAL_COMMAND, Event, EventData, InvalidData, check, decode, encode
@@ -16,6 +16,8 @@ PUBLISH_PAUSE_SECONDS = 0.5
 SEAL_ATTEMPTS_MAX = 20
 TEXT_CHARACTERS_MAX = 10_000
 
+Answer = TypeVar("Answer")
+
 
 class Run(NamedTuple):
     """One run of an agent's, in whose name events are told: what they belong to, come from, and are traced by."""
@@ -26,7 +28,7 @@ class Run(NamedTuple):
     cause: str
     traceparent: str
 
-    async def tell(
+    def says(
         self,
         data: EventData,
         *,
@@ -34,12 +36,9 @@ class Run(NamedTuple):
         id: str | None = None,
         traceparent: str | None = None,
         about: str | None = None,
-    ) -> None:
-        """Publish a fact of this run; `about` a person, with what is personal in it sealed by the node before.
-
-        Raises `InvalidEvent`, `EventTooLarge`, or what `sealed` raises, and then nothing was published.
-        """
-        event = written(
+    ) -> Event:
+        """A fact of this run, as an event. Raises `InvalidData` for what JSON can't hold."""
+        return written(
             self.profile,
             data,
             subject=subject,
@@ -49,7 +48,23 @@ class Run(NamedTuple):
             traceparent=traceparent or self.traceparent,
             datasubject=about,
         )
-        await published(self.bus, event if about is None else await sealed(self.bus, event))
+
+    async def tell(
+        self,
+        data: EventData,
+        *,
+        subject: str,
+        id: str | None = None,
+        traceparent: str | None = None,
+        about: str | None = None,
+    ) -> int:
+        """Publish a fact of this run; `about` a person, with what is personal in it sealed by the node before.
+
+        Returns its sequence. Raises `InvalidEvent`, `EventTooLarge`, or what `sealed` raises, and then nothing was
+        published.
+        """
+        event = self.says(data, subject=subject, id=id, traceparent=traceparent, about=about)
+        return await published(self.bus, event if about is None else await sealed(self.bus, event))
 
 
 def written(profile: Profile, data: EventData, **envelope: str | None) -> Event:
@@ -82,12 +97,17 @@ async def published(bus: Bus, event: Event) -> int:
     """
     payload = encode(event)
     check(payload)
+    return (await insisting(lambda: bus.publish(event, payload))).sequence
+
+
+async def insisting(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Try again while the bus is away; what is tried must be safe to do twice. Raises `BusUnavailable` in the end."""
     for _ in range(PUBLISH_ATTEMPTS_MAX - 1):
         try:
-            return (await bus.publish(event, payload)).sequence
+            return await attempt()
         except BusUnavailable:
             await asyncio.sleep(PUBLISH_PAUSE_SECONDS)
-    return (await bus.publish(event, payload)).sequence
+    return await attempt()
 
 
 def raise_first(outcomes: Iterable[object]) -> None:

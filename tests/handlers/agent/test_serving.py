@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import pytest
 from rookery import Agent, Colony, NoResult, Task, TaskFailed, ThreadTask
 from rookery.bus import MemoryBus
@@ -195,18 +194,6 @@ async def test_a_name_is_free_again_when_its_agent_has_left(colony: Colony) -> N
     for _ in range(2):
         async with echo("coder-7").serving(colony.bus):
             assert await colony.result(await colony.assign("echo", 1)) == 1
-
-
-async def test_hearts_beat_and_say_how_busy_the_agent_is(colony: Colony) -> None:
-    gate = Gate(heartbeat_seconds=0.01)
-    async with gate.agent.serving(colony.bus):
-        await colony.assign("wait")
-        await gate.begun.get()
-        async for batch in colony.bus.read(subject="evt.agent.waiter.heartbeat_sent.>"):
-            beat = msgspec.json.decode(batch[-1].payload)
-            if beat["data"].get("active_assignments") == 1:
-                break
-        gate.open.set()
 
 
 async def test_a_draining_agent_finishes_what_it_has_and_takes_no_more(colony: Colony, events_of: Any) -> None:
