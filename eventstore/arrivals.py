@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import chain as chained
 from pathlib import Path
@@ -11,18 +12,60 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from ..schemas import MalformedEvent, decode
+from ..schemas import Event, MalformedEvent, decode
 from .disk import Disk
 from .errors import LogDamaged, MirrorRefused
 from .frames import FramedFile
 from .ids import event_key, letter_key
-from .line import Chain, next_record, parse
+from .line import Chain, is_next, parse
 from .manifest import Entry
 from .merkle import leaf_hash, root_of
 
 # Twice what a segment may hold at its home: 64 MiB of lines, and one more line, of the largest message that NATS takes.
 SEGMENT_BYTES_MAX = 160 * 2**20
+NAMES_KNOWN_MAX = 65_536
 _OF_THE_LINE = ("previous", "signer", "signature")
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    """What `decode` looks at, of a whole block of lines at once, and without its patterns."""
+
+    id: str = ""
+    source: str = ""
+    type: str = ""
+    subject: str = ""
+    specversion: str = ""
+    time: datetime | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    correlationid: str | None = None
+    causationid: str | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    recordedtime: datetime | None = None
+    datasubject: msgspec.Raw | UnsetType = UNSET
+    undecodable: msgspec.Raw | UnsetType = UNSET
+
+    def is_ordinary(self, names: Collection[tuple[str, str]]) -> bool:
+        """Whether `decode` surely takes it, because it took another from this source, and of this type."""
+        return (
+            (self.source, self.type) in names
+            and self.specversion == "1.0"
+            and self.time is not None
+            and self.time.tzinfo is UTC
+            and self.recordedtime is not None
+            and 0 < len(self.id) <= 64
+            and self.id.isascii()
+            and self.id.isprintable()
+            and " " not in self.id
+            and 0 < len(self.subject) <= 256
+            and self.subject.isprintable()
+            and self.datasubject is UNSET
+            and self.undecodable is UNSET
+        )
+
+
+_envelopes = msgspec.json.Decoder(_Envelope).decode_lines
 
 
 class Arrivals:
@@ -31,32 +74,47 @@ class Arrivals:
     def __init__(self, origin: str, n: int, chain: Chain) -> None:
         self.n = n
         self.origin = origin
-        self._chain = chain
+        self.state = chain
+        self._names = set[tuple[str, str]]()  # of events that were decoded: their source and their type
 
     @property
     def chain(self) -> str | UnsetType:
         """As the manifest has it: the chain at line `n`, if that has one."""
-        return self._chain.at if self._chain.begun and self._chain.at else UNSET
+        return self.state.at if self.state.begun and self.state.at else UNSET
 
     def keys(self, lines: Sequence[bytes]) -> list[int]:
         """The keys by which the next lines are found again. Raises `MirrorRefused` for what can't be those lines."""
-        if not b"".join(lines).isascii():
+        block = b"\n".join(lines)
+        if not block.isascii():
             self._refuse_other_than_utf8(lines)
-        return [self._key(line) for line in lines]
+        try:
+            envelopes = _envelopes(block)
+        except (msgspec.MsgspecError, RecursionError):
+            envelopes = []
+        if len(envelopes) != len(lines):
+            return [self._key(line) for line in lines]
+        return [self._key(line, envelope) for line, envelope in zip(lines, envelopes, strict=True)]
 
-    def _key(self, line: bytes) -> int:
+    def _key(self, line: bytes, envelope: _Envelope | None = None) -> int:
         n = self.n + 1
         try:
-            record = next_record(self.origin, line, n, self._chain)
-            if record is None:
+            if not is_next(line, n, self.state):
                 raise MirrorRefused(self.origin, n, self._what_is_wrong(line, n))
+            self.n = n
+            if envelope is not None and envelope.is_ordinary(self._names):
+                return event_key(envelope.id)
+            record = parse(self.origin, line)
             letter = record.letter
             # Readers take the envelope for granted; of the data, what today's schemas say is for them to judge.
-            key = event_key(decode(record.payload).id) if letter is None else letter_key(letter)
+            return self._event_key(decode(record.payload)) if letter is None else letter_key(letter)
         except (ValueError, msgspec.MsgspecError, MalformedEvent) as error:
+            self.n = n - 1
             raise MirrorRefused(self.origin, n, f"its line can't be read ({error})") from None
-        self.n = n
-        return key
+
+    def _event_key(self, event: Event) -> int:
+        if len(self._names) < NAMES_KNOWN_MAX:
+            self._names.add((event.source, event.type))
+        return event_key(event.id)
 
     def _what_is_wrong(self, line: bytes, n: int) -> str:
         try:
@@ -71,6 +129,9 @@ class Arrivals:
                 line.decode()
             except UnicodeDecodeError as error:
                 raise MirrorRefused(self.origin, n, f"its line is not UTF-8 ({error})") from None
+
+
+Check = Callable[[Path, Entry, Arrivals, Disk], list[int]]
 
 
 def keys_of_segment(path: Path, entry: Entry, arrivals: Arrivals, disk: Disk) -> list[int]:

@@ -85,29 +85,18 @@ class Chain:
     def follow(self, line: bytes, head: re.Match[bytes] | None = None) -> bool:
         """Go on to the next line; whether it is the one that was written after the ones before. Raises `ValueError`."""
         head = head or _matched(line)
-        if head[_CHAIN] is None:
+        if (said := head[_CHAIN]) is None:
             self.at = chain_of(line)
             return not self.begun
         begin, end = head.span(_MEMBER)
-        before, self.at, self.begun = self.at, head[_CHAIN].decode(), True
+        before, self.at, self.begun = self.at, said.decode(), True
         return before is None or self.at == _link(before, line[:begin], line[end:])
 
 
 def is_next(line: bytes, n: int, chain: Chain) -> bool:
     """Whether this is the whole line of event `n`, as it was written; `chain` then goes on to it."""
-    try:
-        return number_in(line) == n and line.endswith(b"}") and chain.follow(line)
-    except ValueError:
-        return False
-
-
-def next_record(origin: str, line: bytes, n: int, chain: Chain) -> Record | None:
-    """The record in a line for which `is_next` holds, and else None: a quicker way to both. Raises `ValueError`."""
-    head = _matched(line)
-    if int(head[1]) != n or not line.endswith(b"}") or not chain.follow(line, head):
-        return None
-    recorded = datetime.fromisoformat(head[_RECORDED].decode())
-    return Record(origin, n, int(head[2]), recorded, line)
+    head = _HEAD.match(line)
+    return head is not None and int(head[1]) == n and line.endswith(b"}") and chain.follow(line, head)
 
 
 def event_line(n: int, sequence: int, stored_at: datetime, payload: bytes, before: str) -> bytes:

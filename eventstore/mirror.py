@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..bus import Delivery
-from .arrivals import Arrivals, is_same_file, keys_of_segment, refuse_oversized
+from .arrivals import Arrivals, Check, is_same_file, keys_of_segment, refuse_oversized
 from .errors import LogDamaged, MirrorRefused, NotOwn
 from .judging import judge_record
 from .line import Chain, chain_of, number_in
@@ -71,8 +71,10 @@ class MirrorWriter(OriginWriter):
             self._show_up_to(part.last, chain_of(new[-1]))
             return len(new)
 
-    def take_segment(self, line: bytes, data: bytes) -> int:
+    def take_segment(self, line: bytes, data: bytes, check: Check = keys_of_segment) -> int:
         """Take a sealed segment whole, with its line of the manifest. How many of its events were new.
+
+        `check` is who does what `keys_of_segment` does.
 
         Raises `MirrorRefused`, or `LogWriteFailed`: then nothing of it was kept.
         """
@@ -88,7 +90,7 @@ class MirrorWriter(OriginWriter):
                 with failing_as_log_write(path):
                     self._put(unfinished, data)
                 arrivals = Arrivals(self.name, entry.first - 1, self._chain_at_sealed())
-                keys = keys_of_segment(unfinished, entry, arrivals, self._disk)
+                keys = check(unfinished, entry, arrivals, self._disk)
                 with self._appending:
                     return self._adopt(line, entry, keys, unfinished)
             except BaseException:
@@ -242,8 +244,7 @@ class MirrorWriter(OriginWriter):
         return sealed[-1].chain() if sealed else Chain()
 
     def _add_keys(self, keys: Sequence[int]) -> None:
-        for n, key in enumerate(keys, self._last + 1):
-            self._ids.add(key, n)
+        self._ids.add_all(keys, self._last + 1)
 
     def _touch(self, path: Path) -> None:
         self._disk.close(self._disk.open_to_write(path))

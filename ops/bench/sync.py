@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ...bus import Delivery
 from ...eventstore import Log
 from ..client import Client
 from ..syncing import LogPeer, Pull
@@ -45,7 +47,7 @@ def sync(
 
 def _between_nodes(folder: Path, events: int, missing_events: int) -> tuple[float, float]:
     """The seconds that copying all takes, and the seconds for what is published afterwards."""
-    _made(folder / "east" / "log", events)
+    _made(folder / "east" / "log", events, workload.deliveries(events))
     (folder / "east" / "restored").touch()  # its bus is a new one
     with ExitStack() as stack:
         nodes = [
@@ -88,6 +90,6 @@ def _of_long(folder: Path, backlog_events: int, missing_events: int) -> float:
         return time.perf_counter() - started
 
 
-def _made(folder: Path, events: int) -> None:
+def _made(folder: Path, events: int, deliveries: Iterable[Delivery] | None = None) -> None:
     open_events = events % SEGMENT_EVENTS or SEGMENT_EVENTS  # there is always something that is not sealed
-    make_log(folder, events - open_events, open_events, SEGMENT_EVENTS)
+    make_log(folder, events - open_events, open_events, SEGMENT_EVENTS, deliveries=deliveries)

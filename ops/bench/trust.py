@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -44,14 +44,19 @@ def trust(
         return [*_verifying(folder), *_deeply(folder, segment_events), *_opening(folder), *_proving(folder)]
 
 
-def make_log(folder: Path, events: int, open_events: int, segment_events: int) -> None:
-    """A signed log of sealed segments and an open one, faster than by appending: no event is judged or looked up."""
-    deliveries = list(islice(workload.deliveries(segment_events), segment_events))
+def make_log(
+    folder: Path, events: int, open_events: int, segment_events: int, *, deliveries: Iterable[Delivery] | None = None
+) -> None:
+    """A signed log of sealed segments and an open one, faster than by appending: no event is judged or looked up.
+
+    Without so many `deliveries`, one segment's are told again and again, and its index of ids is made to look whole.
+    """
+    following = iter(deliveries or cycle(list(workload.deliveries(segment_events))))
     here, disk, chain = folder / ORIGIN, Disk(), NO_CHAIN
     disk.make_folder(here)
     manifest, signer = Manifest(here / MANIFEST, disk), Signer(new_seed())
     for first in range(1, events + 1, segment_events):
-        lines = _lines(deliveries, first, chain)
+        lines = _lines(islice(following, segment_events), first, chain)
         (here / plain_name(first)).write_bytes(b"\n".join(lines) + b"\n")
         part = PlainPart(here / plain_name(first), first, disk)
         part.extend(lines)
@@ -59,12 +64,14 @@ def make_log(folder: Path, events: int, open_events: int, segment_events: int) -
         manifest.append(write_sealed(part, ORIGIN, before, disk), signer)
         disk.unlink(part.path)
         chain = chain_of(lines[-1])
-    lines = _lines(deliveries[:open_events], events + 1, chain)
+    rest = list(islice(following, open_events))
+    lines = _lines(rest, events + 1, chain)
     (here / plain_name(events + 1)).write_bytes(b"\n".join(lines) + b"\n")
-    _cover(here, decode(deliveries[len(lines) - 1].payload).id, events + len(lines))
+    if deliveries is None:
+        _cover(here, decode(rest[-1].payload).id, events + len(lines))
 
 
-def _lines(deliveries: list[Delivery], first: int, chain: str) -> list[bytes]:
+def _lines(deliveries: Iterable[Delivery], first: int, chain: str) -> list[bytes]:
     lines = []
     for n, delivery in enumerate(deliveries, first):
         lines.append(event_line(n, n, delivery.stored_at, delivery.payload, chain))

@@ -18,10 +18,15 @@ import msgspec
 from ...eventstore import Log, LogDamaged, MirrorRefused, MirrorWriter
 from ...eventstore.archive import Progress, Watch, unwatched
 from ...eventstore.arrivals import SEGMENT_BYTES_MAX
+from ...eventstore.line import Chain
 from ...eventstore.manifest import Entry
 from ...schemas import RookeryError
+from .checker import Checker
 from .forks import Fork, fork_of
 from .peers import ORIGINS_MAX, Gap, Offer, OriginState, Peer, PeerError, PeerLied, PeerUnreachable, Run
+
+LONG_EVENTS = 200_000  # of fewer, the lines are checked before a process for it would have begun
+TELL_SECONDS = 10.0  # what is folded together costs less, and takes no time from what is still to come
 
 Result = TypeVar("Result")
 
@@ -111,6 +116,8 @@ class Pull:
         self._before_taking = before_taking
         self._on_growth = on_growth
         self._on_seal = on_seal
+        self._checker = Checker()
+        self._told = 0.0
 
     async def run(self) -> Pulled:
         """Fetch what is missing, origin by origin. What is wrong with one of them keeps no other from being pulled.
@@ -118,6 +125,15 @@ class Pull:
         Raises `PeerUnreachable`, `LogWriteFailed`, or what `before_taking` raises; what was taken until
         then stays, and the next pull goes on behind it.
         """
+        self._told = asyncio.get_running_loop().time()
+        try:
+            await self._run()
+        finally:
+            self._tell()
+            self._checker.close()
+        return self.pulled
+
+    async def _run(self) -> None:
         offer = await self._peer.offer()
         refuse_unlikely(self._peer, offer)
         wanted = sorted((name, state) for name, state in offer.origins.items() if self._only in (None, name))
@@ -134,7 +150,6 @@ class Pull:
                 self._note(origin, error)
             except MirrorRefused as error:
                 self._note(origin, PeerLied(self._peer.name, f"{error.origin}:{error.n}", error.reason))
-        return self.pulled
 
     def _note(self, origin: str, error: RookeryError) -> None:
         self.pulled.failures[origin] = Failure(type(error).__name__, str(error))
@@ -153,11 +168,13 @@ class Pull:
             async with aclosing(_ahead(self._items(origin, state, mirror))) as items:
                 async for item in items:
                     await self._take(origin, mirror, item)
+                    self._tell(TELL_SECONDS)
 
     async def _items(self, origin: str, state: OriginState, mirror: MirrorWriter) -> AsyncGenerator[Item, None]:
         """What has to be done to be where the peer is, in order, fetched."""
         at, sealed = mirror.last, mirror.sealed
         head: str | None = self._log.sealed_state(origin).head
+        before = Chain() if sealed == 0 else None
         while sealed < state.sealed and head is not None:
             for line in await self._manifest(origin, sealed):
                 entry = self._entry(origin, sealed, line)
@@ -166,12 +183,16 @@ class Pull:
                     break
                 head = sha256(line).hexdigest()
                 if at < entry.first:
-                    yield Whole(line, await self._peer.segment(origin, entry.first, entry.compressed_bytes))
+                    data = await self._peer.segment(origin, entry.first, entry.compressed_bytes)
+                    if before and sum(self.pulled.missing.values()) >= LONG_EVENTS:
+                        self._checker.begin(origin, entry, data, before)
+                    yield Whole(line, data)
                 else:
                     async for run in self._runs(origin, at, entry.last):
                         yield Lines(run)
                     yield Seal(line, entry)
                 at, sealed = max(at, entry.last), entry.last
+                before = Chain(entry.chain, begun=True) if entry.chain else None
         async for run in self._runs(origin, at, state.last):
             yield Lines(run)
 
@@ -204,6 +225,14 @@ class Pull:
             after += len(run.lines)
             yield run
 
+    def _tell(self, after_seconds: float = 0.0) -> None:
+        """Tell that the log has grown; of much that comes, so seldom that what is folded of it is much at once."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told >= after_seconds:
+            self._told = now
+            self._on_growth()
+            self._on_seal()
+
     async def _take(self, origin: str, mirror: MirrorWriter, item: Item) -> None:
         self._before_taking()
         match item:
@@ -217,17 +246,14 @@ class Pull:
                 if not await to_the_end(partial(mirror.seal_as, line)):
                     data = await self._peer.segment(origin, entry.first, entry.compressed_bytes)
                     taken = await self._take_whole(mirror, line, data)
-        if not isinstance(item, Lines):
-            self._on_seal()
         if taken:
             self.pulled.events[origin] = self.pulled.events.get(origin, 0) + taken
-            self._on_growth()
             self._watch(Progress(origin, sum(self.pulled.events.values()), sum(self.pulled.missing.values())))
 
     async def _take_whole(self, mirror: MirrorWriter, line: bytes, data: bytes) -> int:
         self.pulled.segments += 1
         self.pulled.bytes += len(data)
-        return await to_the_end(partial(mirror.take_segment, line, data))
+        return await to_the_end(partial(mirror.take_segment, line, data, self._checker.keys))
 
 
 def refuse_unlikely(peer: Peer, offer: Offer) -> None:

@@ -30,18 +30,21 @@ def index(tmp_path: Path) -> Iterator[IdIndex]:
 @settings(deadline=None, max_examples=40)
 @given(
     keys=st.lists(st.sampled_from([HASH_MIN, -1, 0, 1, HASH_MAX]), max_size=30),
+    together=st.integers(0, 30),
     flushed=st.sets(st.integers(1, 30)),
     cut=st.integers(0, 40),
 )
 def test_every_line_with_a_key_is_a_candidate(
-    tmp_path_factory: pytest.TempPathFactory, keys: list[int], flushed: set[int], cut: int
+    tmp_path_factory: pytest.TempPathFactory, keys: list[int], together: int, flushed: set[int], cut: int
 ) -> None:
     path, held = tmp_path_factory.mktemp("ids") / IDS, defaultdict[int, list[int]](list)
     index = IdIndex.open(path)
+    index.add_all(keys[:together], 1)
     for n, key in enumerate(keys, 1):
-        index.add(key, n)
         held[key].append(n)
-        if n in flushed:
+        if n > together:
+            index.add(key, n)
+        if n >= together and n in flushed:
             index.flush()
     assert {key: sorted(index.candidates(key)) for key in keys} == held
     index.flush()
