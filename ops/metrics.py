@@ -120,7 +120,8 @@ class Metrics:
 
     def _families(self) -> Iterator[Metric]:
         yield from node_families(self._node)
-        yield from self._node.folders.families()
+        for edge in self._node.edges:
+            yield from edge.families()
         yield counter(
             "looks_failed", "Looks at the read models, for these metrics, that failed.", [], [([], self._failures)]
         )

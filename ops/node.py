@@ -23,6 +23,7 @@ from ..projections.graph import Graph
 from ..projections.graph.exchange import Imports
 from ..schemas import SEAL_COMMAND, Event, EventData, NodeStarted, NodeStopped
 from .archiver import Archiver
+from .bridges import Bridges
 from .data_folder import DataFolder
 from .disk import Disk
 from .dispatching import dispatcher_of, serve_pool
@@ -125,7 +126,7 @@ class Node:
         self.verifier = Verifier(log, health, settings.own_origins, rate, heal=heal, bus=bus)
         self.offering = Offering(log, settings.origin, spokes=settings.spoke_names)
         self.syncing = self._make_syncing()
-        self.folders = WatchedFolders(self, settings.watch)
+        self.edges = WatchedFolders(self, settings.watch), Bridges(self, settings.bridges)
         self.growth = asyncio.Event()
         self.is_closing = False
         self.bus_answers = True
@@ -194,7 +195,8 @@ class Node:
         self.disk.has_room()
         self.rebuilds.look()
         self.reactions.tell(self.health)
-        self.folders.tell(self.health)
+        for edge in self.edges:
+            edge.tell(self.health)
         return self.health
 
     def end_following(self) -> None:
@@ -338,8 +340,8 @@ async def _set_going(stack: AsyncExitStack, node: Node) -> None:
         node.syncing.run(peers, node.settings.sync_seconds),
         node.erasure.run(),
         node.proficiency.run(),
-        node.folders.run(),
         _watch(node),
+        *(edge.run() for edge in node.edges),
         *(work for spoke in node.spokes.values() for work in spoke.work()),
     ):
         await stack.enter_async_context(running(work))

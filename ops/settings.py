@@ -26,7 +26,7 @@ NAME = "[a-z0-9][a-z0-9_-]{0,62}"
 NatsUrl = Annotated[str, Meta(pattern=f"^{_NATS_SERVER}(,{_NATS_SERVER})*$")]
 Names = Annotated[str, Meta(pattern=f"^{NAME}(,{NAME})*$")]
 LocalWork = Annotated[str, Meta(pattern="^[^=\\s]+=.")]
-SEPARATORS = {"peers": ",", "watch": ",", "local_work": ";"}
+SEPARATORS = {"bridges": ";", "peers": ",", "watch": ",", "local_work": ";"}
 PeerUrl = Annotated[str, Meta(pattern="^(https?|nats|tls|wss?)://.")]
 
 
@@ -136,6 +136,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             description="Folders that are queues: a task file that is dropped is given, and its result lands beside "
             "it; more than one with commas."
+        ),
+    ] = ()
+    bridges: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(
+            description="Endpoints that the node invokes for agents which registered with them: URLs (`/*` for all "
+            "beneath), command lines, folders; more than one with `;` between."
         ),
     ] = ()
     sync_seconds: Annotated[

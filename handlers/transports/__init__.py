@@ -1,5 +1,6 @@
 """Transports: handing a task to an agent over NATS, REST, RPC, MCP or a folder, behind one `invoke`."""
 
+from .bridge import Bridge, registration
 from .calls import ANSWER_BYTES_MAX, Call, Endpoint, Transport, TransportName, endpoint_of
 from .errors import (
     AgentFailed,
@@ -19,6 +20,7 @@ __all__ = [
     "ANSWER_BYTES_MAX",
     "AgentFailed",
     "BadAnswer",
+    "Bridge",
     "Call",
     "Endpoint",
     "InvalidEndpoint",
@@ -33,4 +35,5 @@ __all__ = [
     "Transports",
     "Unreachable",
     "endpoint_of",
+    "registration",
 ]

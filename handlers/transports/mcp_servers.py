@@ -170,7 +170,8 @@ class _Connection:
             await asyncio.wait([asked, self._keeping], return_when=asyncio.FIRST_COMPLETED)
             if not asked.done():
                 await self._keeping
-                raise Lost(self._endpoint, "was closed while it was at work")
+                ended = self._program.why() if self._program is not None else "was closed while it was at work"
+                raise Lost(self._endpoint, ended)
             return asked.result()
         except TransportError:
             raise

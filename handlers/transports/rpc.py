@@ -18,6 +18,7 @@ from .calls import Call, Endpoint, shortened
 from .errors import AgentFailed, BadAnswer, Lost, Refused, TransportError, Unreachable
 from .programs import LineTooLong, NotStarted, Program
 
+ENDS_AT_ONCE_SECONDS = 0.2
 # JSON-RPC's own codes for what is wrong with the request: it would be the next time, too.
 _REFUSALS = frozenset({-32600, -32601, -32602})
 
@@ -59,8 +60,11 @@ class RpcTransport:
         return answer.result
 
     async def check(self) -> None:
-        """Whether the program runs, or can be started."""
-        await self._open()
+        """Whether the program runs, or can be started and doesn't end at once."""
+        is_new = self._line is None or self._line.is_over
+        line = await self._open()
+        if is_new and (reason := await line.ends_within(ENDS_AT_ONCE_SECONDS)):
+            raise Unreachable(self._endpoint, reason)
 
     async def close(self) -> None:
         """See `Transport.close`."""
@@ -106,6 +110,11 @@ class _Line:
     def is_over(self) -> bool:
         return self._says_no_more or self._program.has_ended
 
+    async def ends_within(self, seconds: float) -> str | None:
+        """Why it ended, if it did."""
+        await asyncio.wait([self._reading], timeout=seconds)
+        return self._program.why() if self.is_over else None
+
     async def ask(self, id: int, call: Call) -> _Answer:
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self.waited_for[id] = answer
@@ -122,7 +131,8 @@ class _Line:
                 answer.exception()  # seen, also where whoever waited was cancelled
 
     async def close(self) -> None:
-        self._reading.cancel()
+        if not self._says_no_more:  # else it ends by itself, and says why
+            self._reading.cancel()
         await asyncio.wait([self._reading])
         await self._program.end()
         self._fail(Lost(self._endpoint, "was ended while it was at work"))

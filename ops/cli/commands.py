@@ -36,6 +36,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "publish": Row("publish:publish", "Publish one event."),
         "assign": Row("assign:assign", "Give work to an agent."),
         "cancel": Row("assign:cancel", "Call work off."),
+        "bridge": Row("bridge:bridge", "Let an agent take part that is no NATS client."),
         "watch": Row("watch:watch", "Give what is dropped into a folder; results land beside it."),
         "import": Row("importing:import_", "Import recorded work of agents."),
         "schemas": Row("schemas:schemas", "Show, export and check what events look like."),

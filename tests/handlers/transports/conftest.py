@@ -48,10 +48,11 @@ def is_alive(pid: int) -> bool:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, lifespan: str = "off") -> AsyncIterator[str]:
+async def served(app: ASGIApp, lifespan: str = "off", port: int = 0) -> AsyncIterator[str]:
     """The application on a free port of this machine; its URL."""
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
     config = uvicorn.Config(app, log_config=None, lifespan=lifespan, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None

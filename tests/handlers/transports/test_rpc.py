@@ -8,7 +8,7 @@ import os
 import signal
 
 import pytest
-from rookery.handlers.transports import BadAnswer, Call, Endpoint, Lost, Refused, TimedOut, Transports
+from rookery.handlers.transports import BadAnswer, Call, Endpoint, Lost, Refused, TimedOut, Transports, Unreachable
 
 from .conftest import is_alive, program
 from .test_contract import call
@@ -70,6 +70,11 @@ async def test_one_that_neither_reads_nor_ends_is_killed(
         await transports.invoke(deaf, big, timeout_seconds=0.5)
     children = await asyncio.create_subprocess_exec("pgrep", "-f", deaf.address, stdout=-1)
     assert (await children.communicate())[0] == b""
+
+
+async def test_a_program_that_ends_at_once_is_not_there(transports: Transports) -> None:
+    with pytest.raises(Unreachable, match="exit code 2"):
+        await transports.check(Endpoint.of("rpc", program("not_there")))
 
 
 async def test_output_without_an_end_is_cut_off(transports: Transports) -> None:

@@ -1,0 +1,154 @@
+"""Bridges at a node: agents that registered with an endpoint get their work, where the settings allow the endpoint.
+
+Anybody may register an agent, and an endpoint may be a command line. So the node invokes only what whoever runs it has
+listed; commands and folders exactly, URLs also by what they begin with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from prometheus_client import Metric
+
+from ..bus import BusError
+from ..handlers.fleet import AGENTS, AgentRecord
+from ..handlers.transports import Bridge, Endpoint, Transports, endpoint_of
+from ..projections import ProjectionError
+from ..schemas import AgentRegistered, InvalidInput
+from .families import counter, gauge
+from .health import Health
+
+if TYPE_CHECKING:
+    from .node import Node
+
+SUBSYSTEM = "bridges"
+BRIDGES_MAX = 500
+LOOK_SECONDS = 0.5
+LOOK_SECONDS_MAX = 10.0
+NAMED_MAX = 5
+STATEMENT = (Path(__file__).parent / "sql" / "bridged_agents.sql").read_text("utf-8")
+
+logger = logging.getLogger(__name__)
+
+_Row = dict[str, Any]
+
+
+class NotAllowed(InvalidInput):
+    """The node may not invoke what an agent says is its endpoint."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        super().__init__(f"{endpoint} is not among the node's setting `bridges`; whoever runs the node may add it")
+
+
+class Bridges:
+    """The bridges of one node: made, changed and taken away as the read models say who there is."""
+
+    def __init__(self, node: Node, allowed: Sequence[str]) -> None:
+        self._node = node
+        self._allowed = allowed
+        self._transports = Transports(node.bus)
+        self._rows: dict[str, _Row] = {}
+        self._bridges: dict[str, tuple[Bridge, asyncio.Task[None]]] = {}
+        self._refused: dict[str, str] = {}
+        self._trouble = ""
+
+    async def run(self) -> None:
+        """Keep to what the read models say, for ever; at the end, leave no process."""
+        if not self._allowed:
+            return
+        try:
+            while True:
+                growth = self._node.growth
+                try:
+                    await self._look()
+                    self._trouble = ""
+                except (BusError, ProjectionError) as error:
+                    self._trouble = str(error)
+                await asyncio.sleep(LOOK_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS_MAX):
+                        await growth.wait()
+        finally:
+            await asyncio.gather(*(self._stop(agent_id) for agent_id in list(self._bridges)))
+            await self._transports.close()
+
+    def tell(self, health: Health) -> None:
+        """Have health say who is not reached, and why; nothing where nothing is allowed."""
+        if not self._allowed:
+            return
+        away = {agent_id: bridge.reason for agent_id, (bridge, _) in self._bridges.items() if not bridge.is_reached}
+        named = [f"{agent_id}: {reason}" for agent_id, reason in (away | self._refused).items()]
+        more = f"; and {len(named) - NAMED_MAX:,} more" if len(named) > NAMED_MAX else ""
+        detail = "; ".join([*filter(None, [self._trouble]), *named[:NAMED_MAX]]) + more
+        health.set(SUBSYSTEM, "degraded" if self._trouble else "ready", detail)
+
+    def families(self) -> Iterator[Metric]:
+        """What was invoked, and who is reached, as metrics."""
+        reached = sum(bridge.is_reached for bridge, _ in self._bridges.values())
+        counts = {"reached": reached, "away": len(self._bridges) - reached, "refused": len(self._refused)}
+        states = [([state], count) for state, count in counts.items()] if self._allowed else []
+        calls, seconds = list(self._transports.calls.items()), self._transports.seconds
+        yield gauge("bridged_agents", "Agents that are no NATS clients, reached or not.", ["state"], states)
+        yield counter("invocations", "Calls of bridged agents, by how they ended.", ["transport", "outcome"], calls)
+        spent = [([transport], each) for transport, each in seconds.items()]
+        yield counter("invocation_seconds", "Time spent in them.", ["transport"], spent)
+
+    async def _look(self) -> None:
+        rows = {row["agent_id"]: row for row in await asyncio.to_thread(self._asked)}
+        for agent_id in [one for one in self._rows if one not in rows]:
+            await self._stop(agent_id)
+        for agent_id, row in rows.items():
+            if self._rows.get(agent_id) != row:
+                await self._keep_to(agent_id, row)
+
+    def _asked(self) -> list[_Row]:
+        parameters = {"origin": self._node.settings.origin}
+        return self._node.projections.sql(STATEMENT, parameters, limit=BRIDGES_MAX).records()
+
+    async def _keep_to(self, agent_id: str, row: _Row) -> None:
+        """Have the bridge be what the agent registered as, unless it is that already: it registers, too."""
+        record: AgentRecord = (await self._node.reactions.deciders[AGENTS.name].look(agent_id))[0]
+        if record.told is None:
+            return
+        told = msgspec.convert(msgspec.to_builtins(record.told) | {"incarnation": None}, AgentRegistered)
+        known = self._bridges.get(agent_id)
+        if known is None or not known[0].is_of(told):
+            await self._stop(agent_id)
+            self._start(agent_id, told)
+        self._rows[agent_id] = row
+
+    def _start(self, agent_id: str, told: AgentRegistered) -> None:
+        try:
+            endpoint = endpoint_of(agent_id, told)
+            if not allows(self._allowed, endpoint):
+                raise NotAllowed(endpoint)
+            bridge = Bridge(agent_id, told, self._transports)
+        except InvalidInput as error:
+            self._refused[agent_id] = str(error)
+            logger.warning("agent %s is not bridged: %s", agent_id, error)
+            return
+        self._bridges[agent_id] = bridge, asyncio.create_task(bridge.run(self._node.bus), name=f"bridge {agent_id}")
+
+    async def _stop(self, agent_id: str) -> None:
+        self._rows.pop(agent_id, None)
+        self._refused.pop(agent_id, None)
+        if known := self._bridges.pop(agent_id, None):
+            known[1].cancel()
+            await asyncio.wait([known[1]])
+
+
+def allows(allowed: Sequence[str], endpoint: Endpoint) -> bool:
+    """Whether the endpoint is one of those, or beneath a URL of those that ends in `/*`."""
+    if endpoint.address in allowed:
+        return True
+    if not endpoint.is_url or ".." in unquote(urlsplit(endpoint.address).path).split("/"):
+        return False
+    return any(one.endswith("/*") and endpoint.address.startswith(one[:-1]) for one in allowed if "://" in one)

@@ -1,0 +1,128 @@
+"""A bridged agent is at work like any other: its tasks are attempts, its failures are tried again, its death shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rookery import Colony
+from rookery.bus import Bus
+from rookery.handlers.agent import InvalidAgent, TaskFailed
+from rookery.handlers.transports import Bridge, Endpoint, InvalidEndpoint, Transports, registration
+from rookery.schemas import AgentRegistered
+
+from ..agent.conftest import events_on
+from .conftest import RestAgent, free_port, is_alive, program, served
+
+RPC = Endpoint.of("rpc", program("rpc_agent"))
+
+
+@asynccontextmanager
+async def bridged(bus: Bus, transports: Transports, endpoint: Endpoint, *capabilities: str) -> AsyncIterator[Bridge]:
+    told = registration(endpoint, capabilities, name="Bridged", role="tester")
+    told = msgspec.structs.replace(told, heartbeat_interval_seconds=0.1)
+    bridge = Bridge("bridged", told, transports)
+    running = asyncio.create_task(bridge.run(bus))
+    try:
+        yield bridge
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        assert running.cancelled(), running.exception()
+
+
+@pytest.fixture
+def colony(memory_bus: Bus) -> Colony:
+    return Colony(memory_bus, name="test")
+
+
+async def until(condition: Any) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+async def test_its_tasks_are_done_in_its_name_and_told_of(
+    memory_bus: Bus, transports: Transports, colony: Colony
+) -> None:
+    async with bridged(memory_bus, transports, RPC, "task", "echo"):
+        first = await colony.assign("task", {"a": 1}, id="as-1", timeout_seconds=30)
+        told = await colony.result(first)
+        named = await colony.assign("echo", "by name", agent_id="bridged")
+        assert await colony.result(named) == "by name"
+    assert (told["id"], told["input"], told["agent_id"], told["attempt"]) == ("as-1", {"a": 1}, "bridged", 1)
+    assert 0 < told["timeout_seconds"] <= 30
+    (registered,) = await events_on(memory_bus, "agent.registered")
+    data = registered.payload()
+    assert isinstance(data, AgentRegistered)
+    assert (data.name, data.role, data.transport, data.endpoint) == ("Bridged", "tester", "rpc", RPC.address)
+    ended = (await events_on(memory_bus, "run.completed"))[0]
+    assert ended.traceparent
+    assert told["traceparent"].split("-")[1] == ended.traceparent.split("-")[1]
+
+
+async def test_a_failure_is_tried_again_and_a_refusal_is_not(
+    memory_bus: Bus, transports: Transports, colony: Colony, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rookery.handlers.transports.bridge.RETRY_SECONDS", 0.0)
+    async with bridged(memory_bus, transports, RPC, "die", "fly"):
+        with pytest.raises(TaskFailed, match="out of cheese"):
+            await colony.result(await colony.assign("die", id="as-die"))
+        with pytest.raises(TaskFailed, match="no method fly"):
+            await colony.result(await colony.assign("fly", id="as-fly"))
+    runs = [event.payload() for event in await events_on(memory_bus, "run.started")]
+    tried = [run.assignment_id for run in runs]  # type: ignore[attr-defined]
+    assert (tried.count("as-die"), tried.count("as-fly")) == (3, 1)
+
+
+async def test_a_task_that_takes_too_long_is_let_go_of(memory_bus: Bus, transports: Transports, colony: Colony) -> None:
+    async with bridged(memory_bus, transports, RPC, "hang"):
+        with pytest.raises(TaskFailed, match="not done in its time"):
+            await colony.result(await colony.assign("hang", timeout_seconds=0.2))
+
+
+async def test_it_is_at_work_only_while_its_endpoint_answers(
+    memory_bus: Bus, transports: Transports, colony: Colony
+) -> None:
+    port = free_port()
+    endpoint = Endpoint.of("rest", f"http://127.0.0.1:{port}/tasks")
+    async with bridged(memory_bus, transports, endpoint, "echo") as bridge:
+        await until(lambda: "can't be reached" in bridge.reason)
+        assert await events_on(memory_bus, "agent.registered") == [] if (await memory_bus.state()).messages else True
+        waiting = await colony.assign("echo", "later")
+        async with served(RestAgent(), port=port):
+            assert await colony.result(waiting) == "later"
+            assert bridge.is_reached
+        await until(lambda: not bridge.is_reached)
+        again = await colony.assign("echo", "again")
+        async with served(RestAgent(), port=port):
+            assert await colony.result(again) == "again"
+    assert len(await events_on(memory_bus, "agent.registered")) == 2
+    assert await events_on(memory_bus, "agent.unregistered") == []
+
+
+async def test_a_bridge_that_ends_leaves_no_process(memory_bus: Bus, transports: Transports, colony: Colony) -> None:
+    async with bridged(memory_bus, transports, RPC, "pid"):
+        pid = (await colony.result(await colony.assign("pid")))["pid"]
+        assert is_alive(pid)
+    assert not is_alive(pid)
+
+
+async def test_two_bridges_of_one_agent_are_one_agent(memory_bus: Bus, colony: Colony) -> None:
+    async with Transports() as one, Transports() as two, bridged(memory_bus, one, RPC, "echo") as first:
+        await until(lambda: first.is_reached)
+        assert await colony.result(await colony.assign("echo", 1)) == 1
+        async with bridged(memory_bus, two, RPC, "echo") as second:
+            await until(lambda: "at work already" in second.reason)
+            assert not second.is_reached
+
+
+def test_what_cannot_be_bridged_says_why(tmp_path: Path) -> None:
+    with pytest.raises(InvalidEndpoint):
+        Bridge("b", AgentRegistered(name="b", transport="rest", capabilities=["echo"]), Transports())
+    with pytest.raises(InvalidAgent, match="capabilities"):
+        Bridge("b", AgentRegistered(name="b", transport="file", endpoint=str(tmp_path)), Transports())

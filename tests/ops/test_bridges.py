@@ -1,0 +1,130 @@
+"""A node bridges the agents that registered with an endpoint which its settings allow, and no others."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rookery.handlers.transports import Endpoint
+from rookery.ops.bench.node_process import node_process
+from rookery.ops.bridges import allows
+from rookery.ops.client import Client
+
+from ..handlers.transports.conftest import HERE, is_alive, program
+
+RPC = program("rpc_agent")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "transport", "address", "is_allowed"),
+    [
+        ("http://h:1/tasks", "rest", "http://h:1/tasks", True),
+        ("http://h:1/tasks", "rest", "http://h:1/tasks/2", False),
+        ("http://h:1/*", "rest", "http://h:1/tasks/2", True),
+        ("http://h:1/*", "mcp", "http://h:1/mcp", True),
+        ("http://h:1/*", "rest", "http://h:11/tasks", False),
+        ("http://h/*", "rest", "http://h.evil.example/tasks", False),
+        ("http://h:1/a/*", "rest", "http://h:1/a/../admin", False),
+        ("http://h:1/a/*", "rest", "http://h:1/a/%2e%2e/admin", False),
+        ("python /srv/*", "rpc", "python /srv/agent.py", False),
+        ("python /srv/agent.py", "rpc", "python /srv/agent.py", True),
+        ("python /srv/agent.py", "rpc", "python /srv/agent.py --steal", False),
+        ("/srv/tasks", "file", "/srv/tasks", True),
+        ("/srv/*", "file", "/srv/tasks", False),
+    ],
+)
+def test_only_what_is_listed_is_invoked(allowed: str, transport: str, address: str, is_allowed: bool) -> None:
+    assert allows([allowed], Endpoint.of(transport, address)) == is_allowed
+
+
+@pytest.fixture(scope="module")
+def mortal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that isn't there until a test puts it there."""
+    return tmp_path_factory.mktemp("mortal") / "agent.py"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, mortal: Path) -> Iterator[Client]:
+    allowed = f"--bridges={RPC};{command_of(mortal)}"
+    with node_process(tmp_path_factory.mktemp("node"), allowed) as node, Client(node.node.url) as client:
+        yield client
+
+
+def command_of(script: Path) -> str:
+    return shlex.join([sys.executable, "-S", str(script)])
+
+
+def told(client: Client, path: str, body: dict[str, Any]) -> Any:
+    return client.post(path, msgspec.json.encode(body))
+
+
+def register(client: Client, agent_id: str, endpoint: str, **more: Any) -> None:
+    particulars = {"agent_id": agent_id, "name": agent_id, "transport": "rpc", "endpoint": endpoint}
+    told(client, "/agents", particulars | {"heartbeat_interval_seconds": 0.5, **more})
+
+
+def done(client: Client, **wanted: Any) -> Any:
+    given = told(client, "/assignments", wanted)
+    return client.get(f"/assignments/{given['assignment_id']}", wait_seconds=30)
+
+
+def until(condition: Any) -> None:
+    while not condition():
+        time.sleep(0.05)
+
+
+def test_a_registered_agent_is_at_work_until_it_is_struck_off(client: Client) -> None:
+    register(client, "linter", RPC, capabilities=["pid", "echo"], metadata={"team": "tools"}, role="linter")
+    first = done(client, capability="pid", agent_id="linter")
+    assert (first["status"], first["agent_id"]) == ("completed", "linter")
+    again = done(client, capability="pid")
+    assert again["result"] == first["result"]
+    agent = client.get("/agents/linter")
+    assert (agent["state"], agent["endpoint"], agent["role"]) == ("alive", RPC, "linter")
+    assert agent["metadata"] == {"team": "tools"}
+    client.delete("/agents/linter")
+    until(lambda: not is_alive(first["result"]["pid"]))
+
+
+def test_one_that_cannot_be_reached_is_declared_dead_and_lives_again_when_it_can(client: Client, mortal: Path) -> None:
+    shutil.copy(HERE / "rpc_agent.py", mortal)
+    register(client, "mortal", command_of(mortal), capabilities=["pid", "die"])
+    first = done(client, capability="pid", agent_id="mortal")
+    mortal.unlink()
+    os.kill(first["result"]["pid"], signal.SIGKILL)
+    until(lambda: client.get("/agents/mortal")["state"] == "expired")
+    assert "mortal: rpc agent" in client.get("/health")["subsystems"]["bridges"]["detail"]
+    waiting = told(client, "/assignments", {"capability": "pid"})
+    shutil.copy(HERE / "rpc_agent.py", mortal)
+    second = client.get(f"/assignments/{waiting['assignment_id']}", wait_seconds=30)
+    assert second["status"] == "completed"
+    until(lambda: client.get("/agents/mortal")["state"] == "alive")
+    client.delete("/agents/mortal")
+
+
+def test_changing_it_changes_what_it_is_given(client: Client) -> None:
+    register(client, "changing", RPC, capabilities=["echo"])
+    assert done(client, capability="echo", input=1, agent_id="changing")["result"] == 1
+    register(client, "changing", RPC, capabilities=["task"], again=True)
+    assert done(client, capability="task", input=2)["result"]["agent_id"] == "changing"
+    client.delete("/agents/changing")
+
+
+def test_what_is_not_listed_is_not_started_and_health_says_so(client: Client, tmp_path: Path) -> None:
+    trace = tmp_path / "started"
+    register(client, "thief", f"touch {trace}", capabilities=["steal"])
+    until(lambda: "thief" in client.get("/health")["subsystems"]["bridges"]["detail"])
+    detail = client.get("/health")["subsystems"]["bridges"]["detail"]
+    assert "is not among the node's setting `bridges`" in detail
+    assert not trace.exists()
+    client.delete("/agents/thief")
+    until(lambda: "thief" not in client.get("/health")["subsystems"]["bridges"]["detail"])
