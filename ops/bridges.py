@@ -11,14 +11,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 from prometheus_client import Metric
 
 from ..bus import BusError
-from ..handlers.fleet import AGENTS
+from ..handlers.fleet import AGENTS, AgentRecord
 from ..handlers.transports import Bridge, Endpoint, Transports, endpoint_of
 from ..projections import ProjectionError
 from ..schemas import AgentRegistered, InvalidInput
@@ -33,10 +33,11 @@ BRIDGES_MAX = 500
 LOOK_SECONDS = 0.5
 LOOK_SECONDS_MAX = 10.0
 NAMED_MAX = 5
-PRESENT = ("declared", "alive", "suspect", "expired")
 STATEMENT = (Path(__file__).parent / "sql" / "bridged_agents.sql").read_text("utf-8")
 
 logger = logging.getLogger(__name__)
+
+_Row = dict[str, Any]
 
 
 class NotAllowed(InvalidInput):
@@ -54,7 +55,7 @@ class Bridges:
         self._node = node
         self._allowed = allowed
         self._transports = Transports(node.bus)
-        self._told: dict[str, AgentRegistered] = {}
+        self._rows: dict[str, _Row] = {}
         self._bridges: dict[str, tuple[Bridge, asyncio.Task[None]]] = {}
         self._refused: dict[str, str] = {}
         self._trouble = ""
@@ -101,30 +102,28 @@ class Bridges:
         yield counter("invocation_seconds", "Time spent in them.", ["transport"], spent)
 
     async def _look(self) -> None:
-        meant = await asyncio.to_thread(lambda: dict(self._meant()))
-        for agent_id in [one for one in self._told if one not in meant]:
+        rows = {row["agent_id"]: row for row in await asyncio.to_thread(self._asked)}
+        for agent_id in [one for one in self._rows if one not in rows]:
             await self._stop(agent_id)
-        for agent_id, told in meant.items():
-            if not self._is_kept_to(agent_id, told):
-                await self._stop(agent_id)
-                record = await self._node.reactions.state(AGENTS, agent_id)
-                if record.state in PRESENT:  # the read models may not have heard yet that it isn't
-                    self._start(agent_id, told)
-            self._told[agent_id] = told
+        for agent_id, row in rows.items():
+            if self._rows.get(agent_id) != row:
+                await self._keep_to(agent_id, row)
 
-    def _meant(self) -> Iterator[tuple[str, AgentRegistered]]:
-        """Who is to be bridged, as what. Blocks."""
+    def _asked(self) -> list[_Row]:
         parameters = {"origin": self._node.settings.origin}
-        for row in self._node.projections.sql(STATEMENT, parameters, limit=BRIDGES_MAX).records():
-            said = {name: value for name, value in row.items() if value is not None}
-            yield said.pop("agent_id"), msgspec.convert(said, AgentRegistered)
+        return self._node.projections.sql(STATEMENT, parameters, limit=BRIDGES_MAX).records()
 
-    def _is_kept_to(self, agent_id: str, told: AgentRegistered) -> bool:
-        """Whether there is a bridge of just that. A bridge registers, too, and is what it said itself."""
-        if agent_id not in self._bridges:
-            return self._told.get(agent_id) == told
-        bridge, running = self._bridges[agent_id]
-        return bridge.is_of(told) and not running.done()
+    async def _keep_to(self, agent_id: str, row: _Row) -> None:
+        """Have the bridge be what the agent registered as, unless it is that already: it registers, too."""
+        record: AgentRecord = (await self._node.reactions.deciders[AGENTS.name].look(agent_id))[0]
+        if record.told is None:
+            return
+        told = msgspec.convert(msgspec.to_builtins(record.told) | {"incarnation": None}, AgentRegistered)
+        known = self._bridges.get(agent_id)
+        if known is None or not known[0].is_of(told):
+            await self._stop(agent_id)
+            self._start(agent_id, told)
+        self._rows[agent_id] = row
 
     def _start(self, agent_id: str, told: AgentRegistered) -> None:
         try:
@@ -139,11 +138,11 @@ class Bridges:
         self._bridges[agent_id] = bridge, asyncio.create_task(bridge.run(self._node.bus), name=f"bridge {agent_id}")
 
     async def _stop(self, agent_id: str) -> None:
-        self._told.pop(agent_id, None)
+        self._rows.pop(agent_id, None)
         self._refused.pop(agent_id, None)
         if known := self._bridges.pop(agent_id, None):
             known[1].cancel()
-            await asyncio.gather(known[1], return_exceptions=True)
+            await asyncio.wait([known[1]])
 
 
 def allows(allowed: Sequence[str], endpoint: Endpoint) -> bool:

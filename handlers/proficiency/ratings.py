@@ -7,7 +7,7 @@ elsewhere, and where others are at that skill; idle time makes what is known of 
 
 That is a Rasch model (G. Rasch, 1960) whose parts are filtered with an assumed density, or Elo's rule (R. Pelánek,
 "Applications of the Elo rating system in adaptive educational systems", Computers & Education 98, 2016) with the step
-that the uncertainty asks for in the place of a constant.
+that the uncertainty asks for in the place of a constant. docs/adr/0035 has it beside others, measured.
 """
 
 from __future__ import annotations
@@ -40,15 +40,18 @@ class Prior(NamedTuple):
     colony_floor: float = 0.001
     skill: float = 0.5
     skill_floor: float = 0.003
-    agent: float = 0.6
+    agent: float = 0.8
     agent_per_day: float = 0.01
     agent_skill: float = 0.4
     agent_skill_per_day: float = 0.01
-    task: float = 0.8
+    task: float = 1.2
 
 
 Part = tuple[float, float]
 """The mean and the variance of one part of the logit."""
+
+Dated = tuple[float, float, float, int]
+"""The same, with the day of the last outcome and how many there were."""
 
 
 class Ratings:
@@ -60,11 +63,8 @@ class Ratings:
         self._colony: Part = (0.0, self.prior.colony)
         self._skills: dict[str, Part] = {}
         self._tasks: dict[tuple[str, str], Part] = {}
-        self._agents: dict[str, Part] = {}
-        self._agent_skills: dict[tuple[str, str], Part] = {}
-        self._agent_days: dict[str, float] = {}  # of each one's last outcome
-        self._agent_skill_days: dict[tuple[str, str], float] = {}
-        self._outcomes: dict[tuple[str, str], int] = {}
+        self._agents: dict[str, Dated] = {}
+        self._agent_skills: dict[tuple[str, str], Dated] = {}
 
     def copy(self) -> Ratings:
         """The same, to go on from by itself."""
@@ -80,47 +80,62 @@ class Ratings:
 
     def take(self, agent_id: str, skill: str, score: float, day: float, task: str | None = None) -> float:
         """Take one outcome in; what its score was expected to be, by all before it."""
-        colony, level, ability, knack = self._parts(agent_id, skill, day)
-        logit = colony[0] + level[0] + ability[0] + knack[0]
-        variance = colony[1] + level[1] + ability[1] + knack[1]
-        if task is not None:
-            ease = self._tasks.get((skill, task), (0.0, self.prior.task))
-            logit += ease[0]
-            variance += ease[1]
+        prior, pair = self.prior, (agent_id, skill)
+        colony, colony_variance = self._colony
+        level, level_variance = self._skills.get(skill) or (0.0, prior.skill)
+        ability, ability_variance, of_agent = _aged(self._agents.get(agent_id), prior.agent, prior.agent_per_day, day)
+        knack, knack_variance, of_pair = _aged(
+            self._agent_skills.get(pair), prior.agent_skill, prior.agent_skill_per_day, day
+        )
+        ease, ease_variance = (0.0, 0.0) if task is None else self._tasks.get((skill, task)) or (0.0, prior.task)
+        variance = colony_variance + level_variance + ability_variance + knack_variance + ease_variance
         shrink = 1 / math.sqrt(1 + MODERATION * variance)
-        expected = logistic(logit * shrink)
+        expected = logistic(shrink * (colony + level + ability + knack + ease))
+        # Each part moves by the step the less sure it was, and gets surer by what the outcome told.
         step, told = shrink * (score - expected), shrink * shrink * expected * (1 - expected)
+        self._colony = (
+            colony + colony_variance * step,
+            max(colony_variance * (1 - colony_variance * told), prior.colony_floor),
+        )
+        self._skills[skill] = (
+            level + level_variance * step,
+            max(level_variance * (1 - level_variance * told), prior.skill_floor),
+        )
+        self._agents[agent_id] = (
+            ability + ability_variance * step,
+            ability_variance * (1 - ability_variance * told),
+            day,
+            of_agent + 1,
+        )
+        self._agent_skills[pair] = (
+            knack + knack_variance * step,
+            knack_variance * (1 - knack_variance * told),
+            day,
+            of_pair + 1,
+        )
         if task is not None:
-            self._tasks[skill, task] = _moved(ease, step, told)
-        self._colony = _moved(colony, step, told, self.prior.colony_floor)
-        self._skills[skill] = _moved(level, step, told, self.prior.skill_floor)
-        self._agents[agent_id] = _moved(ability, step, told)
-        self._agent_skills[agent_id, skill] = _moved(knack, step, told)
-        self._agent_days[agent_id] = self._agent_skill_days[agent_id, skill] = self.day = day
-        self._outcomes[agent_id, skill] = self._outcomes.get((agent_id, skill), 0) + 1
+            self._tasks[skill, task] = ease + ease_variance * step, ease_variance * (1 - ease_variance * told)
+        self.day = day
         return expected
 
     def lookup(self, agent_id: str, skill: str, day: float | None = None) -> Rating:
         """The agent's rating at the skill, on that day or that of the last outcome: anybody's, at anything."""
-        parts = self._parts(agent_id, skill, self.day if day is None else day)
-        logit, variance = (sum(values) for values in zip(*parts, strict=True))
-        return Rating.of(logit, variance, self._outcomes.get((agent_id, skill), 0))
-
-    def _parts(self, agent_id: str, skill: str, day: float) -> tuple[Part, Part, Part, Part]:
-        """What is known on that day of the colony, the skill, the agent, and the agent at this skill."""
-        prior, pair = self.prior, (agent_id, skill)
-        ability = self._agents.get(agent_id, (0.0, prior.agent))
-        knack = self._agent_skills.get(pair, (0.0, prior.agent_skill))
-        idle_days = day - self._agent_days.get(agent_id, day)
-        if idle_days > 0:
-            ability = ability[0], min(ability[1] + prior.agent_per_day * idle_days, prior.agent)
-        idle_days = day - self._agent_skill_days.get(pair, day)
-        if idle_days > 0:
-            knack = knack[0], min(knack[1] + prior.agent_skill_per_day * idle_days, prior.agent_skill)
-        return self._colony, self._skills.get(skill, (0.0, prior.skill)), ability, knack
+        prior = self.prior
+        day = self.day if day is None else day
+        colony, colony_variance = self._colony
+        level, level_variance = self._skills.get(skill) or (0.0, prior.skill)
+        ability, ability_variance, _ = _aged(self._agents.get(agent_id), prior.agent, prior.agent_per_day, day)
+        known = self._agent_skills.get((agent_id, skill))
+        knack, knack_variance, outcomes = _aged(known, prior.agent_skill, prior.agent_skill_per_day, day)
+        variance = colony_variance + level_variance + ability_variance + knack_variance
+        return Rating.of(colony + level + ability + knack, variance, outcomes)
 
 
-def _moved(part: Part, step: float, told: float, floor: float = 0.0) -> Part:
-    """The part after an outcome: further by the step the less sure it was, and surer by what it told."""
-    mean, variance = part
-    return mean + variance * step, max(variance - variance * variance * told, floor)
+def _aged(known: Dated | None, variance_at_first: float, per_day: float, day: float) -> tuple[float, float, int]:
+    """What is known of a part on a day: mean, variance and how many outcomes told it. Idle days make it less sure."""
+    if known is None:
+        return 0.0, variance_at_first, 0
+    mean, variance, last_day, outcomes = known
+    if day > last_day:
+        variance = min(variance + per_day * (day - last_day), variance_at_first)
+    return mean, variance, outcomes

@@ -10,6 +10,7 @@ from .live import live
 from .live_readers import live_readers
 from .otlp import otlp
 from .past import past
+from .proficiency import proficiency
 from .publish import publish
 from .query import query
 from .rebuild import rebuild
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "past": past,
     "trust": trust,
     "sync": sync,
+    "proficiency": proficiency,
 }
 
 __all__ = ["BENCHMARKS", "Figure", "Report", "machine"]

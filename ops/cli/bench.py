@@ -29,6 +29,7 @@ NAMES = [
     "past",
     "trust",
     "sync",
+    "proficiency",
 ]
 COLUMNS = ["name", "value", "unit", "ratio", "rival", "rival_value"]
 
@@ -49,7 +50,8 @@ def bench(names: tuple[str, ...], as_json: bool) -> None:
 
     Each figure stands beside what a named rival did in the same run, where there is one to compare with. Each takes
     about a minute, on a node of its own in a temporary folder; `past`, with up to ten million events, half an hour and
-    20 GB; `sync` some minutes. Needs `pip install 'rookery[bench]'`.
+    20 GB; `sync` some minutes. `proficiency` compares ways to rate agents on recorded outcomes in the folder that
+    ROOKERY_TEST_DATA names, in some minutes. Needs `pip install 'rookery[bench]'`.
 
     \b
     rookery bench

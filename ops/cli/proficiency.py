@@ -68,7 +68,8 @@ def proficiency(
     if as_json:
         show_json(found)
         return
-    show_rows(columns, rows if as_csv else [_readable(row) for row in rows], as_json=False, as_csv=as_csv)
+    shown = [{name: row[name] for name in columns} for row in rows]
+    show_rows(columns, shown if as_csv else [_readable(row) for row in shown], as_json=False, as_csv=as_csv)
     if found["truncated"]:
         remark("there are more than these; --limit shows more of them")
 

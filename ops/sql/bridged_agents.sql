@@ -1,10 +1,8 @@
--- Agents that are no NATS clients and are meant to be at work on this node's own bus, whether or not they are well.
-select
-    agent_id, name, role, tier, parent_agent_id, capabilities, transport, endpoint, version, heartbeat_interval_seconds,
-    description, assignments_max, metadata
+-- Agents of this node's own bus that are no NATS clients and belong to the colony, whether or not they are well.
+select agent_id, transport, endpoint, capabilities, name, role, tier, version, description, incarnation, registered_at
 from agents
 where
-    coalesce(origin, $origin) = $origin
+    origin = $origin
     and transport in ('rest', 'rpc', 'mcp', 'file')
-    and state in ('declared', 'alive', 'suspect', 'expired')
+    and state in ('alive', 'suspect', 'expired')
 order by agent_id

@@ -129,7 +129,8 @@ FIGURES = {
 
 
 def test_every_benchmark_is_tested() -> None:
-    assert SMALL.keys() == FIGURES.keys() == bench.BENCHMARKS.keys()
+    elsewhere = {"proficiency"}  # what it reports depends on the data at hand: test_bench_proficiency.py
+    assert SMALL.keys() == FIGURES.keys() == bench.BENCHMARKS.keys() - elsewhere
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rookery.handlers.proficiency import Outcome, Prior, Rating, Ratings
@@ -107,3 +108,23 @@ def test_the_first_step_is_what_the_formula_gives_by_hand() -> None:
 def test_long_luck_stays_finite() -> None:
     ratings = after([Outcome("ada", "lint", 1.0, float(day)) for day in range(5_000)])
     assert 0.99 < ratings.lookup("ada", "lint").rating < 1
+
+
+def test_a_rating_is_what_the_whole_integral_gives_within_two_hundredths() -> None:
+    """The filter's normal distribution, beside Bayes' rule worked out on a grid of logits."""
+    variance, score = 2.0, [1.0, 1.0, 0.0, 1.0]
+    grid = [step / 100 for step in range(-1_500, 1_501)]
+    weights = [math.exp(-logit * logit / (2 * variance)) for logit in grid]
+    for one in score:
+        chances = [1 / (1 + math.exp(-logit)) for logit in grid]
+        weights = [w * (p if one else 1 - p) for w, p in zip(weights, chances, strict=True)]
+    total = sum(weights)
+    mean = sum(w * logit for w, logit in zip(weights, grid, strict=True)) / total
+    chance = sum(w / (1 + math.exp(-logit)) for w, logit in zip(weights, grid, strict=True)) / total
+    spread = math.sqrt(sum(w * (logit - mean) ** 2 for w, logit in zip(weights, grid, strict=True)) / total)
+    nothing = Prior(colony=variance, colony_floor=0.0, skill=0.0, skill_floor=0.0, agent=0.0, agent_skill=0.0)
+    ratings = Ratings(nothing)
+    ratings.fold(Outcome("ada", "lint", one, 0.0) for one in score)
+    found = ratings.lookup("ada", "lint")
+    assert found.rating == pytest.approx(chance, abs=0.02)
+    assert found.uncertainty == pytest.approx(spread, rel=0.05)

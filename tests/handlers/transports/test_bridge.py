@@ -12,10 +12,7 @@ import msgspec
 import pytest
 from rookery import Colony
 from rookery.bus import Bus
-from rookery.handlers.agent import InvalidAgent, NameTaken, TaskFailed
-from rookery.handlers.fleet import AGENTS, AgentGone, Register, Unregister
-from rookery.handlers.fleet.beats import fence_subject
-from rookery.handlers.reactions import Command, CommandData, Decider
+from rookery.handlers.agent import InvalidAgent, TaskFailed
 from rookery.handlers.transports import Bridge, Endpoint, InvalidEndpoint, Transports, registration
 from rookery.schemas import AgentRegistered
 
@@ -122,25 +119,6 @@ async def test_two_bridges_of_one_agent_are_one_agent(memory_bus: Bus, colony: C
         async with bridged(memory_bus, two, RPC, "echo") as second:
             await until(lambda: "at work already" in second.reason)
             assert not second.is_reached
-
-
-@pytest.mark.parametrize("command", [Unregister(), Register(name="another", again=True)])
-async def test_one_that_is_struck_off_or_registered_otherwise_is_not_brought_back(
-    memory_bus: Bus, transports: Transports, command: CommandData
-) -> None:
-    registry = Decider(memory_bus, AGENTS, source="/people/operator")
-    bridge = Bridge("bridged", registration(RPC, ["echo"], name="Bridged"), transports)
-    running = asyncio.create_task(bridge.run(memory_bus))
-    await until(lambda: bridge.is_reached)
-    while (await registry.look("bridged"))[0].state != "alive":
-        await asyncio.sleep(0.01)
-    await registry.handle(Command.of(command, subject="bridged", source="/people/operator"))
-    await memory_bus.send(fence_subject("bridged"), b"")  # as the node's watch does
-    with pytest.raises((AgentGone, NameTaken)):
-        await running
-    assert not bridge.is_reached
-    state = (await registry.look("bridged"))[0]
-    assert (state.state, state.incarnation) in (("unregistered", 1), ("alive", 2))
 
 
 def test_what_cannot_be_bridged_says_why(tmp_path: Path) -> None:
