@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from ..bus import Bus, Delivery, Entity, work_subject_of
 from ..eventstore import Log, Record
 from ..handlers.agent.assigning import created
-from ..handlers.assignments import ASSIGNMENTS, Cancel, UnknownAssignment
+from ..handlers.assignments import ASSIGNMENTS, Cancel, NotToRetry, UnknownAssignment
 from ..handlers.dispatch import Given, Wish
 from ..handlers.reactions import Command
+from ..projections import Condition, Question
 from ..schemas import (
     AssignmentCancelled,
     AssignmentCompleted,
@@ -31,13 +33,14 @@ from ..schemas import (
     InvalidEvent,
     check,
     decode,
+    derived_id,
     encode,
     new_id,
     type_of,
 )
 from ..schemas.assignments import AttemptsMax
 from ..schemas.envelope import Source
-from ..schemas.vocabulary import AgentId, AssignmentId, Labels, Name, Seconds, Skill
+from ..schemas.vocabulary import AgentId, AssignmentId, Labels, Name, Skill
 from .lanes import Lane
 from .live import Live, ReaderTooSlow
 from .seen import Filters
@@ -46,10 +49,16 @@ if TYPE_CHECKING:
     from .node import Node, Wait
 
 OPERATOR = "/people/operator"
+MODEL = "assignments"
 
 Status = Literal["pending", "running", "completed", "failed", "timed_out", "cancelled"]
 ENDS: tuple[Status, ...] = ("completed", "failed", "timed_out", "cancelled")
 ENDED = Filters.of([f"assignment.{status}" for status in ENDS]).types
+
+
+# Somebody who asks for less than nothing, or for more than a year, means something else.
+DURATION_SECONDS_MAX = 366 * 24 * 3600.0
+Duration = Annotated[float, Meta(gt=0, le=DURATION_SECONDS_MAX)]
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -63,8 +72,8 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     agent_id: AgentId | None = None
     best: bool = False
     skill: Skill | None = None
-    timeout_seconds: Seconds | None = None
-    deadline_seconds: Seconds | None = None
+    timeout_seconds: Duration | None = None
+    deadline_seconds: Duration | None = None
     attempts_max: AttemptsMax | None = None
     id: AssignmentId | None = None
     source: Source = OPERATOR
@@ -100,17 +109,27 @@ async def give(node: Node, wanted: Wanted, wait: Wait = "visible") -> Standing:
     One that is under way or over is left as it is. Raises `InvalidEvent`, `DiskFull`, as `Giver.record` does, or as the
     bus does: then doing it again, under the same id, is safe.
     """
-    wish = _wish(wanted)
-    known = await _recorded(node.bus, wish.assignment_id) if wanted.id is not None else None
+    return await give_wish(node, _wish(wanted), wait, is_new=wanted.id is None)
+
+
+async def give_wish(node: Node, wish: Wish, wait: Wait, *, is_new: bool = True) -> Standing:
+    """The same for what was put into its form already; `is_new`: nobody can have given it before."""
+    known = None if is_new else await _recorded(node.bus, wish.assignment_id)
     node.disk.ensure_room()
     if known is None:
         given = await node.giver.record(wish)
-        known = given if wanted.id is None else await _recorded(node.bus, wish.assignment_id) or given
-    found = await standing(node.bus, wish.assignment_id)
-    if found.status == "pending":
+        known = given if is_new else await _recorded(node.bus, wish.assignment_id) or given
+    if is_new or (await standing(node.bus, wish.assignment_id)).status == "pending":
         await node.bus.give(known.event)
     await node.until(known.sequence, wait)
     return await standing(node.bus, wish.assignment_id)
+
+
+def question_of(sought: Mapping[str, str | None], cursor: str | None) -> Question:
+    """What asks the read model for the assignments that fit, the latest first."""
+    several = {"status": "in"}
+    conditions = tuple(Condition(name, several.get(name, "eq"), text) for name, text in sought.items() if text)
+    return Question(conditions, sort=("-created_at",), cursor=cursor)
 
 
 async def cancel(node: Node, assignment_id: str, reason: str | None, wait: Wait = "visible") -> Standing:
@@ -119,6 +138,54 @@ async def cancel(node: Node, assignment_id: str, reason: str | None, wait: Wait 
     decided = await node.reactions.handle(ASSIGNMENTS, command)
     await node.until(decided.sequence, wait)
     return await standing(node.bus, assignment_id)
+
+
+async def retry(node: Node, assignment_id: str, wait: Wait = "visible") -> Standing:
+    """Give what failed, timed out or was called off once more, as an assignment of its own.
+
+    How the first one ended stays as it is. Asked for twice, it is given once: to try a third time, retry the second.
+    Raises `UnknownAssignment`, `NotToRetry`, or as `give` does.
+    """
+    first, before = await _recorded(node.bus, assignment_id), await standing(node.bus, assignment_id)
+    if first is None:
+        raise UnknownAssignment(assignment_id)
+    if not before.is_over or before.status == "completed":
+        raise NotToRetry(assignment_id, before.status)
+    data = first.event.payload()
+    assert isinstance(data, AssignmentCreated)
+    was_chosen = data.chosen is not None
+    again = msgspec.structs.replace(
+        data,
+        agent_id=None if was_chosen else data.agent_id,
+        chosen=None,
+        metadata={**(data.metadata or {}), "retry_of": assignment_id},
+    )
+    wish = Wish(again, derived_id(assignment_id, "retry"), OPERATOR, best=was_chosen)
+    return await give_wish(node, wish, wait, is_new=False)
+
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened to an assignment, without what it was to work on and what came of it."""
+
+    id: str
+    fact: str
+    time: datetime
+    source: str
+    data: dict[str, Any]
+
+
+async def history(bus: Bus, assignment_id: str) -> list[Happening]:
+    """All that happened to an assignment, in the order of the log. Raises `UnknownAssignment`."""
+    found = await bus.history(Entity("assignment", assignment_id))
+    happened = [_happening(event) for event in _readable(found.deliveries)]
+    if not happened:
+        raise UnknownAssignment(assignment_id)
+    return happened
+
+
+def _happening(event: Event) -> Happening:
+    data = {name: value for name, value in msgspec.json.decode(event.data).items() if name not in ("input", "result")}
+    return Happening(id=event.id, fact=event.type.split(".")[1], time=event.time, source=event.source, data=data)
 
 
 async def standing(bus: Bus, assignment_id: str) -> Standing:

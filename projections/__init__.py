@@ -32,7 +32,7 @@ from .errors import (
     TablesOutdated,
     UnknownReadModel,
 )
-from .filters import Question, question_of
+from .filters import Condition, Question, question_of
 from .formats import BinaryFormat, Encoded, csv_text, is_binary, ndjson
 from .leash import Leash
 from .lineage import Address, Lineage
@@ -52,6 +52,7 @@ __all__ = [
     "Changes",
     "CheckpointConflict",
     "Column",
+    "Condition",
     "DatabaseLocked",
     "DatabaseUnusable",
     "Encoded",

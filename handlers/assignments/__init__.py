@@ -1,6 +1,6 @@
 """Assignments: their life from being given to their one end."""
 
-from .errors import AssignmentError, AssignmentOver, NotTheHolder, UnknownAssignment
+from .errors import AssignmentError, AssignmentOver, NotTheHolder, NotToRetry, UnknownAssignment
 from .lifecycle import ASSIGNMENTS, OPEN, Assignment, Cancel, Complete, Fail, GiveUp, Release, Start, Status, TimeOut
 from .stopping import stop, stop_subject
 
@@ -15,6 +15,7 @@ __all__ = [
     "Fail",
     "GiveUp",
     "NotTheHolder",
+    "NotToRetry",
     "Release",
     "Start",
     "Status",

@@ -4,6 +4,7 @@ RookeryError
 └── AssignmentError
     ├── UnknownAssignment     no assignment has this id (assignment_id)
     ├── AssignmentOver        it has ended already, and its first end counts (assignment_id, status, agent_id)
+    ├── NotToRetry            it is not over, or it is done: there is nothing to try again (assignment_id, status)
     └── NotTheHolder          it is another's, or nobody's, to begin or to end (assignment_id, agent_id, holder)
 """
 
@@ -46,4 +47,15 @@ class NotTheHolder(AssignmentError):
         super().__init__(
             f"assignment {assignment_id} {whose}, and not, in this attempt, by {agent_id}: only who holds it can end "
             "it; whoever is handed it begins it first"
+        )
+
+
+class NotToRetry(AssignmentError):
+    """What is not over, or is done, is not given once more."""
+
+    def __init__(self, assignment_id: str, status: str) -> None:
+        self.assignment_id = assignment_id
+        self.status = status
+        super().__init__(
+            f"assignment {assignment_id} is {status}: what failed, timed out or was called off can be tried once more"
         )

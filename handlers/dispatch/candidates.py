@@ -31,6 +31,15 @@ class Ranked(NamedTuple):
     skill: str
 
 
+class Alive(NamedTuple):
+    """An agent that is alive, with what it can do and how much it has in hand, of how much it may have."""
+
+    agent_id: str
+    capabilities: frozenset[str]
+    assignments: int
+    assignments_max: int
+
+
 class Candidates:
     """Who could do what, how well, and how busy they are. `hear` it all, then `choose`.
 
@@ -103,6 +112,14 @@ class Candidates:
         assert candidate is not None, "somebody was first"
         eligible = len(ranking) - sum(other in ranking for other in set(excluded))
         return Choice(candidate, score_of(candidate), eligible)
+
+    def alive(self) -> list[Alive]:
+        """All who are alive, those of the pool left out."""
+        return [
+            Alive(agent_id, agent.capabilities, agent.holds, agent.assignments_max or self._assignments_max)
+            for agent_id, agent in sorted(self._agents.items())
+            if agent.is_alive and agent_id not in self._pool
+        ]
 
     def candidates(self, kind: str, skill: str | None = None) -> Iterator[Candidate]:
         """All who have the capability, eligible or not."""

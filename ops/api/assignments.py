@@ -9,15 +9,18 @@ from typing import Annotated, TypeVar
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from ...projections import Leash
 from ...schemas import MalformedEvent
-from .. import assignments
+from .. import assignments, distribution
 from ..node import Wait
 from .bodies import read_body
-from .dependencies import BodyRoom, OpenLanes, ServingNode, json, unless_gone
+from .dependencies import BodyRoom, OpenLanes, ServingNode, in_time, json, unless_gone
 from .past import AsOf, dated
 
 ASSIGNMENT_BYTES_MAX = 1024 * 1024
 WAIT_SECONDS_MAX = 60.0
+LISTED = 100
+LISTED_MAX = 10_000
 
 Asked = TypeVar("Asked")
 
@@ -45,6 +48,63 @@ async def assign(request: Request, node: ServingNode, room: BodyRoom, wait: Wait
         return json(await assignments.give(node, wanted, wait), HTTPStatus.ACCEPTED)
 
 
+Status = Annotated[
+    str | None,
+    Query(description="Only those that stand so, as in `pending`; several with commas.", examples=["pending"]),
+]
+Kind = Annotated[str | None, Query(description="Only tasks of this kind.", examples=["code.review"])]
+Holder = Annotated[
+    str | None, Query(alias="agent_id", description="Only those that this agent has, or had.", examples=["coder-7"])
+]
+SkillAsked = Annotated[
+    str | None, Query(alias="skill", description="Only those that ask for this skill.", examples=["code.review"])
+]
+Limit = Annotated[int, Query(ge=1, le=LISTED_MAX, description="At most so many.", examples=[LISTED])]
+Cursor = Annotated[
+    str | None, Query(description="Go on behind a page: the `next` of its answer.", examples=["WyJhIl0"])
+]
+
+
+@router.get("/assignments")
+async def listed(
+    request: Request,
+    node: ServingNode,
+    lanes: OpenLanes,
+    status: Status = None,
+    kind: Kind = None,
+    agent_id: Holder = None,
+    skill: SkillAsked = None,
+    limit: Limit = LISTED,
+    cursor: Cursor = None,
+    moment: AsOf = None,
+) -> Response:
+    """Assignments, the latest first: each as the read model `assignments` has it. All filters must hold."""
+    sought = {"status": status, "kind": kind, "agent_id": agent_id, "skill": skill}
+    question = assignments.question_of(sought, cursor)
+    leash = Leash(node.settings.query_seconds_max)
+
+    def answer() -> Response:
+        with node.projections.at(moment, [assignments.MODEL], leash) as models:
+            found = models.rows(assignments.MODEL, question, limit=limit, leash=leash)
+            return json({"assignments": found.records(), "next": found.next})
+
+    return dated(await in_time(request, lanes, leash, answer), moment)
+
+
+@router.post("/assignments/distribute", status_code=HTTPStatus.ACCEPTED)
+async def distribute(request: Request, node: ServingNode, room: BodyRoom, wait: Wait = "visible") -> Response:
+    """Give practice to the agents whose gaps are greatest, `count` pieces of it, and nobody more than it has room for.
+
+    An agent has a gap at a capability of its own that it is bad at, or of which too little is known. Each piece is an
+    assignment of that kind with the `input` that is given here, `metadata.practice` and, in `chosen`, the reasons.
+    `skills` says which are to be practised. Where nobody has a gap, nothing is given.
+    """
+    async with room.for_body(request):
+        body = await read_body(request, bytes_max=ASSIGNMENT_BYTES_MAX)
+        practice = _in_body(body, distribution.Practice) if body else distribution.Practice()
+        return json(await distribution.distribute(node, practice, wait), HTTPStatus.ACCEPTED)
+
+
 class CalledOff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why work is called off."""
 
@@ -63,6 +123,22 @@ async def cancel(
         body = await read_body(request, bytes_max=ASSIGNMENT_BYTES_MAX)
         why = _in_body(body, CalledOff) if body else CalledOff()
         return json(await assignments.cancel(node, assignment_id, why.reason, wait))
+
+
+@router.post("/assignments/{assignment_id:path}/retry", status_code=HTTPStatus.ACCEPTED)
+async def retry(node: ServingNode, assignment_id: Id, wait: Wait = "visible") -> Response:
+    """Give what failed, timed out or was called off once more, as a new assignment; `metadata.retry_of` names the old.
+
+    How the old one ended stays as it is. Asked for twice, it is given once.
+    """
+    return json(await assignments.retry(node, assignment_id, wait), HTTPStatus.ACCEPTED)
+
+
+@router.get("/assignments/{assignment_id:path}/history")
+async def history(node: ServingNode, assignment_id: Id) -> Response:
+    """All that happened to an assignment, in order: who had it when, each attempt, each release, its end."""
+    happened = await assignments.history(node.bus, assignment_id)
+    return json({"assignment_id": assignment_id, "history": happened})
 
 
 @router.get("/assignments/{assignment_id:path}")

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from .agent_examples import ROUTES as AGENT_ROUTES
+from .assignment_examples import ROUTES as ASSIGNMENT_ROUTES
 from .problems import MEDIA_TYPE
 from .told import NAMES, PARAMETERS, PROBLEMS, ROUTES, Told
 
@@ -44,7 +45,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     for name in _FASTAPIS_OWN:
         schemas.pop(name, None)
     schemas["Problem"] = _PROBLEM
-    known = ROUTES | AGENT_ROUTES
+    known = ROUTES | AGENT_ROUTES | ASSIGNMENT_ROUTES
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             _complete(operation, known.get((method.upper(), path), Told()))

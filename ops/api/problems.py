@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from ...bus import BusError, BusUnavailable, WorkQueueFull
 from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive, NotYetSealed, ObjectsLost, UnknownLine
-from ...handlers.assignments import AssignmentOver, NotTheHolder, UnknownAssignment
+from ...handlers.assignments import AssignmentOver, NotTheHolder, NotToRetry, UnknownAssignment
 from ...handlers.dispatch import AgentNotAlive, NobodyCan
 from ...handlers.fleet import AgentGone, DuplicateName, Fenced, UnknownAgent
 from ...handlers.reactions import Contended, NotParked
@@ -56,6 +56,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     NotParked: HTTPStatus.CONFLICT,
     AssignmentOver: HTTPStatus.CONFLICT,
     NotTheHolder: HTTPStatus.CONFLICT,
+    NotToRetry: HTTPStatus.CONFLICT,
     NobodyCan: HTTPStatus.CONFLICT,
     AgentNotAlive: HTTPStatus.CONFLICT,
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -45,29 +45,6 @@ EVENT = {
     "time": "2026-11-20T12:00:00Z",
     "data": {"agent_id": "coder-7", "task": "Review the diff"},
 }
-_PENDING = {
-    "assignment_id": "as-42",
-    "status": "pending",
-    "capability": "code.review",
-    "agent_id": None,
-    "run_id": None,
-    "created_at": "2026-11-20T12:00:00Z",
-    "started_at": None,
-    "ended_at": None,
-    "duration_seconds": None,
-    "result": None,
-    "error": None,
-}
-_COMPLETED = {
-    **_PENDING,
-    "status": "completed",
-    "agent_id": "coder-7",
-    "run_id": "run-9",
-    "started_at": "2026-11-20T12:00:01Z",
-    "ended_at": "2026-11-20T12:00:03Z",
-    "duration_seconds": 2.0,
-    "result": {"findings": 3},
-}
 _KEPT = {"origin": "local", "n": 42, "seq": 42, "recordedtime": "2026-11-20T12:00:00.004Z", **EVENT}
 _COLUMNS = [{"name": "run_id", "type": "VARCHAR", "description": "The run."}]
 _PAGE = {"columns": _COLUMNS, "rows": [{"run_id": "run-9"}], "truncated": True, "next": "WyJydW4tOSJd"}
@@ -190,22 +167,6 @@ ROUTES: dict[tuple[str, str], Told] = {
         answers={"application/json": [_SETTLED]},
         body={"application/json": {"entity": "run/run-9", "reason": "the pager that it was for is gone"}},
         problems=(404, 409, 413, 422, 503),
-    ),
-    ("POST", "/assignments"): Told(
-        "Give work to agents",
-        answers={"application/json": _PENDING},
-        body={"application/json": {"capability": "code.review", "input": {"path": "."}, "timeout_seconds": 60}},
-        status=202,
-        problems=(413, 422, 503, 507),
-    ),
-    ("POST", "/assignments/{assignment_id}/cancel"): Told(
-        "Call work off that waits",
-        answers={"application/json": _PENDING | {"status": "cancelled", "error": "the branch is gone"}},
-        body={"application/json": {"reason": "the branch is gone"}},
-        problems=(404, 409, 413, 422, 503),
-    ),
-    ("GET", "/assignments/{assignment_id}"): Told(
-        "Ask how an assignment stands", answers={"application/json": _COMPLETED}, problems=(404, 422, 503)
     ),
     ("GET", "/query"): Told(
         "List the read models",

@@ -82,7 +82,7 @@ def assign(
     """
     asked = {
         "capability": capability,
-        "input": _json(given),
+        "input": json_in(given),
         "agent_id": agent_id,
         "best": best,
         "skill": skill,
@@ -125,7 +125,8 @@ def cancel(client: Client, assignment_id: str, reason: str | None, as_json: bool
         click.echo(f"{assignment_id} {told['status']}")
 
 
-def _json(given: str) -> Any:
+def json_in(given: str) -> Any:
+    """What an option that takes JSON was given: JSON, `@FILE`, or `-` for standard input. Raises `InvalidData`."""
     if given == "-":
         text = standard_input()
     elif given.startswith("@"):

@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
     "Give it events": {
         "publish": Row("publish:publish", "Publish one event."),
         "assign": Row("assign:assign", "Give work to an agent."),
+        "assignments": Row("assignments:assignments", "The work that was given: list, show, retry, distribute."),
         "cancel": Row("assign:cancel", "Call work off."),
         "bridge": Row("bridge:bridge", "Let an agent take part that is no NATS client."),
         "watch": Row("watch:watch", "Give what is dropped into a folder; results land beside it."),

@@ -234,6 +234,40 @@ class TestOnTheCommandLine:
         unknown = rookery("cancel", "nobody-knows")
         assert (unknown.code, "nobody-knows" in unknown.err) == (2, True)
 
+    def test_what_was_given_is_listed_and_shown_with_all_that_happened(self, rookery: Rookery) -> None:
+        ids = [rookery("assign", "cli.listed").out.strip() for _ in range(3)]
+        rookery("cancel", ids[0], "--reason", "no")
+        listed = rookery("assignments", "list", "--kind", "cli.listed", "--json").json
+        assert [row["assignment_id"] for row in listed] == ids[::-1]
+        assert (
+            len(rookery("assignments", "list", "--kind", "cli.listed", "--status", "pending,running", "--json").json)
+            == 2
+        )
+        assert len(rookery("assignments", "list", "--kind", "cli.listed", "--limit", 1, "--json").json) == 1
+        shown = rookery("assignments", "show", ids[0])
+        assert "reason=no" in shown.out
+        history = rookery("assignments", "show", ids[0], "--json").json["history"]
+        assert [one["fact"] for one in history] == ["created", "cancelled"]
+        assert rookery("assignments", "show", "nobody-knows").code == 2
+
+    def test_what_was_called_off_is_given_once_more_and_what_waits_is_not(self, rookery: Rookery) -> None:
+        first = rookery("assign", "cli.again", "--input", "7").out.strip()
+        refused = rookery("assignments", "retry", first)
+        assert (refused.code, "is pending" in refused.err) == (2, True)
+        rookery("cancel", first)
+        second = rookery("assignments", "retry", first).out.strip()
+        assert rookery("assignments", "retry", first).out.strip() == second
+        created = rookery("assignments", "show", second, "--json").json["history"][0]["data"]
+        assert (created["kind"], created["metadata"]) == ("cli.again", {"retry_of": first})
+
+    def test_practice_goes_to_who_has_room(self, rookery: Rookery) -> None:
+        able = '{"name": "A", "capabilities": ["cli.practice"], "assignments_max": 1}'
+        rookery("publish", "agent.registered", "cli-practising", "--data", able)
+        asked = ("assignments", "distribute", "--skill", "cli.practice", "--input", "[1]", "--json")
+        [one] = rookery(*asked).json["assignments"]
+        assert (one["agent_id"], one["chosen"]["reason"]) == ("cli-practising", "practice: unknown")
+        assert rookery(*asked).json == {"assignments": [], "refused": []}
+
     def test_the_id_is_printed_and_the_work_waits(self, rookery: Rookery) -> None:
         given = rookery("assign", "cli.plain", "--input", '{"path": "."}')
         assert given.code == 0

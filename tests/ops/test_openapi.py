@@ -29,6 +29,7 @@ from rookery.ops.api import (
     snapshot,
     state,
     subagents,
+    subassignments,
     sync,
     vault,
     verify,
@@ -57,6 +58,7 @@ def document() -> dict[str, Any]:
     for module in (
         agents,
         subagents,
+        subassignments,
         archive,
         proofs,
         verify,
