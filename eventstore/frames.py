@@ -114,8 +114,8 @@ class FramedFile:
         if len(foot) < _FOOT.size or not foot.endswith(struct.pack("<I", _SEEKABLE_MAGIC)):
             raise LogDamaged(self.path, "its seek table is missing", REMEDY)
         table_bytes = _FOOT.unpack(foot)[0] * _ENTRY.size
-        table = self._at(max(file_bytes - _FOOT.size - table_bytes, 0), table_bytes)
-        if len(table) < table_bytes:
+        begin = file_bytes - _FOOT.size - table_bytes
+        if begin < 0 or len(table := self._at(begin, table_bytes)) < table_bytes:
             raise LogDamaged(self.path, "its seek table is cut short", REMEDY)
         frames, offset = [], 0
         for compressed_bytes, size_bytes in _ENTRY.iter_unpack(table):

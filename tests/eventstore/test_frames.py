@@ -83,3 +83,11 @@ def test_a_flipped_bit_is_noticed(written: Write) -> None:
     file.path.write_bytes(held)
     with pytest.raises(LogDamaged, match="restore it"):
         list(file.lines(first=1))
+
+
+def test_a_table_of_more_frames_than_the_file_has_room_for_is_not_read(written: Write) -> None:
+    path = written(lines(3)).path
+    data = path.read_bytes()
+    path.write_bytes(data[:-9] + (2**32 - 1).to_bytes(4, "little") + data[-5:])
+    with pytest.raises(LogDamaged, match="cut short"):
+        FramedFile(path, Disk())
