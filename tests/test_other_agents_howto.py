@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
 import sys
-import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from rookery.handlers.transports import Call, TransportError
 from rookery.handlers.transports.bridge import ASSIGNMENTS_MAX, HEARTBEAT_SECONDS
 from rookery.ops.bench.node_process import node_process
-from rookery.ops.client import Client
-from rookery.ops.settings import Settings
+
+from .ops.conftest import Rookery, command_line
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "howto" / "other-agents.md").read_text()
 PROGRAM, USE = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -25,46 +26,43 @@ BRIDGE, ASSIGN, REGISTER = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE |
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the page's program, where `rookery` and `python3` are this checkout's."""
+    """A folder with the page's program, where the test and all that it starts are."""
     (tmp_path / "words.py").write_text(PROGRAM)
-    (tmp_path / "bin").mkdir()
-    command = tmp_path / "bin" / "rookery"
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m rookery.ops.cli "$@"\n')
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def run(script: str, **environment: str) -> str:
-    ran = subprocess.run(
-        ["sh", "-ec", script], capture_output=True, text=True, timeout=60, env=os.environ | environment
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
-def test_the_commands_bridge_the_program(folder: Path) -> None:
+def test_the_commands_bridge_the_program(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     (toml,) = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    bridges = tomllib.loads(toml)["bridges"]
-    assert len(Settings.load({"bridges": ";".join(bridges)}, environment={}, folder=folder / "bin").bridges) == 3
-    with node_process(folder / "data", f"--bridges={';'.join(bridges)}") as node, Client(node.node.url) as client:
-        bridge = subprocess.Popen(
-            ["sh", "-c", f"exec {BRIDGE}"],
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"ROOKERY_URL": client.url},
-        )
-        assert bridge.stderr is not None
-        for line in bridge.stderr:
-            if "counter is at work" in line:
-                break
-        assert msgspec.json.decode(run(ASSIGN, ROOKERY_URL=client.url)) == {"words": 6}
-        bridge.terminate()
-        assert bridge.wait(20) == 0
-        bridge.stderr.close()
-        run(REGISTER.replace("register counter", "register counter2"), ROOKERY_URL=client.url)
-        assert msgspec.json.decode(run(ASSIGN, ROOKERY_URL=client.url)) == {"words": 6}
+    (folder / "rookery.toml").write_text(toml)
+    rookery = command_line(capfd)
+    with node_process(folder / "data") as node:
+        monkeypatch.setenv("ROOKERY_URL", node.node.url)
+        with bridge(BRIDGE):
+            assert said(rookery, ASSIGN) == {"words": 6}
+        said(rookery, REGISTER.replace("register counter", "register counter2"))
+        assert said(rookery, ASSIGN) == {"words": 6}
+
+
+@contextmanager
+def bridge(command: str) -> Iterator[None]:
+    """`rookery bridge`, from when it is at work until it is told to end."""
+    arguments = [sys.executable, "-m", "rookery.ops.cli", *shlex.split(command)[1:]]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    with process.stderr:
+        assert any("is at work" in line for line in process.stderr)
+        yield
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def said(rookery: Rookery, command: str) -> Any:
+    ended = rookery(*shlex.split(command)[1:])
+    assert ended.code == 0, ended.err
+    return msgspec.json.decode(ended.out) if "--wait" in command else None
 
 
 def test_the_program_in_python_prints_what_it_says(folder: Path) -> None:

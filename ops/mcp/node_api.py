@@ -49,18 +49,14 @@ class NodeApi:
         content = await self._asked("GET", path, params=_given(parameters))
         return [_decoded(line) for line in content.splitlines()]
 
-    async def post(self, path: str, body: Any = None, **parameters: Any) -> Any:
+    async def post(self, path: str, body: Any, **parameters: Any) -> Any:
         """What the node answers to the body. Raises `ToolFailed`."""
-        return await self._told("POST", path, body, **parameters)
+        content, headers = msgspec.json.encode(body), {"content-type": "application/json"}
+        return _decoded(await self._asked("POST", path, content=content, headers=headers, params=_given(parameters)))
 
-    async def delete(self, path: str, body: Any = None, **parameters: Any) -> Any:
+    async def delete(self, path: str, **parameters: Any) -> Any:
         """What the node answers to having it go. Raises `ToolFailed`."""
-        return await self._told("DELETE", path, body, **parameters)
-
-    async def _told(self, method: str, path: str, body: Any, **parameters: Any) -> Any:
-        content = b"" if body is None else msgspec.json.encode(body)
-        headers = {"content-type": "application/json"}
-        return _decoded(await self._asked(method, path, content=content, headers=headers, params=_given(parameters)))
+        return _decoded(await self._asked("DELETE", path, params=_given(parameters)))
 
     async def _asked(self, method: str, path: str, **asked: Any) -> bytes:
         try:

@@ -30,7 +30,8 @@ from mcp.types import Tool as McpTool
 from ... import __version__
 from ...schemas import current_types
 from .node_api import NodeApi, ToolFailed
-from .tools import TOOLS, Tool
+from .tool import Tool
+from .tools import TOOLS
 
 JSON = "application/json"
 SCHEME = "rookery://"
@@ -137,7 +138,7 @@ def _described(tool: Tool) -> McpTool:
     hints = ToolAnnotations(
         title=tool.title,
         read_only_hint=not tool.changes,
-        destructive_hint=tool.changes and tool.name == "cancel_assignment",
+        destructive_hint=tool.destroys,
         idempotent_hint=not tool.changes,
         open_world_hint=False,
     )

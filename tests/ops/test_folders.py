@@ -1,10 +1,15 @@
-"""A folder as a queue: what is dropped is given once, whatever happens, and its outcome lands beside it."""
+"""A folder as a queue: what is dropped is given once, whatever happens, and its outcome lands beside it.
+
+docs/howto/folder-queue.md: its commands do what the page says.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-import threading
+import re
+import subprocess
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -24,6 +29,7 @@ from rookery.ops.folders.task_files import BadTask, is_task_name, wanted_in
 
 from .conftest import Rookery, command_line
 
+PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "howto" / "folder-queue.md").read_text()
 ADD = {"capability": "add", "input": [1, 2]}
 
 
@@ -332,34 +338,36 @@ def test_a_folder_that_is_none_says_so(tmp_path: Path, colony: Colony) -> None:
         queue_of(tmp_path / "nowhere", colony).check()
 
 
-async def test_a_node_and_the_command_do_what_is_dropped(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """For real: a node that watches one folder, the command another, and an agent that does the work of both."""
-    import asyncio
-
-    watched, other = tmp_path / "watched", tmp_path / "other"
+async def test_a_node_and_the_command_do_what_is_dropped_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """For real: a node that watches one folder, the page's commands with another, and an agent that does the work."""
+    (script,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (printed,) = re.findall(r"^```\n(watching .*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (shown,) = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    *dropping, command = script.strip().splitlines()
+    watched, tasks = tmp_path / "watched", tmp_path / "tasks"
     watched.mkdir()
-    other.mkdir()
+    drop(watched, "one.json")
+    monkeypatch.chdir(tmp_path)
+    await asyncio.to_thread(subprocess.run, ["sh", "-ec", "\n".join(dropping)], check=True)
     agent = Agent("adder", ["add"], attempts_max=1)
 
     @agent.on("add")
     async def add(task: Task) -> int:
         return sum(task.input)
 
-    drop(watched, "one.json")
-    drop(other, "two.json", ADD | {"input": [2, 2]})
-    drop(other, "bad.json", "{")
     with node_process(tmp_path / "data", f"--watch={watched}") as node:
+        monkeypatch.setenv("ROOKERY_URL", node.node.url)
         async with await NatsBus.connect(node.node.nats_url) as bus, agent.serving(bus):
             rookery: Rookery = command_line(capfd)
-            ended = []
-            thread = threading.Thread(
-                target=lambda: ended.append(rookery("watch", other, "--once", "--url", node.node.url))
-            )
-            thread.start()
-            while thread.is_alive() or not (watched / "one.result.json").exists():
+            ended = await asyncio.to_thread(rookery, *command.split()[1:])
+            while not (watched / "one.result.json").exists():
                 await asyncio.sleep(0.05)
     assert told(watched, "one.result.json")["result"] == 3
-    assert told(other, "two.result.json")["result"] == 4
-    assert ended[0].code == 1
-    assert "two.json: completed" in ended[0].out
-    assert "1 of them failed" in ended[0].err
+    assert sorted(ended.out.splitlines()) == sorted(printed.splitlines()[1:])
+    assert ended.code == 1
+    assert "1 of them failed" in ended.err
+    assert list(told(tasks, "sum.result.json")) == list(json.loads(shown))
+    assert told(tasks, "sum.result.json")["result"] == 3
+    assert "error" in told(tasks, "add--words.md.error.json")

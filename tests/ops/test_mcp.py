@@ -1,11 +1,17 @@
-"""Rookery as an MCP server: the official client asks a running node over stdio and over HTTP, and gets the same."""
+"""Rookery as an MCP server: the official client asks a running node over stdio and over HTTP, and gets the same.
+
+docs/howto/mcp.md: its program does what the page says, and its table has every tool.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +25,8 @@ from rookery.ops.bench.node_process import NodeProcess
 from rookery.ops.mcp.node_api import NodeApi
 from rookery.ops.mcp.server import server_of
 from rookery.ops.mcp.tools import TOOLS
+
+PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "howto" / "mcp.md").read_text()
 
 
 def stdio(*arguments: str) -> StdioServerParameters:
@@ -152,3 +160,42 @@ async def test_many_ask_at_once(node: NodeProcess) -> None:
     async with Client(f"{node.node.url}/mcp") as client:
         asked = [told(client, "sql", sql=f"select {n} as n") for n in range(20)]
         assert [found["rows"] for found in await asyncio.gather(*asked)] == [[{"n": n}] for n in range(20)]
+
+
+async def test_agents_are_registered_found_and_struck_off(node: NodeProcess) -> None:
+    async with asking(node.node.url) as client:
+        await told(client, "register_agent", agent_id="tester", capabilities=["test.run"], role="tester")
+        assert "is registered and alive" in await complaint(
+            client, "register_agent", agent_id="tester", capabilities=["test.run"]
+        )
+        found = await told(client, "list_agents", capability="test.*")
+        assert [agent["agent_id"] for agent in found["agents"]] == ["tester"]
+        assert (await told(client, "get_agent", agent_id="tester"))["role"] == "tester"
+        await told(client, "unregister_agent", agent_id="tester", reason="the tests are done")
+        assert (await told(client, "list_agents", capability="test.*"))["agents"] == []
+        assert (await told(client, "get_agent", agent_id="tester"))["state"] == "unregistered"
+
+
+def test_the_page_s_table_has_every_tool_and_says_which_change_something() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .*? \|(?: (yes) )?", PAGE, re.MULTILINE)
+    assert rows == [(tool.name, "yes" if tool.changes else "") for tool in TOOLS]
+
+
+async def test_the_page_s_program_prints_what_the_page_says(node: NodeProcess) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    agent = Agent("adder", ["add"])
+
+    @agent.on("add")
+    async def add(task: Task) -> int:
+        return sum(task.input)
+
+    asked = program.replace("http://127.0.0.1:8800", node.node.url)
+    async with await NatsBus.connect(node.node.nats_url) as bus, agent.serving(bus):
+        ran = await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-c", asked], capture_output=True, text=True, timeout=60
+        )
+    assert ran.stderr == ""
+    done, models, refused = ran.stdout.splitlines()
+    assert done == "completed 3"
+    assert models.startswith("['")
+    assert f"`{refused}`" in PAGE
