@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..handlers.proficiency import Gap, Rating, Ratings, gaps_of_agents, gaps_of_colony
-from ..projections import Leash, ProjectionError, ReadModels, TablesOutdated
+from ..projections import Answer, Leash, ProjectionError, ReadModels, TablesOutdated
 
 OUTCOMES_AT_ONCE_MAX = 100_000
 # How many outcomes may lie behind one that comes late, before all are taken in anew.
@@ -62,11 +62,11 @@ class Settled:
     def take(self, rows: list[dict[str, Any]]) -> None:
         """Take further outcomes in, for good."""
         for row in rows:
-            _take(self.ratings, row)
+            take(self.ratings, row)
             self.outcomes += 1
             self.mark ^= row["mark"]
         if rows:
-            self.place = Place(*(rows[-1][name] for name in Place._fields))
+            self.place = _place_of(rows[-1])
 
 
 class Proficiency:
@@ -110,11 +110,11 @@ class Proficiency:
     def _anew(self, leash: Leash | None) -> Ratings:
         while True:
             answer = self._models.sql(OUTCOMES, self._settled.place._asdict(), limit=OUTCOMES_AT_ONCE_MAX, leash=leash)
-            rows = answer.records()
-            if (rows[0]["settled"], rows[0]["settled_mark"]) != (self._settled.outcomes, self._settled.mark):
+            settled, mark, *_ = answer.rows[0]
+            if (settled, mark) != (self._settled.outcomes, self._settled.mark):
                 self._settled = Settled()
                 continue
-            latest = [row for row in rows if row["work"] is not None]
+            latest = _behind(answer)
             if answer.truncated:
                 self._settled.take(latest)
                 continue
@@ -123,7 +123,7 @@ class Proficiency:
                 latest = latest[-LATE_OUTCOMES_MAX:]
             ratings = self._settled.ratings.copy()
             for row in latest:
-                _take(ratings, row)
+                take(ratings, row)
             return ratings
 
 
@@ -223,8 +223,28 @@ def day_of(time: datetime) -> float:
     return time.timestamp() * 1e6 / US_PER_DAY
 
 
-def _take(ratings: Ratings, row: dict[str, Any]) -> None:
+def outcomes_of(models: ReadModels, leash: Leash | None = None) -> Iterator[dict[str, Any]]:
+    """All outcomes in their order, as rows for `take`. Raises as `ReadModels.sql` does."""
+    place, is_truncated = BEGINNING, True
+    while is_truncated:
+        answer = models.sql(OUTCOMES, place._asdict(), limit=OUTCOMES_AT_ONCE_MAX, leash=leash)
+        rows, is_truncated = _behind(answer), answer.truncated
+        yield from rows
+        place = _place_of(rows[-1]) if rows else place
+
+
+def take(ratings: Ratings, row: dict[str, Any]) -> None:
+    """Take in an outcome as it was read."""
     ratings.take(row["agent_id"], row["skill"], row["score"], row["moment"] / US_PER_DAY, row["task_id"])
+
+
+def _behind(answer: Answer) -> list[dict[str, Any]]:
+    """The outcomes behind the place that was asked for."""
+    return [row for row in answer.records() if row["work"] is not None]
+
+
+def _place_of(row: dict[str, Any]) -> Place:
+    return Place(*(row[name] for name in Place._fields))
 
 
 def _rated(ratings: Ratings, observed: dict[str, Any], day: float) -> AgentSkill:

@@ -172,3 +172,13 @@ GAPS: dict[str, Any] = {
     ],
     "truncated": False,
 }
+
+RATING_HISTORY: dict[str, Any] = {
+    "now": "2026-11-20T12:34:56Z",
+    "agent_id": "coder-7",
+    "skill": "code.review",
+    "days": [
+        {"day": "2026-11-19", "rating": 0.79, "low": 0.55, "high": 0.92, "uncertainty": 0.6, "outcomes": 35},
+        {"day": "2026-11-20", "rating": 0.83, "low": 0.62, "high": 0.94, "uncertainty": 0.58, "outcomes": 41},
+    ],
+}

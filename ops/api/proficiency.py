@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query, Request, Response
 from ...projections import Leash, ReadModels
 from ..node import Node
 from ..proficiency import OBSERVED, OUTCOMES, ROWS_MAX, SKILLS_OF_AGENTS, Gaps, Listing, Proficiency, gaps, listing
+from ..rating_history import DAYS_MAX, RatingHistory, rating_history
 from .dependencies import OpenLanes, ServingNode, in_time, json
-from .examples import GAPS, PROFICIENCY
+from .examples import GAPS, PROFICIENCY, RATING_HISTORY
 from .past import AsOf, TimeAsOf, Vector, dated
 from .shapes import answers
 
@@ -85,6 +86,30 @@ async def gaps_in_proficiency(
             return json(found(of_colony=of == "colony", agent_id=agent, skill=skill, limit=limit, leash=leash))
 
     return dated(await in_time(request, lanes, leash, answer), moment)
+
+
+@router.get("/proficiency/history", responses=answers(RatingHistory, "The ratings, day by day.", RATING_HISTORY))
+async def history_of_rating(
+    request: Request,
+    node: ServingNode,
+    lanes: OpenLanes,
+    time: TimeAsOf,
+    agent: Annotated[str, Query(description="Whose.", examples=["coder-7"])],
+    skill: Annotated[str, Query(description="At what.", examples=["code.review"])],
+    days: Annotated[int, Query(ge=1, le=DAYS_MAX, description="How many days, today included.")] = 30,
+    moment: AsOf = None,
+) -> Response:
+    """An agent's rating at a skill at the end of each day (UTC), by the outcomes up to then; on the last, right now.
+
+    It begins with the day of the first outcome. All outcomes are gone through, so with very many it takes a while.
+    """
+    leash = Leash(node.settings.query_seconds_max)
+
+    def answer() -> Response:
+        with node.projections.at(moment, needed(node, OUTCOMES), leash) as models:
+            return json(rating_history(models, agent, skill, now=time, days=days, leash=leash))
+
+    return dated(await in_time(request, lanes, leash, answer, of_past=True), moment)
 
 
 def needed(node: Node, *statements: str) -> list[str]:

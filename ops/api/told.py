@@ -199,6 +199,7 @@ ROUTES: dict[tuple[str, str], Told] = {
     ("GET", "/hobby/archive/history"): Told("What was done, period by period", problems=(422, 503)),
     ("GET", "/history/compare"): Told("Two periods beside each other", problems=(422, 503)),
     ("GET", "/proficiency"): Told("How good each agent is at what", problems=(422, 503)),
+    ("GET", "/proficiency/history"): Told("A rating day by day", problems=(422, 503)),
     ("GET", "/proficiency/gaps"): Told("What agents or the colony lack", problems=(422, 503)),
     ("GET", "/sparql"): Told("Ask the graph in SPARQL", answers=_FOUND, problems=(400, 406, 422, 503)),
     ("POST", "/sparql"): Told(

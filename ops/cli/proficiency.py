@@ -17,6 +17,7 @@ COLUMNS = [
     "time_invested_seconds", "last_at",
 ]  # fmt: skip
 GAP_COLUMNS = ["agent_id", "skill", "kind", "need", "rating", "low", "high", "outcomes"]
+DAY_COLUMNS = ["day", "rating", "low", "high", "uncertainty", "outcomes"]
 SHARES = ("rating", "low", "high", "success_rate", "need")
 
 
@@ -25,6 +26,7 @@ SHARES = ("rating", "low", "high", "success_rate", "need")
 @click.option("--skill", metavar="SKILL", help="At this skill alone: who is best comes first.")
 @click.option("--gaps", "of_gaps", is_flag=True, help="The skills that agents are weak or unknown at.")
 @click.option("--colony", is_flag=True, help="With --gaps: those at which even the best agent is.")
+@click.option("--days", type=click.IntRange(1, 366), help="With --agent and --skill: the rating of so many days.")
 @click.option("--limit", type=click.IntRange(1, ROWS_MAX), default=1_000, show_default=True, help="At most so many.")
 @as_of_option
 @csv_option
@@ -36,6 +38,7 @@ def proficiency(
     skill: str | None,
     of_gaps: bool,
     colony: bool,
+    days: int | None,
     limit: int,
     as_of: str | None,
     as_csv: bool,
@@ -47,6 +50,7 @@ def proficiency(
     rookery proficiency
     rookery proficiency --skill code.review
     rookery proficiency --agent coder-7 --as-of '7 days ago'
+    rookery proficiency --agent coder-7 --skill code.review --days 14
     rookery proficiency --gaps
     rookery proficiency --gaps --colony --json
 
@@ -58,19 +62,24 @@ def proficiency(
     refuse_two_formats(as_json=as_json, as_csv=as_csv)
     if colony and not of_gaps:
         raise click.UsageError("--colony goes with --gaps.")
-    asked: dict[str, Any] = {"agent": agent, "skill": skill, "limit": limit, "as_of": as_of}
-    if of_gaps:
-        found = client.get("/proficiency/gaps", of="colony" if colony else "agents", **asked)
+    if days and (of_gaps or not (agent and skill)):
+        raise click.UsageError("--days goes with --agent and --skill, and not with --gaps.")
+    asked: dict[str, Any] = {"agent": agent, "skill": skill, "as_of": as_of}
+    if days:
+        found = client.get("/proficiency/history", days=days, **asked)
+        columns, rows = DAY_COLUMNS, found["days"]
+    elif of_gaps:
+        found = client.get("/proficiency/gaps", of="colony" if colony else "agents", limit=limit, **asked)
         columns, rows = GAP_COLUMNS, [one | one["rating"] for one in found["gaps"]]
     else:
-        found = client.get("/proficiency", **asked)
+        found = client.get("/proficiency", limit=limit, **asked)
         columns, rows = COLUMNS, found["ratings"]
     if as_json:
         show_json(found)
         return
     shown = [{name: row[name] for name in columns} for row in rows]
     show_rows(columns, shown if as_csv else [_readable(row) for row in shown], as_json=False, as_csv=as_csv)
-    if found["truncated"]:
+    if found.get("truncated"):
         remark("there are more than these; --limit shows more of them")
 
 

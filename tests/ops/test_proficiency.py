@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rookery.handlers.proficiency import Rating, Ratings
 from rookery.ops import proficiency
 from rookery.ops.proficiency import Proficiency, day_of, gaps, listing
+from rookery.ops.rating_history import rating_history
 from rookery.schemas import (
     AgentRegistered,
     AgentUnregistered,
@@ -132,3 +133,29 @@ def test_gaps_are_of_agents_that_may_be_there_at_what_they_say_they_can_and_what
     }
     of_colony = gaps(colony.projections, ratings, now=at(60), of_colony=True, limit=1)
     assert (len(of_colony.gaps), of_colony.gaps[0].agent_id, of_colony.truncated) == (1, None, True)
+
+
+def test_a_history_has_the_rating_at_the_end_of_each_day_from_the_first_outcome_on(colony: Colony) -> None:
+    whose = {"agent_id": "ada", "skill": "lint"}
+    days = [0, 0, 2, 3]
+    colony.given(
+        *(fact(RunCompleted(**whose, success=True), f"r-{index}", day * DAY) for index, day in enumerate(days))
+    )
+    now = at(3 * DAY)  # the moment of the last outcome
+    found = rating_history(colony.projections, "ada", "lint", now=now, days=9).days
+    assert [(one.day.day, one.outcomes) for one in found] == [(20, 2), (21, 2), (22, 3), (23, 4)]
+    assert found[0].rating < found[2].rating < found[3].rating
+    assert found[0].uncertainty < found[1].uncertainty, "a day without work makes it less sure"
+    (today,) = listing(colony.projections, Proficiency(colony.projections).level(), now=now).ratings
+    assert (found[-1].rating, found[-1].outcomes) == (pytest.approx(today.rating), today.outcomes)
+    cut = rating_history(colony.projections, "ada", "lint", now=at(2 * DAY), days=2).days
+    assert (cut[0].day.day, cut[0].outcomes) == (21, 2)
+    assert rating_history(colony.projections, "bea", "lint", now=now).days == []
+
+
+@pytest.mark.usefixtures("few")
+def test_a_history_of_many_outcomes_is_read_in_parts(colony: Colony) -> None:
+    whose = {"agent_id": "ada", "skill": "lint"}
+    colony.given(*(fact(RunCompleted(**whose, success=True), f"r-{index}", index) for index in range(11)))
+    (today,) = rating_history(colony.projections, "ada", "lint", now=at(60)).days
+    assert today.outcomes == 11

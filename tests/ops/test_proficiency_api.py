@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rookery.ops.cli.proficiency import COLUMNS, GAP_COLUMNS
+from rookery.ops.cli.proficiency import COLUMNS, DAY_COLUMNS, GAP_COLUMNS
 from rookery.ops.client import Client, RequestRefused
 from rookery.ops.proficiency import AgentSkill
 from rookery.projections import Catalogue
@@ -60,6 +60,14 @@ def test_a_rating_of_the_past_is_what_was_known_then(client: Client, rookery: Ro
     assert past["outcomes"] < now["outcomes"]
     assert past["uncertainty"] > now["uncertainty"]
     assert rookery("proficiency", "--as-of", "local:0", "--json").json["ratings"] == []
+
+
+def test_a_rating_is_told_day_by_day(client: Client, rookery: Rookery) -> None:
+    found = client.get("/proficiency/history", agent="ada", skill="lint", days=2)
+    assert found["days"][-1]["outcomes"] == 40
+    shown = rookery("proficiency", "--agent", "ada", "--skill", "lint", "--days", "2").out.split("\n")
+    assert (shown[0].split(), shown[-2].split()[-1]) == (DAY_COLUMNS, "40")
+    assert rookery("proficiency", "--agent", "ada", "--days", "2").code == 2
 
 
 def test_gaps_of_an_agent_and_of_the_colony(client: Client, rookery: Rookery) -> None:
