@@ -71,13 +71,18 @@ class Append:
     """
 
     def __init__(
-        self, connection: Connection, stream: str, events: Sequence[Event], expected: Mapping[Entity, int]
+        self,
+        connection: Connection,
+        stream: str,
+        events: Sequence[Event],
+        expected: Mapping[Entity, int],
+        payloads: Sequence[bytes] | None = None,
     ) -> None:
         carriers = expectations_by_event(events, expected)
         self.headers = {index: _headers(*carriers[index]) for index in carriers}
         self.items = [
-            Outgoing(event, None, connection.max_payload_bytes, extra_header_bytes=self._header_bytes(index))
-            for index, event in enumerate(events)
+            Outgoing(*one, connection.max_payload_bytes, extra_header_bytes=self._header_bytes(index))
+            for index, one in enumerate(zip(events, payloads or itertools.repeat(None, len(events)), strict=True))
         ]
         self.size_bytes = sum(len(item.payload) for item in self.items)
         self.written = {Entity(event.entity, event.subject) for event in events}

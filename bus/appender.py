@@ -76,9 +76,11 @@ class Appender:
         self._closed = False
         self._task = asyncio.get_running_loop().create_task(self._run(), name="bus appender")
 
-    async def append(self, events: Sequence[Event], expected: Mapping[Entity, int]) -> list[Receipt]:
+    async def append(
+        self, events: Sequence[Event], expected: Mapping[Entity, int], payloads: Sequence[bytes] | None = None
+    ) -> list[Receipt]:
         """See `Bus.append`."""
-        append = Append(self._connection, self._stream, events, expected)
+        append = Append(self._connection, self._stream, events, expected, payloads)
         try:
             async with asyncio.timeout(self._deadline_seconds), self._room:
                 if self._closed:

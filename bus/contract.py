@@ -199,10 +199,13 @@ class Bus(Protocol):
         still unknown after a long wait.
         """
 
-    async def append(self, events: Sequence[Event], *, expected: Mapping[Entity, int]) -> list[Receipt]:
+    async def append(
+        self, events: Sequence[Event], *, expected: Mapping[Entity, int], payloads: Sequence[bytes] | None = None
+    ) -> list[Receipt]:
         """Store all the events or none, and only if every entity's last sequence is the expected one (0: none).
 
-        Appending the same events again acknowledges them as duplicates. Raises `ConcurrencyConflict`,
+        Appending the same events again acknowledges them as duplicates. `payloads` are the events' exact bytes, where
+        they are at hand. Raises `ConcurrencyConflict`,
         `UncheckableAppend`, `AlreadyPublished`, `AppendTooLarge` or `EventTooLarge`.
         """
 

@@ -84,10 +84,13 @@ class MemoryBus:
         await self._turn()
         return self._store(item)
 
-    async def append(self, events: Sequence[Event], *, expected: Mapping[Entity, int]) -> list[Receipt]:
+    async def append(
+        self, events: Sequence[Event], *, expected: Mapping[Entity, int], payloads: Sequence[bytes] | None = None
+    ) -> list[Receipt]:
         """See `Bus.append`."""
         expectations_by_event(events, expected)
-        items = [Outgoing(event, None, self._max_payload_bytes) for event in events]
+        at_hand = payloads or itertools.repeat(None, len(events))
+        items = [Outgoing(*one, self._max_payload_bytes) for one in zip(events, at_hand, strict=True)]
         await self._turn()
         known = {item.id: self._sequences[item.id] for item in items if item.id in self._sequences}
         conflict = self._conflict(expected)

@@ -113,9 +113,11 @@ class NatsBus:
         """See `Bus.publish`."""
         return await self._publisher.publish(event, payload)
 
-    async def append(self, events: Sequence[Event], *, expected: Mapping[Entity, int]) -> list[Receipt]:
+    async def append(
+        self, events: Sequence[Event], *, expected: Mapping[Entity, int], payloads: Sequence[bytes] | None = None
+    ) -> list[Receipt]:
         """See `Bus.append`."""
-        return await self._appender.append(events, expected)
+        return await self._appender.append(events, expected, payloads)
 
     def read(self, *, after: int = 0, subject: str = EVENTS) -> AsyncGenerator[list[Delivery], None]:
         """See `Bus.read`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -11,7 +11,10 @@ import msgspec
 from ..bus import Bus, EventTooLarge, Receipt
 from ..eventstore import KeyGone, Log
 from ..eventstore.vault import Vault, sealed_event
+from ..handlers.fleet import Fenced
 from ..schemas import Event, InvalidEvent, check, decode, is_pseudonym, refuse_chained, refuse_replayed
+
+Publish = Callable[[Event, bytes], Awaitable[Receipt]]
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -20,6 +23,12 @@ class Refusal(msgspec.Struct, frozen=True):
     index: int
     reason: str
     field: str = ""
+
+
+class FencedRefusal(Refusal, frozen=True):
+    """It was refused because its agent is dead, or lives anew elsewhere."""
+
+    error: str = "Fenced"
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -35,11 +44,12 @@ class Intake:
     """Takes payloads as they were sent: the same bytes go on the bus, and so into the log.
 
     Only of an event that names its data subject, what is personal is sealed on the way. An id that is known already is
-    a duplicate, whatever the rest of the event says: the first one counts.
+    a duplicate, whatever the rest of the event says: the first one counts. `publish` is the bus's, or may refuse what
+    an agent claims who is dead.
     """
 
-    def __init__(self, bus: Bus, log: Log, vault: Vault) -> None:
-        self._bus = bus
+    def __init__(self, bus: Bus, log: Log, vault: Vault, publish: Publish | None = None) -> None:
+        self._publish_one = publish or bus.publish
         self._log = log
         self._vault = vault
 
@@ -102,7 +112,9 @@ class Intake:
 
     async def _publish(self, index: int, event: Event, payload: bytes) -> Receipt | Refusal:
         try:
-            return await self._bus.publish(event, payload)
+            return await self._publish_one(event, payload)
+        except Fenced as error:
+            return FencedRefusal(index, str(error), "source")
         except EventTooLarge as error:
             return Refusal(index, str(error))
         except InvalidEvent as error:

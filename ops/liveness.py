@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..handlers.fleet import AGENTS, AgentRecord
+from ..handlers.fleet.fence import Fence
 from ..handlers.fleet.liveness import Tracker
 from ..handlers.fleet.registry import State
 from ..handlers.fleet.watch import Known, Watch
@@ -33,6 +34,11 @@ def watch_of(node: Node) -> Watch:
 
     decider = node.reactions.deciders[AGENTS.name]
     return Watch(node.bus, decider, Tracker(evict_seconds=node.settings.agent_evict_seconds), load)
+
+
+def fence_of(node: Node) -> Fence:
+    """What lets in, over HTTP, what agents claim who are not dead."""
+    return Fence(node.bus, node.reactions.deciders[AGENTS.name], node.watch.tracker)
 
 
 class _Row(msgspec.Struct, frozen=True):

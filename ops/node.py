@@ -38,7 +38,7 @@ from .health import Health, State, ask_bus, state_of_bus
 from .incidents import Incidents
 from .intake import Intake, Taken
 from .live import Live
-from .liveness import watch_of
+from .liveness import fence_of, watch_of
 from .own_history import complete_own_history
 from .proficiency import Proficiency
 from .projector import Projector
@@ -116,11 +116,11 @@ class Node:
         self.incidents = Incidents(bus, settings.origin, health)
         self.ingest = self._make_ingest()
         self.spokes = {name: Spoke(name, bus.mirror(name), log, self._log_grew) for name in settings.spoke_names}
-        self.intake = Intake(bus, log, vault)
+        self.watch = watch_of(self)
+        self.intake = Intake(bus, log, vault, fence_of(self).publish)
         held_at = partial(places_of_texts, snapshot.path, settings.archive)
         self.erasure = Erasure(vault, log, projections, origin=settings.origin, publish=bus.publish, places=held_at)
         self.live = Live(log)
-        self.watch = watch_of(self)
         heal = Healer(places, settings, log, bus, nats_url, self.incidents).heal
         rate = settings.verify_megabytes_per_second
         self.verifier = Verifier(log, health, settings.own_origins, rate, heal=heal, bus=bus)

@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from ...eventstore import Log, Record
 from ...schemas import MalformedEvent
+from ..intake import FencedRefusal
 from ..lanes import Lane
 from ..node import Node, Wait
 from ..seen import Filters, Seen, line_of, position_in
@@ -39,7 +40,8 @@ async def publish(request: Request, node: ServingNode, room: BodyRoom, wait: Wai
 
     Answers when all of them are durable on the bus, in the log, or visible to queries, as `wait` says. An event
     whose id is known already is a duplicate and changes nothing. Where some are invalid the others are taken all
-    the same, and the answer (422) says which were refused and why.
+    the same, and the answer (422) says which were refused and why. What an agent that was declared dead claims to have
+    begun or ended is refused, too (409, where nothing else is wrong): it has to register anew.
 
     While the bus is away this waits for it, for 45 seconds at most, and then answers 503: some of the events may be
     durable by then. While the log or the read models can't take on what is durable, it answers 503 as soon as that has
@@ -53,8 +55,10 @@ async def publish(request: Request, node: ServingNode, room: BodyRoom, wait: Wai
     if not taken.refusals:
         return json(taken, HTTPStatus.ACCEPTED)
     first = taken.refusals[0]
+    is_fenced = all(isinstance(refusal, FencedRefusal) for refusal in taken.refusals)
+    status = HTTPStatus.CONFLICT if is_fenced else HTTPStatus.UNPROCESSABLE_ENTITY
     where = f"event {first.index}" + (f", {first.field}" if first.field else "")
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{where}: {first.reason}", **msgspec.to_builtins(taken))
+    return problem(status, f"{where}: {first.reason}", **msgspec.to_builtins(taken))
 
 
 @router.get("/events")

@@ -215,6 +215,12 @@ class TestAppend:
         assert await bus.append(events, expected={ONE: count}) == [(receipt.sequence, True) for receipt in first]
         assert (await bus.state()).messages == count
 
+    async def test_bytes_at_hand_are_appended_as_they_are(self, bus: Bus, make_event: MakeEvent) -> None:
+        event = make_event("as-1")
+        payload = encode(event).replace(b'","', b'", "', 1)
+        await bus.append([event], expected={ONE: 0}, payloads=[payload])
+        assert [one.payload for one in (await bus.history(ONE)).deliveries] == [payload]
+
     async def test_an_append_may_not_mix_known_events_with_new_ones(self, bus: Bus, make_event: MakeEvent) -> None:
         known = make_event("as-1")
         await bus.publish(known)

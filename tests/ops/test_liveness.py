@@ -17,7 +17,7 @@ from rookery.ops.api.app import create_app
 from rookery.ops.data_folder import DataFolder
 from rookery.ops.node import Node, running_node
 from rookery.ops.settings import Settings
-from rookery.schemas import decode
+from rookery.schemas import AssignmentCompleted, AssignmentFailed, Event, LlmCallCompleted, decode, encode
 
 CONDITION_SECONDS = 20.0
 
@@ -36,6 +36,24 @@ async def states_of(node: Node, agent_id: str) -> list[str]:
     history = await node.bus.history(Entity("agent", agent_id))
     told = [decode(one.payload).payload() for one in history.deliveries]
     return [getattr(one, "state", "registered") for one in told]
+
+
+async def the_dead_can_claim_nothing(http: httpx.AsyncClient) -> None:
+    """Over HTTP; what they spent is taken all the same."""
+    spent = LlmCallCompleted(provider="openai", request_model="gpt-4o", agent_id="dead")
+    for source, fact, status in (
+        ("/agents/dead", AssignmentCompleted(agent_id="dead"), 409),
+        ("/agents/dead", spent, 202),
+        ("/agents/slow", AssignmentCompleted(agent_id="slow"), 202),
+        ("/people/ann", AssignmentFailed(agent_id="dead", error="it died"), 202),
+    ):
+        event = Event.of(fact, subject="x", source=source)
+        answer = await http.post("/events", content=encode(event))
+        assert answer.status_code == status, answer.text
+        if status == 409:
+            problem = answer.json()
+            assert "agent 'dead' (incarnation 1) can commit nothing" in problem["detail"]
+            assert [(one["error"], one["field"]) for one in problem["refusals"]] == [("Fenced", "source")]
 
 
 async def rows(http: httpx.AsyncClient, name: str) -> list[dict[str, Any]]:
@@ -63,6 +81,7 @@ async def test_the_dead_are_told_with_an_alert_and_a_restart_gives_the_living_gr
         sighting = node.watch.tracker.seen("slow")
         assert sighting is not None
         assert sighting.active_assignments == 2
+        await the_dead_can_claim_nothing(http)
         metrics = (await http.get("/metrics")).text
         assert 'rookery_agents_watched{state="expired"} 1.0' in metrics
         assert 'rookery_agent_beats_total{outcome="unknown"} 1.0' in metrics

@@ -1,0 +1,84 @@
+"""What agents claim over HTTP is published if they are alive, and compared with how they are at that very moment."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from rookery.bus import Bus
+from rookery.handlers.fleet import AGENTS, Expire, Fenced, Register, Revive, Suspect
+from rookery.handlers.fleet.fence import Fence
+from rookery.handlers.fleet.liveness import Tracker
+from rookery.handlers.reactions import Command, CommandData, Decider
+from rookery.schemas import AgentRegistered, AssignmentCompleted, Event, EventData, RunCompleted, RunStarted, encode
+
+
+def said(data: EventData, source: str = "/agents/a") -> Event:
+    return Event.of(data, subject="x", source=source)
+
+
+class World:
+    """A fence on a bus, for the agent `a`."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.tracker = Tracker(evict_seconds=1.0)
+        self.decider = Decider(bus, AGENTS, source="/nodes/n")
+        self.fence = Fence(bus, self.decider, self.tracker)
+
+    async def decide(self, *asked: CommandData) -> None:
+        for data in asked:
+            await self.decider.handle(Command.of(data, subject="a", source="/t"))
+
+    async def register(self, **told: bool) -> None:
+        await self.decide(Register(**told))
+        self.tracker.take("a", AgentRegistered(name="a", incarnation=1), datetime.now(UTC), 0.0)
+
+    async def publish(self, event: Event) -> None:
+        await self.fence.publish(event, encode(event))
+
+    async def stored(self) -> int:
+        return (await self.bus.state()).messages
+
+
+@pytest.fixture(params=["memory_bus", "nats_bus"])
+def world(request: pytest.FixtureRequest) -> World:
+    return World(request.getfixturevalue(request.param))
+
+
+async def test_who_is_alive_or_never_registered_may_claim_and_the_bytes_stay_as_they_were(world: World) -> None:
+    event = said(RunCompleted())
+    payload = encode(event).replace(b'","', b'", "', 1)
+    await world.fence.publish(event, payload)
+    await world.register()
+    event = said(RunCompleted())
+    payload = encode(event).replace(b'","', b'", "', 1)
+    assert await world.fence.publish(event, payload) == (3, False)
+    assert await world.fence.publish(event, payload) == (3, True)
+    async for batch in world.bus.read(after=2):
+        assert batch[0].payload == payload
+        break
+
+
+async def test_who_died_since_it_was_last_found_alive_is_refused(world: World) -> None:
+    await world.register()
+    await world.publish(said(AssignmentCompleted(agent_id="a")))
+    await world.decide(Suspect(incarnation=1))
+    await world.publish(said(RunCompleted()))
+    await world.decide(Expire(incarnation=1))
+    before = await world.stored()
+    for claim in (AssignmentCompleted(agent_id="a"), RunCompleted()):
+        with pytest.raises(Fenced):
+            await world.publish(said(claim))
+    assert await world.stored() == before
+    await world.decide(Register(), Suspect(incarnation=2), Revive(incarnation=2))
+    await world.publish(said(RunCompleted()))
+
+
+async def test_only_its_own_claims_are_refused(world: World) -> None:
+    await world.register()
+    await world.decide(Expire(incarnation=1))
+    before = await world.stored()
+    for event in (said(RunStarted()), said(RunCompleted(agent_id="a"), "/people/ann")):
+        await world.publish(event)
+    assert await world.stored() == before + 2
