@@ -13,7 +13,9 @@ DisplayName = Annotated[PersonalName, Meta(description="What people call it.")]
 Capabilities = Annotated[list[Name], Meta(description="What it can do, as in `code.review`.")]
 Role = Annotated[str, Meta(max_length=256, description="What the agent is for, as in `reviewer`.")]
 Tier = Annotated[Literal["coordinator", "system", "execution"], Meta(description="Its place in the hierarchy.")]
-Transport = Annotated[Literal["nats", "rest", "rpc", "mcp", "file"], Meta(description="How work is handed to it.")]
+Transport = Annotated[
+    Literal["nats", "rest", "rpc", "mcp", "file", "a2a"], Meta(description="How work is handed to it.")
+]
 Endpoint = Annotated[str, Meta(description="Where it is reached.")]
 Description = Annotated[str, Meta(max_length=4096, description="What it does, in a sentence or two."), PERSONAL]
 AgentVersion = Annotated[str, Meta(description="The version of its software.")]

@@ -20,7 +20,6 @@ SKILLS_MAX = 100
 INTERFACES_MAX = 20
 LIVENESS = "https://rookery.dev/a2a/extensions/liveness/v1"
 JSON_RPC = "JSONRPC"
-HTTP_JSON = "HTTP+JSON"
 VERSION, OLD_VERSION = "1.0", "0.3"
 MODES = ["application/json", "text/plain"]
 

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from ...schemas import new_id
-from .cards import CARD_BYTES_MAX, HTTP_JSON, JSON_RPC, VERSION, AgentCard, AgentInterface, card_in
+from .cards import CARD_BYTES_MAX, JSON_RPC, VERSION, AgentCard, AgentInterface, card_in
 from .errors import CardRefused, CardUnreachable
 from .places import address_of, place_of, refuse_elsewhere
 
@@ -53,39 +53,32 @@ async def answering(card: AgentCard, *, allowed: Collection[str] = ()) -> AgentI
     It is asked about a task that nobody has: an agent says so in the words of A2A, and nothing comes of it. Raises
     `CardRefused` where none does.
     """
-    spoken = [one for one in card.interfaces if one.protocol_binding in (JSON_RPC, HTTP_JSON)][:INTERFACES_TRIED_MAX]
+    spoken = [one for one in card.interfaces if one.protocol_binding == JSON_RPC][:INTERFACES_TRIED_MAX]
     if not spoken:
         known = ", ".join(sorted({one.protocol_binding for one in card.interfaces}))
-        raise CardRefused(card.name, f"it is reached by {known} only; Rookery speaks {JSON_RPC} and {HTTP_JSON}")
+        raise CardRefused(card.name, f"it is reached by {known} only; Rookery speaks {JSON_RPC}")
     faults = []
     for interface in spoken:
         fault = await _fault_of(interface, card, allowed)
         if fault is None:
             return interface
-        faults.append(f"{interface.url} is no {interface.protocol_binding} endpoint of an agent: {fault}")
+        faults.append(f"{interface.url} is no {JSON_RPC} endpoint of an agent: {fault}")
     raise CardRefused(card.name, "; ".join(faults))
 
 
 async def _fault_of(interface: AgentInterface, card: AgentCard, allowed: Collection[str]) -> str | None:
     """What shows that an endpoint isn't what it is said to be; nothing, if it answers as it should."""
     task = f"rookery-probe-{new_id()}"
-    is_rpc = interface.protocol_binding == JSON_RPC
-    is_new = interface.protocol_version.startswith(VERSION)
-    method = "GetTask" if is_new else "tasks/get"
-    question = {"jsonrpc": "2.0", "id": task, "method": method, "params": {"id": task}} if is_rpc else None
-    url = interface.url if is_rpc else f"{interface.url.rstrip('/')}{'' if is_new else '/v1'}/tasks/{task}"
-    status, payload = await _asked(
-        "POST" if is_rpc else "GET", url, allowed, headers={VERSION_HEADER: interface.protocol_version}, json=question
-    )
+    method = "GetTask" if interface.protocol_version.startswith(VERSION) else "tasks/get"
+    question = {"jsonrpc": "2.0", "id": task, "method": method, "params": {"id": task}}
+    headers = {VERSION_HEADER: interface.protocol_version}
+    status, payload = await _asked("POST", interface.url, allowed, headers=headers, json=question)
     if status in (401, 403) and card.asks_for_credentials:
         return None
-    told = _object(payload)
-    if is_rpc:
-        return _fault_in_rpc(status, told)
-    return None if status == 404 and told is not None else f"it answers {status} when it is asked about a task"
+    return _fault_in(status, _object(payload))
 
 
-def _fault_in_rpc(status: int, told: dict[str, Any] | None) -> str | None:
+def _fault_in(status: int, told: dict[str, Any] | None) -> str | None:
     if told is None or told.get("jsonrpc") != "2.0":
         return f"it answers {status}, and nothing of JSON-RPC 2.0"
     if "result" in told:

@@ -12,7 +12,7 @@ import msgspec
 from ...schemas import AgentRegistered
 from .errors import InvalidEndpoint
 
-TransportName = Literal["nats", "rest", "rpc", "mcp", "file"]
+TransportName = Literal["nats", "rest", "rpc", "mcp", "file", "a2a"]
 
 ENDPOINT_CHARACTERS_MAX = 4_096
 # Of one answer, whatever it comes in. What becomes a result is bounded again, where it becomes an event.
@@ -52,6 +52,7 @@ class Endpoint(NamedTuple):
         | `rpc` | a command line, started without a shell |
         | `mcp` | an http or https URL, or a command line |
         | `file` | an absolute folder |
+        | `a2a` | the http or https URL of a JSON-RPC endpoint |
         """
         if transport not in get_args(TransportName):
             raise InvalidEndpoint(transport, address, f"the transports are {', '.join(get_args(TransportName))}")
@@ -62,7 +63,7 @@ class Endpoint(NamedTuple):
     @property
     def is_url(self) -> bool:
         """Whether it is reached over HTTP."""
-        return self.transport in ("rest", "mcp") and _is_url(self.address)
+        return self.transport in ("rest", "mcp", "a2a") and _is_url(self.address)
 
     @property
     def command(self) -> list[str]:
@@ -106,7 +107,7 @@ def _fault(transport: str, address: str) -> str | None:
             return None
         case "file":
             return None if Path(address).is_absolute() else "it takes an absolute folder, as in /srv/tasks"
-        case "rest":
+        case "rest" | "a2a":
             return _fault_of_url(address)
         case "mcp" if _is_url(address):
             return _fault_of_url(address)

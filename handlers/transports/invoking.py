@@ -12,6 +12,7 @@ from typing import Any, Self
 import msgspec
 
 from ...bus import Bus
+from .a2a import A2aTransport
 from .calls import Call, Endpoint, Transport
 from .errors import NotInstalled, TimedOut, TooManyOpen, TransportError
 from .folder import FolderTransport
@@ -105,6 +106,8 @@ class Transports:
         match endpoint.transport:
             case "rest":
                 return RestTransport(endpoint)
+            case "a2a":
+                return A2aTransport(endpoint)
             case "rpc":
                 return RpcTransport(endpoint)
             case "file":

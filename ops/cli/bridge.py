@@ -29,6 +29,7 @@ POLL_SECONDS = 0.1
 @click.option("--rpc", metavar="COMMAND", help="It is a program that answers JSON-RPC, a line each way.")
 @click.option("--mcp", metavar="COMMAND|URL", help="It is an MCP server, whose tools are its capabilities.")
 @click.option("--file", metavar="FOLDER", help="It takes task files from there, and puts results beside them.")
+@click.option("--a2a", metavar="URL", help="It is an agent of A2A, whose JSON-RPC endpoint this is.")
 @click.option("--role", help="What it is for, as in reviewer.")
 @click.option("--at-once", type=click.IntRange(1, 1_000), help="How many tasks it is given at once.  [default: 5]")
 @node_option
@@ -52,7 +53,7 @@ def bridge(
     """
     given = [(transport, address) for transport, address in ways.items() if address is not None]
     if len(given) != 1:
-        raise click.UsageError("Say in one way how it is reached: --rest, --rpc, --mcp or --file.")
+        raise click.UsageError("Say in one way how it is reached: --rest, --rpc, --mcp, --file or --a2a.")
     told = registration(Endpoint.of(*given[0]), capabilities, name=agent_id, role=role)
     told = msgspec.structs.replace(told, assignments_max=at_once)
     nats_url = os.environ.get("ROOKERY_NATS_URL") or cast(str, client.get("/status")["bus"]["url"])

@@ -3,6 +3,6 @@ select agent_id, transport, endpoint, capabilities, name, role, tier, version, d
 from agents
 where
     origin = $origin
-    and transport in ('rest', 'rpc', 'mcp', 'file')
+    and transport in ('rest', 'rpc', 'mcp', 'file', 'a2a')
     and state in ('alive', 'suspect', 'expired')
 order by agent_id

@@ -35,21 +35,6 @@ async def test_an_agent_of_the_version_before_is_asked_in_its_words(host: Host, 
     assert json.loads(host.asked[-1].body)["method"] == "tasks/get"
 
 
-async def test_an_agent_that_speaks_rest_is_asked_so(host: Host, card: dict[str, Any]) -> None:
-    card["supportedInterfaces"][0] |= {"protocolBinding": "HTTP+JSON", "url": f"{host.url}/rest/"}
-    host.serve(WELL_KNOWN, card)
-    with pytest.raises(CardRefused, match=r"is no HTTP\+JSON endpoint of an agent"):
-        await fetch_card(host.url, allowed=HERE)
-    host.serve("/rest/tasks/", {"error": {"code": 404}}, status=404)
-    await fetch_card(host.url, allowed=HERE)
-    assert host.asked[-1].path.startswith("/rest/tasks/rookery-probe-")
-    card["supportedInterfaces"][0]["protocolVersion"] = "0.3"
-    host.serve(WELL_KNOWN, card)
-    host.serve("/rest/v1/tasks/", {"error": {"code": 404}}, status=404)
-    await fetch_card(host.url, allowed=HERE)
-    assert host.asked[-1].path.startswith("/rest/v1/tasks/rookery-probe-")
-
-
 async def test_of_several_interfaces_the_first_that_answers_counts(host: Host, card: dict[str, Any]) -> None:
     honest = card["supportedInterfaces"][0]
     grpc, dead = honest | {"protocolBinding": "GRPC"}, honest | {"url": f"{host.url}/nothing"}

@@ -22,6 +22,8 @@ from rookery.handlers.agent import Task
 from rookery.handlers.transports import Endpoint, Transports
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .official_a2a_agent import OfficialAgent
+
 HERE = Path(__file__).parent
 LARGE = "x" * 1_100_000
 
@@ -205,7 +207,15 @@ async def _nats(transports: Transports, tmp_path: Path, bus: Bus) -> AsyncIterat
         yield Reached(transports, Endpoint.of("nats", "echoer"), Endpoint.of("nats", "nobody"), says_no=False)
 
 
-WAYS = {"rest": _rest, "rpc": _rpc, "mcp": _mcp, "file": _file, "nats": _nats}
+@asynccontextmanager
+async def _a2a(transports: Transports, tmp_path: Path, bus: Bus) -> AsyncIterator[Reached]:
+    agent = OfficialAgent()
+    async with served(agent) as agent.url:
+        absent = Endpoint.of("a2a", f"http://127.0.0.1:{free_port()}/a2a")
+        yield Reached(transports, Endpoint.of("a2a", f"{agent.url}/a2a"), absent)
+
+
+WAYS = {"a2a": _a2a, "rest": _rest, "rpc": _rpc, "mcp": _mcp, "file": _file, "nats": _nats}
 
 
 @pytest.fixture
