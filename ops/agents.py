@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import asdict
 
-from ..handlers.fleet import UnknownAgent
+from ..handlers.fleet import AgentRecord, UnknownAgent
+from ..handlers.fleet.liveness import Sighting
 from ..projections import Leash, ReadModels
 from ..schemas import InvalidInput
 from .summary import Cost
@@ -152,23 +154,50 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
     roots: list[Branch]
 
 
+Seen = Callable[[str], Sighting | None]
+
+
 def agents(
-    models: ReadModels, filters: Filters, *, limit: int = 1_000, after: str = "", leash: Leash | None = None
+    models: ReadModels,
+    filters: Filters,
+    *,
+    limit: int = 1_000,
+    after: str = "",
+    seen: Seen | None = None,
+    leash: Leash | None = None,
 ) -> Agents:
-    """A page of the agents that fit. Blocks. Raises `QueryFailed`."""
+    """A page of the agents that fit; `seen` knows of beats, which the log doesn't. Blocks. Raises `QueryFailed`."""
     found = models.sql(AGENTS, filters.parameters() | {"after": after}, limit=limit, leash=leash)
-    listed = msgspec.convert(list(map(_agent, found.records())), list[Agent])
+    listed = msgspec.convert([_agent(row, seen) for row in found.records()], list[Agent])
     return Agents(agents=listed, next=listed[-1].agent_id if found.truncated and listed else None)
 
 
-def agent(models: ReadModels, agent_id: str, leash: Leash | None = None) -> OneAgent:
+def agent_in(record: AgentRecord, agent_id: str, seen: Seen | None = None) -> Agent:
+    """One agent as its own events have it. Raises `UnknownAgent`."""
+    if record.state == "unknown" or record.particulars is None:
+        raise UnknownAgent(agent_id)
+    told = {name: value for name, value in asdict(record.particulars).items() if name in Agent.__struct_fields__}
+    sighting = seen(agent_id) if seen else None
+    standing = {
+        "agent_id": agent_id,
+        "state": record.state,
+        "state_since": record.changed_at,
+        "incarnation": record.incarnation or None,
+        "last_seen_at": sighting.at if sighting else record.changed_at if record.state == "alive" else None,
+        "active_assignments": sighting.active_assignments if sighting else None,
+        "catalogue": record.declared.catalogue if record.declared else None,
+    }
+    return Agent(**{**told, **standing})
+
+
+def agent(models: ReadModels, agent_id: str, seen: Seen | None = None, leash: Leash | None = None) -> OneAgent:
     """One agent, wherever it is in its life. Blocks. Raises `UnknownAgent` or `QueryFailed`."""
     asked = Filters(agent_id=agent_id, states=None).parameters() | {"after": ""}
     found = models.sql(AGENTS, asked, limit=1, leash=leash).records()
     if not found:
         raise UnknownAgent(agent_id)
     (worked,) = models.sql(STATS, {"after": "", "agent_id": agent_id}, limit=1, leash=leash).records()
-    return msgspec.convert({**_agent(found[0]), "stats": worked}, OneAgent)
+    return msgspec.convert({**_agent(found[0], seen), "stats": worked}, OneAgent)
 
 
 def stats(models: ReadModels, *, limit: int = 1_000, after: str = "", leash: Leash | None = None) -> Stats:
@@ -256,9 +285,17 @@ def _leads_home(start: Branch, branches: Mapping[str, Branch]) -> bool:
     return False
 
 
-def _agent(row: dict[str, Any]) -> dict[str, Any]:
+def _agent(row: dict[str, Any], seen: Seen | None) -> dict[str, Any]:
     metadata = row["metadata"]
-    return {**row, "metadata": msgspec.json.decode(metadata) if isinstance(metadata, str) else metadata}
+    found = {**row, "metadata": msgspec.json.decode(metadata) if isinstance(metadata, str) else metadata}
+    sighting = seen(row["agent_id"]) if seen else None
+    if sighting is None or ((known := _time(row["last_seen_at"])) is not None and known > sighting.at):
+        return found
+    return {**found, "last_seen_at": sighting.at, "active_assignments": sighting.active_assignments}
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else msgspec.convert(text, datetime)
 
 
 def _pattern(text: str) -> str:

@@ -26,7 +26,9 @@ NAME = "[a-z0-9][a-z0-9_-]{0,62}"
 NatsUrl = Annotated[str, Meta(pattern=f"^{_NATS_SERVER}(,{_NATS_SERVER})*$")]
 Names = Annotated[str, Meta(pattern=f"^{NAME}(,{NAME})*$")]
 LocalWork = Annotated[str, Meta(pattern="^[^=\\s]+=.")]
-SEPARATORS = {"bridges": ";", "peers": ",", "watch": ",", "local_work": ";"}
+SEPARATORS = {"bridges": ";", "peers": ",", "watch": ",", "card_hosts": ",", "local_work": ";"}
+PublicUrl = Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/[^\s?#]*)?$")]
+HostName = Annotated[str, Meta(pattern=r"^[0-9A-Za-z.:_-]{1,253}$")]
 PeerUrl = Annotated[str, Meta(pattern="^(https?|nats|tls|wss?)://.")]
 
 
@@ -143,6 +145,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             description="Endpoints that the node invokes for agents which registered with them: URLs (`/*` for all "
             "beneath), command lines, folders; more than one with `;` between."
+        ),
+    ] = ()
+    public_url: Annotated[
+        PublicUrl | None,
+        Meta(
+            description="Where others reach the HTTP API, for agent cards to say; without it, where a card was "
+            "asked for."
+        ),
+    ] = None
+    card_hosts: Annotated[
+        tuple[HostName, ...],
+        Meta(
+            description="Hosts whose agent cards are taken although they have no public address, and that cards of "
+            "other hosts may name; more than one with commas."
         ),
     ] = ()
     sync_seconds: Annotated[

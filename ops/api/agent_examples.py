@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...handlers.a2a import LIVENESS
 from .told import Told
 
 # No nulls: FastAPI leaves them out of the document.
@@ -114,7 +115,79 @@ _OLD_STATS = {
 }
 _CHANGING = (404, 409, 413, 422, 503, 507)
 
+_SKILL = {"id": "code.fix", "name": "code fix", "description": "Work of the kind `code.fix`.", "tags": ["code"]}
+_LIVENESS = {
+    "uri": LIVENESS,
+    "description": "Whether it is alive, by what was heard of it.",
+    "params": {"state": "alive", "asOf": "2026-11-20T12:34:56Z", "lastSeenAt": "2026-11-20T12:34:50Z"},
+}
+_CARD = {
+    "name": "Coder",
+    "description": "Writes and mends Python.",
+    "version": "1.2",
+    "supportedInterfaces": [
+        {
+            "url": "http://127.0.0.1:8800/agents/coder-7/a2a",
+            "protocolBinding": "JSONRPC",
+            "protocolVersion": "1.0",
+        }
+    ],
+    "capabilities": {"extensions": [_LIVENESS]},
+    "defaultInputModes": ["application/json", "text/plain"],
+    "defaultOutputModes": ["application/json", "text/plain"],
+    "skills": [_SKILL],
+}
+_MESSAGE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "SendMessage",
+    "params": {
+        "message": {
+            "messageId": "msg-1",
+            "role": "ROLE_USER",
+            "parts": [{"text": "Mend the build."}],
+            "metadata": {"skill": "code.fix"},
+        }
+    },
+}
+_TASK = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "result": {
+        "task": {
+            "id": "as-42",
+            "contextId": "as-42",
+            "status": {"state": "TASK_STATE_COMPLETED", "timestamp": "2026-11-20T12:35:00Z"},
+            "artifacts": [{"artifactId": "result", "name": "result", "parts": [{"text": "Done."}]}],
+        }
+    },
+}
+
 ROUTES: dict[tuple[str, str], Told] = {
+    ("GET", "/.well-known/agent-card.json"): Told(
+        "The colony's agent card", answers={"application/json": _CARD | {"name": "Rookery local"}}, problems=(503,)
+    ),
+    ("GET", "/agents/{agent_id}/agent-card.json"): Told(
+        "An agent's card", answers={"application/json": _CARD}, problems=(404, 422, 503)
+    ),
+    ("POST", "/a2a"): Told(
+        "Send the colony a message",
+        answers={"application/json": _TASK},
+        body={"application/json": _MESSAGE},
+        problems=(413, 503, 507),
+    ),
+    ("POST", "/agents/{agent_id}/a2a"): Told(
+        "Send an agent a message",
+        answers={"application/json": _TASK},
+        body={"application/json": _MESSAGE},
+        problems=(404, 413, 422, 503, 507),
+    ),
+    ("POST", "/agents/cards"): Told(
+        "Register an agent of elsewhere by its card",
+        body={"application/json": {"url": "https://agents.example.com"}},
+        status=201,
+        problems=(409, 413, 422, 424, 503, 507),
+    ),
     ("GET", "/agents"): Told("Find agents", problems=(422, 503)),
     ("GET", "/agents/tree"): Told("See who answers to whom", answers={"application/json": TREE}, problems=(422, 503)),
     ("GET", "/agents/stats"): Told("What came of each agent's work", problems=(422, 503)),

@@ -100,7 +100,8 @@ async def listed(
 
     def answer() -> Response:
         with node.projections.at(moment, node.projections.named_in(AGENTS), leash) as models:
-            return json(found.agents(models, sought, limit=limit, after=cursor, leash=leash))
+            seen = node.watch.tracker.seen if moment is None else None
+            return json(found.agents(models, sought, limit=limit, after=cursor, seen=seen, leash=leash))
 
     return dated(await in_time(request, lanes, leash, answer), moment)
 
@@ -160,7 +161,7 @@ async def register(
     async with room.for_body(request):
         asked = in_body(await read_body(request, bytes_max=REGISTRATION_BYTES_MAX), Registration)
         record = await roster.register(asked, wait)
-        return await _told(request, node, lanes, asked.agent_id, record, wait, HTTPStatus.CREATED)
+        return await after_change(request, node, lanes, asked.agent_id, record, wait, HTTPStatus.CREATED)
 
 
 @router.post("/agents/catalogue", responses=answers(Loaded, "What became of it.", LOADED))
@@ -188,7 +189,7 @@ async def update(
     async with room.for_body(request):
         changes = in_body(await read_body(request, bytes_max=REGISTRATION_BYTES_MAX), Update)
         record = await roster.update(agent_id, changes, wait)
-        return await _told(request, node, lanes, agent_id, record, wait)
+        return await after_change(request, node, lanes, agent_id, record, wait)
 
 
 @router.delete("/agents/{agent_id:path}", responses=answers(Agent, "The agent.", AGENT | {"state": "unregistered"}))
@@ -203,7 +204,7 @@ async def unregister(
 ) -> Response:
     """Have an agent leave the colony: it commits nothing any more. Its history stays; once more changes nothing."""
     record = await roster.unregister(agent_id, reason, wait)
-    return await _told(request, node, lanes, agent_id, record, wait)
+    return await after_change(request, node, lanes, agent_id, record, wait)
 
 
 def in_body(body: bytes, kind: type[Asked]) -> Asked:
@@ -214,7 +215,7 @@ def in_body(body: bytes, kind: type[Asked]) -> Asked:
         raise MalformedEvent(str(error), "body") from None
 
 
-async def _told(
+async def after_change(
     request: Request,
     node: Node,
     lanes: OpenLanes,
@@ -226,10 +227,7 @@ async def _told(
     """The agent as queries see it, if they do by now; or else as its own events have it."""
     if wait == "visible":
         return await _shown(request, node, lanes, agent_id, status)
-    told = msgspec.structs.asdict(record.particulars) if record.particulars else {}
-    known = {name: value for name, value in told.items() if name in Agent.__struct_fields__}
-    standing = {"state": record.state, "state_since": record.changed_at, "incarnation": record.incarnation or None}
-    return json(Agent(**{"capabilities": [], **known, **standing, "agent_id": agent_id}), status)
+    return json(found.agent_in(record, agent_id, node.watch.tracker.seen), status)
 
 
 async def _shown(
@@ -245,6 +243,7 @@ async def _shown(
 
     def answer() -> Response:
         with node.projections.at(moment, names, leash) as models:
-            return json(found.agent(models, agent_id, leash), status)
+            seen = node.watch.tracker.seen if moment is None else None
+            return json(found.agent(models, agent_id, seen, leash), status)
 
     return await in_time(request, lanes, leash, answer, of_past=moment is not None)

@@ -12,6 +12,7 @@ from ..metrics import Metrics
 from ..node import Node
 from ..roster import Roster
 from . import (
+    a2a,
     agents,
     archive,
     assignments,
@@ -64,6 +65,7 @@ def create_app(node: Node) -> FastAPI:
         state.router,
         events.router,
         dead_letters.router,
+        a2a.router,
         agents.router,
         subagents.router,
         subassignments.router,

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from ...bus import BusError, BusUnavailable, WorkQueueFull
 from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive, NotYetSealed, ObjectsLost, UnknownLine
+from ...handlers.a2a import CardUnreachable
 from ...handlers.assignments import AssignmentOver, NotTheHolder, NotToRetry, UnknownAssignment
 from ...handlers.dispatch import AgentNotAlive, NobodyCan
 from ...handlers.fleet import AgentGone, DuplicateName, Fenced, UnknownAgent
@@ -105,6 +106,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     NotYetSealed: HTTPStatus.CONFLICT,
     InvalidBundle: HTTPStatus.UNPROCESSABLE_ENTITY,
     PeerError: HTTPStatus.FAILED_DEPENDENCY,
+    CardUnreachable: HTTPStatus.FAILED_DEPENDENCY,
     EventStoreError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

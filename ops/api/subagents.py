@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from ...projections import Leash, ReadModels
+from ...projections import Leash
 from ...schemas import MalformedEvent
 from .. import agents as found
-from ..agents import AGENTS, AGENTS_MAX, STATS, Agent, AgentWork, Branch, Filters
+from ..agents import AGENTS, AGENTS_MAX, STATS, Agent, AgentWork, Branch
 from ..roster import Registration
 from .agents import REGISTRATION_BYTES_MAX, ColonyRoster, Id, Reason, Sought, in_body
 from .bodies import read_body
@@ -45,7 +45,7 @@ Shown = Annotated[int, Query(ge=1, le=AGENTS_MAX, description="At most so many."
 
 
 @router.post("/hobby/subagents/register")
-async def register(request: Request, room: BodyRoom, roster: ColonyRoster) -> Response:
+async def register(request: Request, node: ServingNode, room: BodyRoom, roster: ColonyRoster) -> Response:
     """Have an agent join the colony, in the place of one of that name if there is one.
 
     What is called by no name that is known is kept as metadata.
@@ -54,13 +54,7 @@ async def register(request: Request, room: BodyRoom, roster: ColonyRoster) -> Re
         asked = in_body(await read_body(request, bytes_max=REGISTRATION_BYTES_MAX), dict[str, Any])
         wanted = registration_in(asked)
         record = await roster.register(wanted, strictly=False)
-    told = msgspec.structs.asdict(record.particulars) if record.particulars else {}
-    agent = Agent(
-        **{name: value for name, value in told.items() if name in Agent.__struct_fields__ and name != "incarnation"},
-        agent_id=wanted.agent_id,
-        state=record.state,
-        last_seen_at=record.changed_at,
-    )
+    agent = found.agent_in(record, wanted.agent_id, node.watch.tracker.seen)
     answer = {"status": "registered", "agent_id": wanted.agent_id, "incarnation": record.incarnation}
     return json(answer | {"agent": service(agent)})
 
@@ -100,7 +94,9 @@ async def services(
 
     def answer() -> Response:
         with node.projections.at(moment, node.projections.named_in(AGENTS), leash) as models:
-            return json(_services(models, sought, limit, leash))
+            seen = node.watch.tracker.seen if moment is None else None
+            listed = found.agents(models, sought, limit=limit, seen=seen, leash=leash).agents
+            return json({"services": [service(one) for one in listed], "total": len(listed)})
 
     return dated(await in_time(request, lanes, leash, answer), moment)
 
@@ -197,11 +193,6 @@ def _by_agent(listed: list[AgentWork]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _ended(one: AgentWork) -> int:
     return one.completed + one.failed + one.timed_out
-
-
-def _services(models: ReadModels, sought: Filters, limit: int, leash: Leash) -> dict[str, Any]:
-    listed = found.agents(models, sought, limit=limit, leash=leash).agents
-    return {"services": [service(one) for one in listed], "total": len(listed)}
 
 
 def _branch(branch: Branch) -> dict[str, Any]:

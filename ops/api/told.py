@@ -29,6 +29,7 @@ PROBLEMS: dict[int, tuple[str, str]] = {
     413: ("Request Entity Too Large", "a request may bring 10,000 events, and this one brings more; send several"),
     415: ("Unsupported Media Type", "send application/sparql-query, or a form as application/x-www-form-urlencoded"),
     422: ("Unprocessable Entity", "query.limit: Input should be greater than or equal to 0"),
+    424: ("Failed Dependency", "nothing came from https://agents.example.com: it answers 404"),
     503: (
         "Service Unavailable",
         "72 queries are under way or waiting, which is as many as there may be; try again later",

@@ -24,7 +24,7 @@ WORK = [
     "median_seconds", "p95_seconds", "llm_calls", "cost_usd",
 ]  # fmt: skip
 TIERS = click.Choice(["coordinator", "system", "execution"])
-TRANSPORTS = click.Choice(["nats", "rest", "rpc", "mcp", "file"])
+TRANSPORTS = click.Choice(["nats", "rest", "rpc", "mcp", "file", "a2a"])
 NOTHING = ""  # what an option is given to take away what was there
 
 
@@ -260,6 +260,41 @@ def load(client: Client, file: Path | None, as_json: bool) -> None:
             f"{found['catalogue']}: {plural(found['agents'], 'agent')}, {found['declared']} declared, "
             f"{found['unchanged']} known already"
         )
+
+
+@agents.command("import-card")
+@click.argument("card", metavar="URL|FILE")
+@click.option("--id", "agent_id", help="The id that the agent is to have.  [default: made of its name]")
+@click.option("--parent", "parent_agent_id", metavar="ID", help="The agent that it answers to.")
+@click.option("--again", is_flag=True, help="In the place of one that is there.")
+@json_option
+@node_option
+def import_card(client: Client, card: str, as_json: bool, **told: Any) -> None:
+    """Register an agent of elsewhere by its A2A card: the URL of the card or of its host, or a FILE, or - for input.
+
+    The card is looked into first: its endpoint has to be on its own host, at a public address, and to answer as A2A
+    says. Hosts that the node's setting card_hosts names are taken as they are.
+
+    \b
+    rookery agents import-card https://agents.example.com
+    rookery agents import-card card.json --id painter
+    """
+    where = {"url": card} if "://" in card else {"card": msgspec.Raw(_read(card))}
+    found = client.post("/agents/cards", msgspec.json.encode({**_given(told), **where}))
+    if as_json:
+        show_json(found)
+    else:
+        skills = plural(len(found["capabilities"]), "skill")
+        click.echo(f"{found['agent_id']} is registered: {found['name']}, {skills}")
+
+
+def _read(path: str) -> bytes:
+    """A card that is a file; it travels within JSON, and so has to be that."""
+    payload = standard_input() if path == "-" else Path(path).read_bytes()
+    try:
+        return msgspec.json.format(payload, indent=-1)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidData(f"not JSON: {error}", path) from None
 
 
 def _path(agent_id: str) -> str:

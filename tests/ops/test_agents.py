@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
+from rookery.bus import NatsBus
+from rookery.handlers.fleet.beats import Beat, beat_subject
 from rookery.ops.agents import TREE_DEPTH_MAX, planted
 from rookery.ops.bench.node_process import NodeProcess
 from rookery.schemas import AgentRegistered, AssignmentCompleted, AssignmentStarted, Event, EventData, encode
@@ -29,6 +34,11 @@ def register(http: httpx.Client, agent_id: str, **told: Any) -> dict[str, Any]:
 def ids(answer: httpx.Response) -> list[str]:
     assert answer.status_code == 200, answer.text
     return [one["agent_id"] for one in answer.json()["agents"]]
+
+
+def look(http: httpx.Client, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = http.get(f"/agents/{path}").json()
+    return found
 
 
 def tell(http: httpx.Client, subject: str, *facts: EventData, source: str = "/agents/x") -> None:
@@ -169,6 +179,18 @@ class TestFinding:
     @pytest.mark.parametrize("query", ["state=asleep", "limit=0", "limit=1e9", "colour=red"])
     def test_a_question_that_makes_no_sense_is_refused(self, http: httpx.Client, query: str) -> None:
         assert http.get(f"/agents?{query}").status_code == 422
+
+    async def test_a_beat_is_told_though_the_log_has_none(self, http: httpx.Client, node: NodeProcess) -> None:
+        register(http, "beat-1", heartbeat_interval_seconds=3600)
+        async with await NatsBus.connect(node.node.nats_url) as bus:
+            beat = Beat(time=datetime.now(UTC), incarnation=1, active_assignments=4)
+            agent = await asyncio.to_thread(look, http, "beat-1")
+            while agent["active_assignments"] != 4:
+                await bus.send(beat_subject("beat-1"), msgspec.json.encode(beat))
+                agent = await asyncio.to_thread(look, http, "beat-1")
+        assert agent["last_seen_at"] > agent["registered_at"]
+        past = await asyncio.to_thread(look, http, "beat-1?as_of=now")
+        assert (past["active_assignments"], past["last_seen_at"]) == (None, past["registered_at"])
 
     def test_the_past_is_told_as_it_was(self, http: httpx.Client) -> None:
         register(http, "past-1", role="before")

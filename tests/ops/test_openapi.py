@@ -11,6 +11,7 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from rookery.ops.api import (
+    a2a,
     agents,
     archive,
     assignments,
@@ -56,6 +57,7 @@ ENDLESS = {"follow"}  # an answer that never ends can't be looked at as a whole
 def document() -> dict[str, Any]:
     app = FastAPI(title="Rookery")
     for module in (
+        a2a,
         agents,
         subagents,
         subassignments,
