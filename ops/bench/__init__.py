@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from .agents import agents
 from .figures import Figure, Report, machine
+from .fleet import fleet
 from .git_import import git_import
 from .graph import graph
 from .live import live
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[], list[Figure]]] = {
     "trust": trust,
     "sync": sync,
     "proficiency": proficiency,
+    "fleet": fleet,
 }
 
 __all__ = ["BENCHMARKS", "Figure", "Report", "machine"]

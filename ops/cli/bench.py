@@ -30,6 +30,7 @@ NAMES = [
     "trust",
     "sync",
     "proficiency",
+    "fleet",
 ]
 COLUMNS = ["name", "value", "unit", "ratio", "rival", "rival_value"]
 

@@ -10,6 +10,7 @@ import pytest
 from rookery.ops import bench
 from rookery.ops.bench import Figure
 from rookery.ops.bench.agents import agents
+from rookery.ops.bench.fleet import fleet
 from rookery.ops.bench.git_import import git_import
 from rookery.ops.bench.graph import graph
 from rookery.ops.bench.live import live
@@ -37,6 +38,7 @@ SMALL: dict[str, Callable[[], list[Figure]]] = {
     "git": partial(git_import, 30),
     "snapshot": partial(snapshot, 1, events=300, snapshots=1),
     "agents": partial(agents, 40, concurrency=4, rival_tasks=10, steady_seconds=0.2, agents=3, imports=1),
+    "fleet": partial(fleet, 40, interval_seconds=0.5, measured_seconds=1.5),
     "otlp": partial(otlp, 100, batch_spans=30, exporters=2),
     "sync": partial(sync, 1_000, 1_500, 50),
     "past": partial(past, [1_000, 2_000], segment_events=500),
@@ -123,6 +125,12 @@ FIGURES = {
         ("agents.many_ready", "s", False),
         ("agents.many_throughput", "tasks/s", False),
         ("agents.import", "ms", False),
+    ],
+    "fleet": [
+        ("fleet.registered", "agents/s", False),
+        ("fleet.heartbeats_cpu", "cores", False),
+        ("fleet.expired_p50", "intervals", False),
+        ("fleet.expired_max", "intervals", False),
     ],
     "otlp": [("otlp.throughput", "spans/s", False), ("otlp.answered_p99", "ms", False)],
 }
