@@ -11,14 +11,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 from prometheus_client import Metric
 
 from ..bus import BusError
-from ..handlers.fleet import AGENTS, AgentRecord
+from ..handlers.fleet import AGENTS
 from ..handlers.transports import Bridge, Endpoint, Transports, endpoint_of
 from ..projections import ProjectionError
 from ..schemas import AgentRegistered, InvalidInput
@@ -33,11 +33,10 @@ BRIDGES_MAX = 500
 LOOK_SECONDS = 0.5
 LOOK_SECONDS_MAX = 10.0
 NAMED_MAX = 5
+PRESENT = ("declared", "alive", "suspect", "expired")
 STATEMENT = (Path(__file__).parent / "sql" / "bridged_agents.sql").read_text("utf-8")
 
 logger = logging.getLogger(__name__)
-
-_Row = dict[str, Any]
 
 
 class NotAllowed(InvalidInput):
@@ -55,7 +54,7 @@ class Bridges:
         self._node = node
         self._allowed = allowed
         self._transports = Transports(node.bus)
-        self._rows: dict[str, _Row] = {}
+        self._told: dict[str, AgentRegistered] = {}
         self._bridges: dict[str, tuple[Bridge, asyncio.Task[None]]] = {}
         self._refused: dict[str, str] = {}
         self._trouble = ""
@@ -102,28 +101,30 @@ class Bridges:
         yield counter("invocation_seconds", "Time spent in them.", ["transport"], spent)
 
     async def _look(self) -> None:
-        rows = {row["agent_id"]: row for row in await asyncio.to_thread(self._asked)}
-        for agent_id in [one for one in self._rows if one not in rows]:
+        meant = await asyncio.to_thread(lambda: dict(self._meant()))
+        for agent_id in [one for one in self._told if one not in meant]:
             await self._stop(agent_id)
-        for agent_id, row in rows.items():
-            if self._rows.get(agent_id) != row:
-                await self._keep_to(agent_id, row)
+        for agent_id, told in meant.items():
+            if not self._is_kept_to(agent_id, told):
+                await self._stop(agent_id)
+                record = await self._node.reactions.state(AGENTS, agent_id)
+                if record.state in PRESENT:  # the read models may not have heard yet that it isn't
+                    self._start(agent_id, told)
+            self._told[agent_id] = told
 
-    def _asked(self) -> list[_Row]:
+    def _meant(self) -> Iterator[tuple[str, AgentRegistered]]:
+        """Who is to be bridged, as what. Blocks."""
         parameters = {"origin": self._node.settings.origin}
-        return self._node.projections.sql(STATEMENT, parameters, limit=BRIDGES_MAX).records()
+        for row in self._node.projections.sql(STATEMENT, parameters, limit=BRIDGES_MAX).records():
+            said = {name: value for name, value in row.items() if value is not None}
+            yield said.pop("agent_id"), msgspec.convert(said, AgentRegistered)
 
-    async def _keep_to(self, agent_id: str, row: _Row) -> None:
-        """Have the bridge be what the agent registered as, unless it is that already: it registers, too."""
-        record: AgentRecord = (await self._node.reactions.deciders[AGENTS.name].look(agent_id))[0]
-        if record.told is None:
-            return
-        told = msgspec.convert(msgspec.to_builtins(record.told) | {"incarnation": None}, AgentRegistered)
-        known = self._bridges.get(agent_id)
-        if known is None or not known[0].is_of(told):
-            await self._stop(agent_id)
-            self._start(agent_id, told)
-        self._rows[agent_id] = row
+    def _is_kept_to(self, agent_id: str, told: AgentRegistered) -> bool:
+        """Whether there is a bridge of just that. A bridge registers, too, and is what it said itself."""
+        if agent_id not in self._bridges:
+            return self._told.get(agent_id) == told
+        bridge, running = self._bridges[agent_id]
+        return bridge.is_of(told) and not running.done()
 
     def _start(self, agent_id: str, told: AgentRegistered) -> None:
         try:
@@ -138,11 +139,11 @@ class Bridges:
         self._bridges[agent_id] = bridge, asyncio.create_task(bridge.run(self._node.bus), name=f"bridge {agent_id}")
 
     async def _stop(self, agent_id: str) -> None:
-        self._rows.pop(agent_id, None)
+        self._told.pop(agent_id, None)
         self._refused.pop(agent_id, None)
         if known := self._bridges.pop(agent_id, None):
             known[1].cancel()
-            await asyncio.wait([known[1]])
+            await asyncio.gather(known[1], return_exceptions=True)
 
 
 def allows(allowed: Sequence[str], endpoint: Endpoint) -> bool:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from ...bus import Bus
+from ...bus import Bus, BusError
 from ...schemas import AgentRegistered, RookeryError
-from ..agent import GiveUp, Serving, Task
+from ..agent import GiveUp, NameTaken, Serving, Task
 from ..agent.profile import CAPABILITIES_MAX, Handler, Profile, check_agent_id, check_range
 from .calls import Call, Endpoint, endpoint_of
 from .errors import TimedOut, TransportError
@@ -65,32 +66,40 @@ class Bridge:
         return told in (self.told, self._profile.registration())
 
     async def run(self, bus: Bus) -> None:
-        """Be at work in the agent's name whenever it can be reached, for ever."""
+        """Be at work in the agent's name whenever it can be reached, until it is struck off or registered otherwise.
+
+        Raises `AgentGone`, or `NameTaken`: whoever started the bridge knows what holds now.
+        """
         try:
             while True:
                 if await self._answers(in_hand=0):
                     await self._serve(bus)
                 await asyncio.sleep(self._profile.heartbeat_seconds)
+        except RookeryError as error:
+            self._note(str(error))
+            raise
         finally:
             self.is_reached = False
             await self._transports.leave(self.endpoint)
 
     async def _serve(self, bus: Bus) -> None:
-        """Until it can't be reached any more, or can't be at work: another is under its name, or it was fenced."""
-        try:
-            async with Serving(self._profile, bus, goodbye=False) as serving:
-                failing = asyncio.create_task(serving.until_it_fails(), name=f"bridge {self.agent_id} fails")
-                watching = asyncio.create_task(self._while_it_answers(serving), name=f"bridge {self.agent_id} watches")
-                try:
-                    await asyncio.wait([failing, watching], return_when=asyncio.FIRST_COMPLETED)
-                    if failing.done():
-                        await failing
-                finally:
-                    for task in (failing, watching):
-                        task.cancel()
-                    await asyncio.wait([failing, watching])
-        except RookeryError as error:
-            self._note(str(error))
+        """Until it can't be reached any more. Where another is at work under its name, that one has its turn."""
+        async with AsyncExitStack() as stack:
+            try:
+                serving = await stack.enter_async_context(Serving(self._profile, bus, goodbye=False))
+            except (BusError, NameTaken) as error:
+                self._note(str(error))
+                return
+            failing = asyncio.create_task(serving.until_it_fails(), name=f"bridge {self.agent_id} fails")
+            watching = asyncio.create_task(self._while_it_answers(serving), name=f"bridge {self.agent_id} watches")
+            try:
+                await asyncio.wait([failing, watching], return_when=asyncio.FIRST_COMPLETED)
+                if failing.done():
+                    await failing
+            finally:
+                for task in (failing, watching):
+                    task.cancel()
+                await asyncio.wait([failing, watching])
 
     async def _while_it_answers(self, serving: Serving) -> None:
         while await self._answers(serving.in_hand):

@@ -17,6 +17,7 @@ import msgspec
 from ...schemas import derived_id
 from .calls import ANSWER_BYTES_MAX, Call, Endpoint, shortened
 from .errors import AgentFailed, BadAnswer, TransportError, Unreachable
+from .plain_files import NotPlain, read_plain, write_whole
 
 POLL_SECONDS_MIN = 0.02
 POLL_SECONDS_MAX = 0.5
@@ -57,7 +58,6 @@ class FolderTransport:
 
     async def _put(self, task: Path, call: Call) -> None:
         await self.check()
-        beside = task.with_name(f".{task.name}.new")
         content = {
             "id": call.id,
             "capability": call.capability,
@@ -65,10 +65,8 @@ class FolderTransport:
             "timeout_seconds": call.timeout_seconds,
         }
         try:
-            await asyncio.to_thread(beside.write_bytes, msgspec.json.encode(content))
-            beside.replace(task)
+            await asyncio.to_thread(write_whole, task, msgspec.json.encode(content))
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise Unreachable(self._endpoint, f"can't be written to: {error.strerror}") from None
 
     async def _result(self, name: str) -> Any:
@@ -88,14 +86,13 @@ class FolderTransport:
     def _read(self, path: Path) -> dict[str, Any] | None:
         """What the file says; None while there is none."""
         try:
-            with path.open("rb") as file:
-                content = file.read(ANSWER_BYTES_MAX + 1)
+            content = read_plain(path, ANSWER_BYTES_MAX)
         except FileNotFoundError:
             return None
+        except NotPlain as error:
+            raise self._bad(path, str(error)) from None
         except OSError as error:
             raise self._bad(path, error.strerror or str(error)) from None
-        if len(content) > ANSWER_BYTES_MAX:
-            raise self._bad(path, f"it has more than {ANSWER_BYTES_MAX:,} bytes")
         try:
             return msgspec.json.decode(content, type=dict[str, Any])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

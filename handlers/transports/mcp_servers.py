@@ -21,7 +21,6 @@ from mcp.shared.message import SessionMessage
 from mcp.types import (
     CONNECTION_CLOSED,
     INVALID_PARAMS,
-    INVALID_REQUEST,
     METHOD_NOT_FOUND,
     CallToolResult,
     Implementation,
@@ -38,7 +37,8 @@ OPEN_SECONDS_MAX = 20.0
 CLOSE_SECONDS_MAX = 5.0
 CONNECT_SECONDS_MAX = 10.0
 TOOL_PAGES_MAX = 50
-_REFUSALS = frozenset({INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND})
+# Not INVALID_REQUEST: that is what a server says, too, that has forgotten the session.
+_REFUSALS = frozenset({INVALID_PARAMS, METHOD_NOT_FOUND})
 
 T = TypeVar("T")
 Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
@@ -92,6 +92,7 @@ class _Connection:
         self._opened: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._program: Program | None = None
         self._fault: str | None = None
+        self._is_broken = False
         self._tools: frozenset[str] = frozenset()
         self.calls = 0
         self._keeping = asyncio.create_task(self._keep(), name=f"MCP server {endpoint.address}")
@@ -116,9 +117,8 @@ class _Connection:
 
     @property
     def is_over(self) -> bool:
-        return (
-            self._keeping.done() or self._fault is not None or (self._program is not None and self._program.has_ended)
-        )
+        has_ended = self._program is not None and self._program.has_ended
+        return self._keeping.done() or self._is_broken or self._fault is not None or has_ended
 
     async def list_tools(self) -> frozenset[str]:
         """The names of the tools that the server has now."""
@@ -186,6 +186,7 @@ class _Connection:
         if self._fault is not None:
             return BadAnswer(self._endpoint, self._fault)
         first = _first_of(error)
+        self._is_broken = self._endpoint.is_url  # a session that the server has forgotten: the next call opens another
         if isinstance(first, MCPError) and first.code in _REFUSALS:
             return Refused(self._endpoint, f"answered error {first.code}: {shortened(first.message)}")
         if self._program is not None and (self._program.has_ended or _is_closed(first)):

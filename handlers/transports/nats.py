@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from ...bus import Bus, BusError, CommandFailed, NoResponder, RequestTimedOut
-from ...schemas import AssignmentCreated, InvalidInput, derived_id, escape
+from ...schemas import AssignmentCreated, InvalidInput, RookeryError, derived_id, escape
 from ..agent import NoResult, TaskFailed
 from ..agent.assigning import RESULT_TIMEOUT_SECONDS, assign, created, result_of
 from ..agent.presence import ANSWER_SECONDS
+from ..assignments import ASSIGNMENTS, Cancel
+from ..reactions import Command, Decider
 from .calls import Call, Endpoint, shortened
 from .errors import AgentFailed, Lost, Refused, TimedOut, Unreachable
 
 SOURCE = "/nodes/transports"
+CALL_OFF_SECONDS = 2.0
 
 
 class NatsTransport:
@@ -37,12 +41,16 @@ class NatsTransport:
         assignment_id = derived_id(call.id, str(call.attempt), "invoked", self._endpoint.address)
         seconds = call.timeout_seconds or RESULT_TIMEOUT_SECONDS
         try:
-            event = created(task, assignment_id, source=SOURCE, causationid=None, traceparent=call.traceparent)
-            after = await assign(self._bus, event)
-            return await result_of(self._bus, assignment_id, after=after - 1, timeout_seconds=seconds)
+            event = created(task, assignment_id, source=SOURCE, traceparent=call.traceparent)
+            await assign(self._bus, event)
+            return await result_of(self._bus, assignment_id, timeout_seconds=seconds)
+        except asyncio.CancelledError:
+            await self._call_off(assignment_id)
+            raise
         except TaskFailed as error:
             raise AgentFailed(self._endpoint, f"failed: {shortened(error.reason)}") from None
         except NoResult as error:
+            await self._call_off(assignment_id)
             raise TimedOut(self._endpoint, error.timeout_seconds) from None
         except InvalidInput as error:
             raise Refused(self._endpoint, f"can't be given this: {error}") from None
@@ -59,6 +67,14 @@ class NatsTransport:
             raise Unreachable(self._endpoint, "is not at work: nobody answers to its name on the bus") from None
         except BusError as error:
             raise Unreachable(self._endpoint, f"can't be asked: {error}") from None
+
+    async def _call_off(self, assignment_id: str) -> None:
+        """Nobody waits for it any more. Where that can't be said, it ends in its own time."""
+        decider = Decider(self._bus, ASSIGNMENTS, source=SOURCE)
+        cancel = Cancel(reason="nobody waits for it any more")
+        with contextlib.suppress(RookeryError, TimeoutError):
+            async with asyncio.timeout(CALL_OFF_SECONDS):
+                await decider.handle(Command.of(cancel, subject=assignment_id, source=SOURCE))
 
     async def close(self) -> None:
         """See `Transport.close`."""

@@ -100,6 +100,9 @@ class FolderQueue:
                 if str(error) != self.trouble:
                     logger.warning("folder %s waits: %s", self.folder, error)
                 self.trouble, pause = str(error), min(pause * 2, AGAIN_SECONDS_MAX)
+            except Exception as error:  # of one folder; others, and the next look, may do
+                logger.exception("folder %s: a look at it failed unforeseen", self.folder)
+                self.trouble, pause = f"{type(error).__name__}: {error}", min(pause * 2, AGAIN_SECONDS_MAX)
             await asyncio.sleep(pause)
 
     async def look(self) -> None:
@@ -181,7 +184,7 @@ class FolderQueue:
         await asyncio.to_thread(task_files.write_outcome, self.folder, file, "error", told)
         self._done_with[file.name] = stamp
         self.counts["refused"] += 1
-        self._tell(f"{file.name}: refused: {reason}")
+        self._tell(f"{task_files.readable(file.name)}: refused: {reason}")
 
     # What came of it
 
@@ -193,7 +196,7 @@ class FolderQueue:
             if seen is not None and seen.stamp == stamp and os.path.lexists(self.folder / name):
                 await asyncio.to_thread(task_files.write_outcome, self.folder, file, outcome, told)
                 self.counts["completed" if outcome == "result" else "failed"] += 1
-                self._tell(f"{name}: {told['status'].replace('_', ' ')}")
+                self._tell(f"{task_files.readable(name)}: {told['status'].replace('_', ' ')}")
             self._done_with[name] = stamp
             del files[name]
         del self._under_way[assignment_id]

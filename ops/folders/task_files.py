@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from ...handlers.transports.plain_files import NotPlain, read_plain, write_whole
 from ...schemas import InvalidInput, derived_id
 from ..assignments import Standing, Wanted
 
 TASK_BYTES_MAX = 512 * 1024
+# What is written beside it has a name that is longer by up to 18 bytes, of the 255 that there may be.
+NAME_BYTES_MAX = 230
 OUTCOME_BYTES_MAX = 2 * 1024 * 1024
 NAME_IN_EVENT_CHARACTERS_MAX = 200
 
@@ -49,11 +51,9 @@ class TaskFile(NamedTuple):
 
 def is_task_name(name: str) -> bool:
     """Whether a file of this name is a task. What begins with a dot is being written, or somebody's own."""
-    return (
-        not name.startswith(".")
-        and name.endswith((".json", *_TEXTS))
-        and not name.endswith((".result.json", ".error.json"))
-    )
+    if name.startswith(".") or not name.endswith((".json", *_TEXTS)) or name.endswith((".result.json", ".error.json")):
+        return False
+    return len(os.fsencode(name)) <= NAME_BYTES_MAX
 
 
 def outcome_path(folder: Path, name: str, outcome: Outcome) -> Path:
@@ -77,18 +77,14 @@ def stamps(folder: Path) -> dict[str, Stamp]:
 
 def read(folder: Path, name: str) -> bytes:
     """The bytes of a task file. Raises `BadTask` for what can't be read, and `FileNotFoundError`."""
-    path = folder / name
-    if path.is_symlink():
-        raise BadTask("it is a link: put the file itself here, so that nothing outside of this folder is read")
     try:
-        content = _content(path)
+        return read_plain(folder / name, TASK_BYTES_MAX)
     except FileNotFoundError:
         raise
+    except NotPlain as error:
+        raise BadTask(str(error)) from None
     except OSError as error:
         raise BadTask(f"it can't be read: {error.strerror}") from None
-    if len(content) > TASK_BYTES_MAX:
-        raise BadTask(f"it has more than {TASK_BYTES_MAX:,} bytes: put the bulk elsewhere, and its name here")
-    return content
 
 
 def hash_of(content: bytes) -> str:
@@ -102,6 +98,8 @@ def wanted_in(folder: Path, name: str, content: bytes) -> Wanted:
     Without an `id` of its own it has one that derives from the folder, the name and the content: the same file again
     is the same assignment.
     """
+    if readable(name) != name:
+        raise BadTask("its name is not UTF-8")
     text = _text(content)
     fields = _from_text(name, text) if name.endswith(_TEXTS) else _from_json(text)
     fields.setdefault("id", derived_id("folder", str(folder), name, hash_of(content)))
@@ -116,14 +114,18 @@ def wanted_in(folder: Path, name: str, content: bytes) -> Wanted:
         ) from None
 
 
+def readable(name: str) -> str:
+    """A file's name, as it can be shown and recorded: bytes that are not UTF-8 are replaced."""
+    return os.fsencode(name).decode(errors="replace")
+
+
 def known_outcome(folder: Path, name: str) -> str | None:
     """The hash of the content that the outcome beside a file is of; None where there is none that can be read."""
     for outcome in _OUTCOMES:
-        path = outcome_path(folder, name, outcome)
         try:
-            with path.open("rb") as file:
-                told = msgspec.json.decode(file.read(OUTCOME_BYTES_MAX), type=dict[str, Any])
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            content = read_plain(outcome_path(folder, name, outcome), OUTCOME_BYTES_MAX)
+            told = msgspec.json.decode(content, type=dict[str, Any])
+        except (OSError, NotPlain, msgspec.MsgspecError, UnicodeDecodeError):
             continue
         if isinstance(found := told.get("sha256"), str):
             return found
@@ -132,16 +134,8 @@ def known_outcome(folder: Path, name: str) -> str | None:
 
 def write_outcome(folder: Path, file: TaskFile, outcome: Outcome, told: dict[str, Any]) -> None:
     """Put the outcome beside the task, whole or not at all; an earlier one is replaced. Raises `OSError`."""
-    path = outcome_path(folder, file.name, outcome)
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        with beside.open("wb") as new:
-            new.write(msgspec.json.format(msgspec.json.encode(told | {"sha256": file.sha256}), indent=2) + b"\n")
-            new.flush()
-            os.fsync(new.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    content = msgspec.json.format(msgspec.json.encode(told | {"sha256": file.sha256}), indent=2)
+    write_whole(outcome_path(folder, file.name, outcome), content + b"\n")
     outcome_path(folder, file.name, "error" if outcome == "result" else "result").unlink(missing_ok=True)
 
 
@@ -158,18 +152,6 @@ def told_of(standing: Standing) -> tuple[Outcome, dict[str, Any]]:
         return "result", told | {"result": standing.result}
     reason = standing.error or f"it was {standing.status.replace('_', ' ')}"
     return "error", told | {"error": reason}
-
-
-def _content(path: Path) -> bytes:
-    # O_NONBLOCK: a pipe would be waited for. O_NOFOLLOW: a link may have taken the file's place.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise BadTask("it is no plain file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(TASK_BYTES_MAX + 1)
-    finally:
-        os.close(descriptor)
 
 
 def _text(content: bytes) -> str:

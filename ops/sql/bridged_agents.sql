@@ -1,8 +1,10 @@
--- Agents of this node's own bus that are no NATS clients and belong to the colony, whether or not they are well.
-select agent_id, transport, endpoint, capabilities, name, role, tier, version, description, incarnation, registered_at
+-- Agents that are no NATS clients and are meant to be at work on this node's own bus, whether or not they are well.
+select
+    agent_id, name, role, tier, parent_agent_id, capabilities, transport, endpoint, version, heartbeat_interval_seconds,
+    description, assignments_max, metadata
 from agents
 where
-    origin = $origin
+    coalesce(origin, $origin) = $origin
     and transport in ('rest', 'rpc', 'mcp', 'file', 'a2a')
-    and state in ('alive', 'suspect', 'expired')
+    and state in ('declared', 'alive', 'suspect', 'expired')
 order by agent_id

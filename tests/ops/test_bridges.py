@@ -119,6 +119,21 @@ def test_changing_it_changes_what_it_is_given(client: Client) -> None:
     client.delete("/agents/changing")
 
 
+def test_one_that_is_declared_is_at_work_when_it_can_be(client: Client) -> None:
+    agent = {
+        "id": "meant",
+        "name": "Meant",
+        "description": "Says it again.",
+        "role": "echoer",
+        "capabilities": ["echo"],
+    }
+    agents = [agent | {"transport": "rpc", "endpoint": RPC}]
+    told(client, "/agents/catalogue", {"name": "test", "version": "1", "agents": agents})
+    until(lambda: client.get("/agents/meant")["state"] == "alive")
+    assert done(client, capability="echo", input=1, agent_id="meant")["result"] == 1
+    client.delete("/agents/meant")
+
+
 def test_what_is_not_listed_is_not_started_and_health_says_so(client: Client, tmp_path: Path) -> None:
     trace = tmp_path / "started"
     register(client, "thief", f"touch {trace}", capabilities=["steal"])

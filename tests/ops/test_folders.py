@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rookery import Agent, Task
 from rookery.bus import NatsBus
+from rookery.handlers.transports import Call, Endpoint, Transports
 from rookery.ops.assignments import Standing, Wanted
 from rookery.ops.bench.node_process import node_process
 from rookery.ops.folders import FolderQueue, FolderUnusable
@@ -169,6 +170,21 @@ async def test_the_same_file_again_is_the_same_assignment_and_another_content_an
     assert len(colony.given) == 2
 
 
+async def test_what_was_changed_meanwhile_gets_the_outcome_of_what_it_is_now(tmp_path: Path, colony: Colony) -> None:
+    queue = queue_of(tmp_path, colony)
+    drop(tmp_path, "sum.json")
+    await queue.look()
+    (first,) = colony.given
+    drop(tmp_path, "sum.json", ADD | {"input": [2, 2]})
+    await queue.look()
+    colony.ended[first] = Standing(assignment_id=first, status="completed", result=3)
+    await queue.look()
+    assert not (tmp_path / "sum.result.json").exists()
+    colony.do()
+    await queue.look()
+    assert told(tmp_path, "sum.result.json")["result"] == 4
+
+
 async def test_an_id_of_its_own_makes_two_files_one_assignment(tmp_path: Path, colony: Colony) -> None:
     for name in ("a.json", "b.json"):
         drop(tmp_path, name, ADD | {"id": "as-1"})
@@ -241,6 +257,57 @@ async def test_names_of_all_alphabets_and_many_files(tmp_path: Path, colony: Col
     assert found == list(range(200))
 
 
+async def test_names_that_no_event_can_carry_are_refused_and_those_too_long_left_alone(
+    tmp_path: Path, colony: Colony
+) -> None:
+    (Path(os.fsdecode(bytes(tmp_path) + b"/\xff.json"))).write_text(json.dumps(ADD))
+    drop(tmp_path, "x" * 230 + ".json")
+    drop(tmp_path, "x" * 225 + ".json")
+    said: list[str] = []
+    queue = FolderQueue(tmp_path, colony, settle_seconds=0.0, tell=said.append)
+    await queue.look()
+    colony.do()
+    await queue.look()
+    assert len(colony.given) == 1
+    assert (tmp_path / ("x" * 225 + ".result.json")).exists()
+    assert said[0] == "\ufffd.json: refused: its name is not UTF-8"
+
+
+async def test_what_somebody_put_in_the_place_of_an_outcome_is_neither_followed_nor_waited_for(
+    tmp_path: Path, colony: Colony
+) -> None:
+    folder, secret = tmp_path / "tasks", tmp_path / "secret"
+    folder.mkdir()
+    secret.write_text("kept")
+    for name in ("a", "b", "c"):
+        drop(folder, f"{name}.json", ADD | {"metadata": {"name": name}})
+    (folder / ".a.result.json.new").symlink_to(secret)
+    (folder / "b.result.json").symlink_to(secret)
+    os.mkfifo(folder / "c.result.json")
+    queue = queue_of(folder, colony)
+    await queue.look()
+    colony.do()
+    await queue.look()
+    assert secret.read_text() == "kept"
+    assert [told(folder, f"{name}.result.json")["result"] for name in "abc"] == [3, 3, 3]
+
+
+async def test_a_folder_that_a_node_watches_is_an_agent_of_another(tmp_path: Path, colony: Colony) -> None:
+    queue = queue_of(tmp_path, colony)
+    async with Transports() as transports:
+        endpoint = Endpoint.of("file", str(tmp_path))
+        calls = [Call(id=f"as-{n}", capability="add", input=given) for n, given in enumerate(([1, 2], ["x"]))]
+        invoking = [asyncio.create_task(transports.invoke(endpoint, call)) for call in calls]
+        while not all(task.done() for task in invoking):
+            await queue.look()
+            colony.do()
+            await asyncio.sleep(0.01)
+        assert invoking[0].result() == 3
+        assert "unsupported operand" in str(invoking[1].exception())
+    assert list(colony.given) == ["as-0", "as-1"]
+    assert os.listdir(tmp_path) == []
+
+
 async def test_no_more_are_given_at_once_than_may_be(
     tmp_path: Path, colony: Colony, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,7 +354,7 @@ async def test_an_outcome_that_cannot_be_written_is_written_later(
     queue = queue_of(tmp_path, colony)
     await queue.look()
     colony.do()
-    where: Any = os if failing == "fsync" else Path
+    where: Any = os if failing in ("open", "fsync") else Path
     with monkeypatch.context() as broken:
         real = getattr(where, failing)
 

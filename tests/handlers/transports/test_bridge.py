@@ -12,9 +12,13 @@ import msgspec
 import pytest
 from rookery import Colony
 from rookery.bus import Bus
-from rookery.handlers.agent import InvalidAgent, TaskFailed
+from rookery.handlers.agent import InvalidAgent, NameTaken, TaskFailed
+from rookery.handlers.fleet import AGENTS, AgentGone, Register, Unregister
+from rookery.handlers.fleet.beats import fence_subject
+from rookery.handlers.reactions import Command, CommandData, Decider
 from rookery.handlers.transports import Bridge, Endpoint, InvalidEndpoint, Transports, registration
 from rookery.schemas import AgentRegistered
+from starlette.types import Receive, Scope, Send
 
 from ..agent.conftest import events_on
 from .conftest import RestAgent, free_port, is_alive, program, served
@@ -105,6 +109,41 @@ async def test_it_is_at_work_only_while_its_endpoint_answers(
     assert await events_on(memory_bus, "agent.unregistered") == []
 
 
+class Busy(RestAgent):
+    """It does one thing at a time: while it is at a task, or stuck, it answers nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_after = 0
+        self.is_stuck = False
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD" and self.is_stuck:
+            self.asked_after += 1
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
+        if scope["method"] == "POST":
+            self.is_stuck = True
+            await self.may_end.wait()
+        await super().__call__(scope, receive, send)
+
+
+async def test_one_that_is_too_busy_to_answer_is_alive_for_as_long_as_it_has_a_task(
+    memory_bus: Bus, transports: Transports, colony: Colony
+) -> None:
+    agent = Busy()
+    async with served(agent) as url, bridged(memory_bus, transports, Endpoint.of("rest", url), "echo") as bridge:
+        task = await colony.assign("echo", "at last")
+        await until(lambda: agent.asked_after > 2)
+        assert bridge.is_reached
+        agent.may_end.set()
+        assert await colony.result(task) == "at last"
+        await until(lambda: not bridge.is_reached)
+    assert len(await events_on(memory_bus, "agent.registered")) == 1
+
+
 async def test_a_bridge_that_ends_leaves_no_process(memory_bus: Bus, transports: Transports, colony: Colony) -> None:
     async with bridged(memory_bus, transports, RPC, "pid"):
         pid = (await colony.result(await colony.assign("pid")))["pid"]
@@ -119,6 +158,25 @@ async def test_two_bridges_of_one_agent_are_one_agent(memory_bus: Bus, colony: C
         async with bridged(memory_bus, two, RPC, "echo") as second:
             await until(lambda: "at work already" in second.reason)
             assert not second.is_reached
+
+
+@pytest.mark.parametrize("command", [Unregister(), Register(name="another", again=True)])
+async def test_one_that_is_struck_off_or_registered_otherwise_is_not_brought_back(
+    memory_bus: Bus, transports: Transports, command: CommandData
+) -> None:
+    registry = Decider(memory_bus, AGENTS, source="/people/operator")
+    bridge = Bridge("bridged", registration(RPC, ["echo"], name="Bridged"), transports)
+    running = asyncio.create_task(bridge.run(memory_bus))
+    await until(lambda: bridge.is_reached)
+    while (await registry.look("bridged"))[0].state != "alive":
+        await asyncio.sleep(0.01)
+    await registry.handle(Command.of(command, subject="bridged", source="/people/operator"))
+    await memory_bus.send(fence_subject("bridged"), b"")  # as the node's watch does
+    with pytest.raises((AgentGone, NameTaken)):
+        await running
+    assert not bridge.is_reached
+    state = (await registry.look("bridged"))[0]
+    assert (state.state, state.incarnation) in (("unregistered", 1), ("alive", 2))
 
 
 def test_what_cannot_be_bridged_says_why(tmp_path: Path) -> None:

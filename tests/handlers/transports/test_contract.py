@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
-from rookery.handlers.transports import AgentFailed, BadAnswer, Call, Refused, TimedOut, Unreachable
+from rookery.bus import Bus
+from rookery.handlers.transports import AgentFailed, BadAnswer, Call, Refused, TimedOut, Transports, Unreachable
 from rookery.schemas import new_id
 
-from .conftest import Reached
+from ..agent.conftest import events_on
+from .conftest import WAYS, Reached
 
 
 def call(capability: str, input: Any = None) -> Call:
@@ -57,8 +60,8 @@ async def test_a_call_that_times_out_leaves_the_others_alone(reached: Reached) -
     slow = asyncio.create_task(reached.transports.invoke(reached.endpoint, call("hang"), timeout_seconds=30))
     with pytest.raises(TimedOut):
         await reached.transports.invoke(reached.endpoint, call("hang"), timeout_seconds=0.2)
-    assert not slow.done()
     assert await reached.transports.invoke(reached.endpoint, call("echo", {"a": 1})) == {"a": 1}
+    assert not slow.done()
     slow.cancel()
     await asyncio.wait([slow])
 
@@ -109,3 +112,12 @@ async def test_every_call_is_counted_by_how_it_ended(reached: Reached) -> None:
         (name, "timed_out"): 1,
         (name, "unreachable"): 1,
     }
+
+
+async def test_a_task_on_the_bus_that_nobody_waits_for_is_called_off(
+    transports: Transports, memory_bus: Bus, tmp_path: Path
+) -> None:
+    async with WAYS["nats"](transports, tmp_path, memory_bus) as reached:
+        with pytest.raises(TimedOut):
+            await transports.invoke(reached.endpoint, call("hang"), timeout_seconds=0.2)
+    assert len(await events_on(memory_bus, "assignment.cancelled")) == 1

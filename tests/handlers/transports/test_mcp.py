@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
 import sys
+from typing import Any
 
 import pytest
 from rookery.handlers.transports import (
@@ -19,12 +21,15 @@ from rookery.handlers.transports import (
     Transports,
     Unreachable,
 )
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from .conftest import HERE, free_port, is_alive, program, served
 from .official_mcp_server import server
 from .test_contract import call
 
+SERVER_INFO = {"name": "forgetful", "version": "1"}
 OFFICIAL = Endpoint.of("mcp", shlex.join([sys.executable, str(HERE / "official_mcp_server.py")]))
 
 
@@ -48,6 +53,47 @@ async def test_the_official_server_over_stdio(transports: Transports) -> None:
 async def test_the_official_server_over_streamable_http(transports: Transports, stateless: bool) -> None:
     async with served(server.streamable_http_app(stateless_http=stateless), lifespan="on") as url:
         await check_official(transports, Endpoint.of("mcp", f"{url}/mcp"))
+        await transports.close()
+
+
+class Forgetful:
+    """A server of before 2026, which keeps sessions until it forgets them."""
+
+    def __init__(self) -> None:
+        self.session = 1
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        question = json.loads(await request.body() or b"{}")
+        if request.method != "POST":
+            response = Response(status_code=405)
+        elif question["method"] == "initialize":
+            told = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": SERVER_INFO}
+            response = self._answer(question, told)
+            response.headers["mcp-session-id"] = str(self.session)
+        elif request.headers.get("mcp-session-id") != str(self.session):
+            response = Response(status_code=404 if "mcp-session-id" in request.headers else 400)
+        elif "id" not in question:
+            response = Response(status_code=202)
+        elif question["method"] == "tools/list":
+            response = self._answer(question, {"tools": [{"name": "session", "inputSchema": {"type": "object"}}]})
+        else:
+            response = self._answer(question, {"content": [{"type": "text", "text": str(self.session)}]})
+        await response(scope, receive, send)
+
+    def _answer(self, question: dict[str, Any], result: dict[str, Any]) -> Response:
+        return JSONResponse({"jsonrpc": "2.0", "id": question["id"], "result": result})
+
+
+async def test_a_server_that_forgot_the_session_is_connected_to_anew(transports: Transports) -> None:
+    agent = Forgetful()
+    async with served(agent) as url:
+        endpoint = Endpoint.of("mcp", url)
+        assert await transports.invoke(endpoint, call("session"), timeout_seconds=20) == "1"
+        agent.session = 2
+        with pytest.raises(TransportError):
+            await transports.invoke(endpoint, call("session"), timeout_seconds=20)
+        assert await transports.invoke(endpoint, call("session"), timeout_seconds=20) == "2"
         await transports.close()
 
 
