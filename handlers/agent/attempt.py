@@ -10,38 +10,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ...bus import Bus, Entity, EventTooLarge, Work
+from ...bus import Bus, EventTooLarge, Work
 from ...schemas import (
     AssignmentCreated,
-    AssignmentFailed,
-    AssignmentStarted,
-    EventData,
     InvalidEvent,
     InvalidInput,
     RunCancelled,
     RunCompleted,
     RunFailed,
-    RunStarted,
     derived_id,
 )
-from ...schemas.vocabulary import RunId
-from ..assignments import Assignment, AssignmentOver, Complete, Fail, NotTheHolder, Release, TimeOut
+from ..assignments import ASSIGNMENTS, AssignmentOver, Complete, Fail, NotTheHolder, Release, TimeOut
 from ..fleet import Fenced
-from .assigning import end_in
+from ..reactions import Decider
+from .beginning import Beginning, begin
 from .calls import said_of
-from .ending import Begun, End, Life, commit
+from .ending import End, Life, commit
 from .errors import GiveUp, ResultRefused
 from .profile import Handler, Profile
 from .task import Task
-from .telling import Run, raise_first, shortened
+from .telling import shortened
 from .threads import Threads, ThreadTask
-from .tracing import child_of
 
 RESULT_BYTES_MAX = 256 * 1024
 OUTPUT_CHARACTERS_MAX = 1_000
@@ -49,7 +43,7 @@ RETRY_SECONDS_MAX = 60.0
 # How long a handler that was cancelled may take to clean up, before it is left behind.
 CANCEL_SECONDS = 5.0
 
-LOST = "nothing was heard of it any more: its agent died, or lost the bus for too long"
+CALLED_OFF = "its assignment is over: it was called off, or its time was up"
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +71,11 @@ class Stopped(NamedTuple):
     """The agent stops, and the task goes to another."""
 
 
-Outcome = Completed | Failed | TimedOut | Stopped
+class CalledOff(NamedTuple):
+    """Somebody else ended the assignment, and said so."""
+
+
+Outcome = Completed | Failed | TimedOut | Stopped | CalledOff
 
 
 class Attempt:
@@ -93,62 +91,42 @@ class Attempt:
         self._threads = threads
         self._life = life
         self.assignment_id = work.event.subject
-        self._run = Run(bus, profile, self._run_id(work.attempt), work.event.id, child_of(work.event.traceparent))
         self._began = time.monotonic()
+        self._begun: Beginning | None = None
+        self._called_off = asyncio.Event()
 
     async def carry_out(self) -> None:
         """Do the task, say how it ended, and only then settle it with the bus."""
-        if not await self._is_still_to_do():
-            await self._work.done()
-        elif self._work.exhausted:
-            await self._end_assignment(self._failed_for_good("every attempt at it was lost with its agent"))
-            await self._work.give_up()
-        else:
-            # On its way before anything that the handler says, and awaited only when that has ended.
-            beginning = asyncio.gather(*self._beginning(), return_exceptions=True)
-            outcome = await self._outcome()
-            raise_first(began := await beginning)
-            await self._end(outcome, self._begun(max(at for at in began if isinstance(at, int))))
-
-    # Beginning
-
-    async def _is_still_to_do(self) -> bool:
-        """Whether the task has not ended yet, nor was called off; an earlier run that nobody ended is."""
-        assignment = Entity("assignment", self.assignment_id)
-        if self._work.attempt == 1:
-            return not await self._bus.has_happened(assignment, "cancelled")
-        history = await self._bus.history(assignment)
-        if any(end_in(delivery) for delivery in history.deliveries):
-            return False
-        earlier = self._run_id(self._work.attempt - 1)
-        told = [delivery.subject for delivery in (await self._bus.history(Entity("run", earlier))).deliveries]
-        if told and not any(subject.split(".")[3] in ("completed", "failed", "cancelled") for subject in told):
-            lost = self._run._replace(id=earlier)
-            await lost.tell(RunFailed(error=LOST), subject=earlier, id=derived_id(earlier, "ended"))
-        return True
-
-    def _beginning(self) -> list[Coroutine[Any, Any, int]]:
-        agent_id, run_id = self._profile.agent_id, self._run.id
-        run = RunStarted(
-            agent_id=agent_id,
-            task=self._created.kind,
-            skill=self._skill,
-            parent_run_id=self._parent(),
-            assignment_id=self.assignment_id,
-            metadata={"attempt": self._work.attempt} if self._work.attempt > 1 else None,
-        )
-        assignment = AssignmentStarted(agent_id=agent_id, run_id=run_id)
-        return [
-            self._run.tell(run, subject=run_id, id=derived_id(run_id, "started")),
-            self._run.tell(assignment, subject=self.assignment_id, id=derived_id(run_id, "assignment started")),
-        ]
-
-    def _parent(self) -> str | None:
-        """The run that asked for this one, where one did: anybody may have written anything there."""
         try:
-            return msgspec.convert((self._created.metadata or {}).get("parent_run_id"), RunId | None)
-        except msgspec.ValidationError:
-            return None
+            beginning = await begin(self._bus, self._profile, self._life, self._work)
+        except Fenced as refused:
+            logger.warning("task %s is not begun: %s", self.assignment_id, refused)
+            self._life.membership.look_again()
+            await self._work.again(self._profile.retry_seconds)
+            return
+        except NotTheHolder as refused:
+            logger.warning("task %s is not begun: %s", self.assignment_id, refused)
+            await self._work.done()
+            return
+        if beginning is None:
+            await self._work.done()
+            return
+        self._begun = beginning
+        await self._end(await self._outcome())
+
+    async def look_again(self) -> None:
+        """Something says that the task is over, or another's by now: look, and stop the handler if it is."""
+        if self._begun is None:
+            return
+        run = self._begun.run
+        state, _ = await Decider(self._bus, ASSIGNMENTS, source=self._profile.source).look(self.assignment_id)
+        if not state.is_held_by(self._profile.agent_id, run.id):
+            self._called_off.set()
+
+    @property
+    def _beginning(self) -> Beginning:
+        assert self._begun is not None, "it was begun"
+        return self._begun
 
     # The handler
 
@@ -162,11 +140,14 @@ class Attempt:
         timeout_seconds = min(limits, default=None)
         task = self._task(timeout_seconds)
         handling = asyncio.create_task(self._handle(handler, task), name=f"{handler.capability} {task.id}")
+        called_off = asyncio.create_task(self._called_off.wait())
         try:
-            await asyncio.wait({handling}, timeout=timeout_seconds)
+            await asyncio.wait({handling, called_off}, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
             if not handling.done():
-                assert timeout_seconds is not None, "without a limit it is waited for until it is done"
                 await _cancel(handling)
+                if called_off.done():
+                    return CalledOff()
+                assert timeout_seconds is not None, "without a limit it is waited for until it is done"
                 return TimedOut(timeout_seconds)
             if handling.cancelled():  # by itself, or by what it waited for: nobody here has cancelled it
                 return self._raised(asyncio.CancelledError("the handler let itself be cancelled"), final=False)
@@ -175,13 +156,13 @@ class Attempt:
             await _cancel(handling)
             return Stopped()
         finally:
+            called_off.cancel()
             task.over = True
 
     def _task(self, timeout_seconds: float | None) -> Task:
         deadline = None if timeout_seconds is None else datetime.now(UTC) + timedelta(seconds=timeout_seconds)
-        return Task(
-            self._run, id=self.assignment_id, attempt=self._work.attempt, created=self._created, deadline=deadline
-        )
+        run, attempt = self._beginning.run, self._beginning.attempt
+        return Task(run, id=self.assignment_id, attempt=attempt, created=self._created, deadline=deadline)
 
     async def _handle(self, handler: Handler, task: Task) -> Outcome:
         try:
@@ -202,16 +183,17 @@ class Attempt:
 
     def _raised(self, error: BaseException, final: bool) -> Failed:
         logger.warning("%s of task %s failed", self._created.kind, self.assignment_id, exc_info=error)
-        return Failed(said_of(error), final or self._work.attempt >= self._work.attempts_max)
+        return Failed(said_of(error), final or self._beginning.is_last)
 
     # The end
 
-    async def _end(self, outcome: Outcome, begun: Begun) -> None:
+    async def _end(self, outcome: Outcome) -> None:
         """Tell how it ended, and settle the task; what is no longer this agent's to end is left alone."""
         try:
-            await self._tell_end(outcome, begun)
+            await self._tell_end(outcome)
         except AssignmentOver as refused:
             logger.warning("what came of task %s counts for nothing: %s", self.assignment_id, refused)
+            await self._tell_end(CalledOff())
             await self._work.done()
         except (NotTheHolder, Fenced) as refused:
             logger.warning("what came of task %s counts for nothing: %s", self.assignment_id, refused)
@@ -219,22 +201,18 @@ class Attempt:
         else:
             await self._settle(outcome)
 
-    async def _tell_end(self, outcome: Outcome, begun: Begun) -> None:
-        end = self._ending(outcome)
+    async def _tell_end(self, outcome: Outcome) -> None:
+        run, begun = self._beginning.run, self._beginning.begun
+        if isinstance(outcome, CalledOff):
+            await run.tell(RunCancelled(reason=CALLED_OFF), subject=run.id, id=derived_id(run.id, "ended"))
+            return
         try:
-            await commit(self._run, self._life, self.assignment_id, begun, end)
+            await commit(run, self._life, self.assignment_id, begun, self._ending(outcome))
         except (EventTooLarge, InvalidEvent) as error:
             refused = str(ResultRefused(self._created.kind, f"can't travel: {error}"))
-            end = self._ending(Failed(refused, final=True))
-            await commit(self._run, self._life, self.assignment_id, begun, end)
+            await commit(run, self._life, self.assignment_id, begun, self._ending(Failed(refused, final=True)))
 
-    def _begun(self, sequence: int) -> Begun:
-        """How the assignment stands now that this run has begun it."""
-        agent_id = self._profile.agent_id
-        held = Assignment("running", agent_id, self._run.id, self._work.attempt, created=self._created)
-        return Begun(held, sequence)
-
-    def _ending(self, outcome: Outcome) -> End:
+    def _ending(self, outcome: Completed | Failed | TimedOut | Stopped) -> End:
         """What is told of the run, and what is claimed of the assignment, which may come to another attempt."""
         told: dict[str, Any] = {
             "agent_id": self._profile.agent_id,
@@ -242,8 +220,9 @@ class Attempt:
             "duration_seconds": time.monotonic() - self._began,
         }
         of_run = told | {"assignment_id": self.assignment_id}
-        claimed = told | {"run_id": self._run.id}
-        released = {"agent_id": self._profile.agent_id, "run_id": self._run.id}
+        run_id = self._beginning.run.id
+        claimed = told | {"run_id": run_id}
+        released = {"agent_id": self._profile.agent_id, "run_id": run_id}
         match outcome:
             case Completed(result):
                 output = None if result == b"null" else shortened(result.decode(), OUTPUT_CHARACTERS_MAX)
@@ -258,12 +237,6 @@ class Attempt:
                 reason = f"{self._profile.agent_id} stopped; the task is given to another"
                 return End(RunCancelled(reason=reason), Release(reason=reason, **released))
 
-    async def _end_assignment(self, end: EventData) -> None:
-        await self._run.tell(end, subject=self.assignment_id, id=derived_id(self.assignment_id, "ended"))
-
-    def _failed_for_good(self, error: str) -> AssignmentFailed:
-        return AssignmentFailed(agent_id=self._profile.agent_id, skill=self._skill, error=error)
-
     async def _settle(self, outcome: Outcome) -> None:
         match outcome:
             case Failed(final=False):
@@ -275,14 +248,11 @@ class Attempt:
 
     def _retry_seconds(self) -> float:
         """Twice as long after each attempt, up to a bound."""
-        return min(self._profile.retry_seconds * 2.0 ** (self._work.attempt - 1), RETRY_SECONDS_MAX)
+        return min(self._profile.retry_seconds * 2.0 ** (self._beginning.attempt - 1), RETRY_SECONDS_MAX)
 
     @property
     def _skill(self) -> str:
         return self._created.skill or self._created.kind
-
-    def _run_id(self, attempt: int) -> str:
-        return derived_id(self.assignment_id, str(attempt), "run")
 
 
 def _result_in_json(capability: str, result: object) -> bytes:

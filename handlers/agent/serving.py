@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from ...bus import Bus, BusError, Service, Work
 from ...schemas import RookeryError
+from ..assignments import stop_subject
 from . import presence
 from .attempt import CANCEL_SECONDS, Attempt
 from .ending import Life
@@ -41,9 +42,11 @@ class Serving:
         self._room = asyncio.Semaphore(profile.concurrency)
         self._threads = Threads(profile.concurrency, self._stuck)
         self._in_hand: dict[asyncio.Task[None], Work] = {}
+        self._under_way: dict[Attempt, None] = {}
         self._takers: list[asyncio.Task[None]] = []
         self._upkeep: list[asyncio.Task[None]] = []
         self._presence: Service | None = None
+        self._stops: Service | None = None
         self._membership = Membership(
             bus, profile, try_out=self._try_out, in_hand=lambda: self.in_hand, on_end=self._fail
         )
@@ -91,6 +94,7 @@ class Serving:
         profile = self._profile
         self._presence = await presence.claim(self._bus, profile.agent_id)
         await self._membership.join()
+        self._stops = await self._bus.serve(stop_subject(profile.agent_id), self._stop, queue="agent")
         for index, capability in enumerate(profile.capabilities if profile.pulls else [None]):
             # What is given to the agent by name comes with the first capability, whichever it asks for.
             agent_id = None if index else profile.agent_id
@@ -121,13 +125,25 @@ class Serving:
         try:
             async with self._room:
                 life = Life(self._membership, self._membership.incarnation)
-                await Attempt(work, self._profile, self._bus, self._threads, life).carry_out()
+                attempt = Attempt(work, self._profile, self._bus, self._threads, life)
+                self._under_way[attempt] = None
+                try:
+                    await attempt.carry_out()
+                finally:
+                    del self._under_way[attempt]
         except asyncio.CancelledError:  # before it began, or while the bus is away
             await _give_back(work, 0)
             raise
         except Exception:
             logger.exception("task %s could not be carried out, and is given back", work.event.subject)
             await _give_back(work, self._profile.retry_seconds)
+
+    async def _stop(self, payload: bytes) -> bytes:
+        """Somebody says that an assignment is over, or another's."""
+        for attempt in list(self._under_way):
+            if attempt.assignment_id.encode() == payload:
+                await attempt.look_again()
+        return b""
 
     # Upkeep
 
@@ -179,9 +195,10 @@ class Serving:
 
     async def _let_go_of_the_name(self) -> None:
         """Only now may the next of this name start: it would fence what this one has not ended yet."""
-        claim, self._presence = self._presence, None
-        if claim is not None:
-            await claim.close()
+        services, self._presence, self._stops = (self._presence, self._stops), None, None
+        for service in services:
+            if service is not None:
+                await service.close()
 
     async def _finish(self) -> None:
         if not self._in_hand:

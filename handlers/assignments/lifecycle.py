@@ -106,6 +106,7 @@ class GiveUp(CommandData, frozen=True, kw_only=True):
 class Assignment(NamedTuple):
     """How an assignment stands. `agent_id` has it, or is the one it is given to; `attempts` counts those begun.
 
+    `run_id` is the latest attempt's run, and `tried_by` who made it, also when it was released since.
     `bound_to` is the agent that it was given to by name, and is for no other; `is_chosen`: that one was chosen for it,
     and it is for others, too, once it was released.
     """
@@ -114,6 +115,7 @@ class Assignment(NamedTuple):
     agent_id: str | None = None
     run_id: str | None = None
     attempts: int = 0
+    tried_by: str | None = None
     bound_to: str | None = None
     is_chosen: bool = False
     created: AssignmentCreated | None = None
@@ -149,7 +151,8 @@ def decide(command: Command, assignment: Assignment) -> Sequence[EventData]:
         case TimeOut():
             return _timed_out(asked, assignment)
         case GiveUp():
-            return [AssignmentFailed(agent_id=asked.agent_id, skill=asked.skill, error=asked.error)]
+            by = assignment.tried_by or asked.agent_id
+            return [AssignmentFailed(agent_id=by, skill=asked.skill, error=asked.error)]
         case _:
             holder = assignment.agent_id if assignment.status == "running" else None
             return [AssignmentCancelled(reason=asked.reason, agent_id=holder)]
@@ -208,6 +211,7 @@ def evolve(assignment: Assignment, fact: Happened) -> Assignment:
                 status="running",
                 agent_id=data.agent_id,
                 run_id=data.run_id,
+                tried_by=data.agent_id,
                 attempts=max(assignment.attempts + 1, data.attempt or 0),
                 started_at=fact.time,
             )
@@ -237,7 +241,7 @@ def _given_back(assignment: Assignment, data: AssignmentReleased) -> Assignment:
     if assignment.agent_id != data.agent_id or assignment.status not in OPEN:
         return assignment
     bound_to = None if assignment.is_chosen else assignment.bound_to
-    return assignment._replace(status="pending", agent_id=bound_to, run_id=None, bound_to=bound_to, is_chosen=False)
+    return assignment._replace(status="pending", agent_id=bound_to, bound_to=bound_to, is_chosen=False)
 
 
 ASSIGNMENTS = Context(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+
 import pytest
 from hypothesis import given as over
 from hypothesis import strategies as st
-from rookery import Agent, Colony, Task
-from rookery.bus import Bus, Entity
+from rookery import Agent, Colony, Task, TaskFailed
+from rookery.bus import Bus, Entity, MemoryBus, Receipt
 from rookery.handlers.assignments import (
     ASSIGNMENTS,
     Assignment,
@@ -20,6 +23,7 @@ from rookery.handlers.assignments import (
     Start,
     TimeOut,
     UnknownAssignment,
+    stop,
 )
 from rookery.handlers.reactions import Command, CommandData, Decider, Happened, given
 from rookery.handlers.reactions.scenario import NOON
@@ -31,8 +35,10 @@ from rookery.schemas import (
     AssignmentReleased,
     AssignmentStarted,
     AssignmentTimedOut,
+    Event,
     EventData,
     RookeryError,
+    decode,
 )
 
 CREATED = AssignmentCreated(kind="lint", skill="lint")
@@ -102,7 +108,7 @@ class TestResults:
         given(ASSIGNMENTS, CREATED, STARTED, second).when(late).then_refused(NotTheHolder)
 
     def test_whoever_is_handed_it_for_the_last_time_gives_it_up(self) -> None:
-        lost = AssignmentFailed(agent_id="b", skill="lint", error="lost")
+        lost = AssignmentFailed(agent_id="a", skill="lint", error="lost")
         given(ASSIGNMENTS, CREATED, STARTED).when(GiveUp(agent_id="b", skill="lint", error="lost")).then(lost)
 
 
@@ -190,3 +196,55 @@ async def test_an_agent_does_not_begin_what_was_called_off(bus: Bus) -> None:
     assert begun == ["as-2"]
     history = await bus.history(Entity("assignment", "as-1"))
     assert [delivery.subject.split(".")[3] for delivery in history.deliveries] == ["created", "cancelled"]
+
+
+async def test_who_has_begun_what_is_called_off_stops_when_it_hears_so(bus: Bus) -> None:
+    agent, begun, stopped = Agent("linter", ["lint"]), asyncio.Event(), asyncio.Event()
+
+    @agent.on("lint")
+    async def lint(task: Task) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    decider = Decider(bus, ASSIGNMENTS, source="/nodes/local")
+    async with agent.serving(bus), asyncio.timeout(20):
+        await Colony(bus, name="test").assign("lint", id="as-1")
+        await begun.wait()
+        await stop(bus, "linter", "as-1")  # it is not over: nothing stops
+        assert not stopped.is_set()
+        await decider.handle(Command.of(Cancel("no"), subject="as-1", source="/people/ann"))
+        await stop(bus, "linter", "as-1")
+        await stopped.wait()
+    history = await bus.history(Entity("assignment", "as-1"))
+    assert [delivery.subject.split(".")[3] for delivery in history.deliveries] == ["created", "started", "cancelled"]
+    run_id = decode(history.deliveries[1].payload).payload().run_id  # type: ignore[attr-defined]
+    told = await bus.history(Entity("run", run_id))
+    assert [delivery.subject.split(".")[3] for delivery in told.deliveries] == ["started", "cancelled"]
+
+
+class Hasty(MemoryBus):
+    """A bus on which an assignment is called off when somebody is just about to begin it."""
+
+    async def append(self, events: Sequence[Event], *, expected: Mapping[Entity, int]) -> list[Receipt]:
+        for event in events:
+            if event.type == "assignment.started":
+                await self.publish(Event.of(AssignmentCancelled(), subject=event.subject, source="/people/ann"))
+        return await super().append(events, expected=expected)
+
+
+async def test_what_is_called_off_in_the_moment_of_its_beginning_is_not_begun() -> None:
+    agent, begun = Agent("linter", ["lint"]), list[str]()
+
+    @agent.on("lint")
+    async def lint(task: Task) -> None:
+        begun.append(task.id)
+
+    async with Hasty() as bus, agent.serving(bus):
+        colony = Colony(bus, name="test")
+        with pytest.raises(TaskFailed, match="called off"):
+            await colony.result(await colony.assign("lint", id="as-1"))
+        assert (await bus.history(Entity("assignment", "as-1"))).deliveries[-1].subject.split(".")[3] == "cancelled"
+    assert begun == []

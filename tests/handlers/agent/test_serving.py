@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from rookery import Agent, Colony, NoResult, Task, TaskFailed, ThreadTask
 from rookery.bus import MemoryBus
-from rookery.handlers.agent import HandlersStuck, NameTaken, Serving
-from rookery.handlers.agent import attempt as attempts
+from rookery.handlers.agent import HandlersStuck, NameTaken, Serving, beginning
 from rookery.handlers.agent.assigning import assign, created
 from rookery.schemas import AssignmentCompleted, AssignmentCreated, AssignmentStarted, Event, RunStarted, derived_id
 
@@ -267,13 +266,15 @@ async def test_a_run_that_nobody_ended_is_ended_by_who_comes_next(colony: Colony
     task_id = await colony.assign("echo", "x")
     lost = await anext(works)
     earlier = derived_id(task_id, "1", "run")
-    await colony.bus.publish(echo("coder-6").profile.says(RunStarted(agent_id="coder-6"), subject=earlier))
+    says = echo("coder-6").profile.says
+    await colony.bus.publish(says(RunStarted(agent_id="coder-6"), subject=earlier))
+    await colony.bus.publish(says(AssignmentStarted(agent_id="coder-6", run_id=earlier), subject=task_id))
     await lost.again(0)
     async with echo("coder-7").serving(colony.bus):
         assert await colony.result(task_id) == "x"
     (failed,) = await events_of("run.failed")
     assert failed.subject == earlier
-    assert failed.payload().error == attempts.LOST
+    assert failed.payload().error == beginning.LOST
 
 
 async def test_a_task_that_every_agent_died_of_fails(colony: Colony, events_of: Any) -> None:
