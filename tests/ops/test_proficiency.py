@@ -95,12 +95,28 @@ def test_any_interleaving_and_any_batching_give_the_same_ratings_as_a_rebuild(
 def test_ratings_are_those_of_the_outcomes_in_the_order_of_time(colony: Colony) -> None:
     whose = {"agent_id": "ada", "skill": "lint"}
     colony.given(
-        fact(RunCompleted(**whose, reward=1, task_id="t"), "late", DAY), fact(RunCompleted(**whose, reward=0), "early")
+        fact(RunCompleted(**whose, reward=1, task_id="t"), "a-late", DAY),
+        fact(RunCompleted(**whose, reward=0), "b-early"),
     )
     expected = Ratings()
     expected.take("ada", "lint", 0.0, day_of(at(0)))
     expected.take("ada", "lint", 1.0, day_of(at(DAY)), "t")
     assert told_at_once(Proficiency(colony.projections).level()) == told_at_once(expected)
+
+
+@pytest.mark.usefixtures("few")
+def test_what_comes_later_than_can_be_waited_for_is_told_anew(colony: Colony) -> None:
+    whose = {"agent_id": "ada", "skill": "lint"}
+    colony.given(*(fact(RunCompleted(**whose, success=index % 2 > 0), f"r-{index}", index) for index in range(9)))
+    kept = Proficiency(colony.projections)
+    before = kept.level()
+    colony.given(fact(RunCompleted(**whose, success=True), "forgotten", -60))
+    now = told_at_once(kept.level())
+    assert now != told_at_once(before)
+    colony.given(fact(FeedbackGiven(kind="score", **whose, run_id="r-0", score=1.0), "f", 60))
+    judged = told_at_once(kept.level())
+    assert judged != now
+    assert judged == told_at_once(Proficiency(colony.projections).level())
 
 
 def test_a_listing_has_the_best_first_and_whoever_is_asked_for_by_name(colony: Colony) -> None:

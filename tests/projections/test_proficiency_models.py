@@ -67,10 +67,12 @@ def test_an_assignment_and_the_runs_that_carry_it_out_are_one_piece_of_work(colo
     found = outcomes(
         colony,
         (RunFailed(**ADA, error="x", assignment_id="1"), "attempt-1"),
-        (RunCompleted(**ADA, success=True, reward=1, assignment_id="1"), "attempt-2"),
         (AssignmentCompleted(**ADA, score=0.5), "1"),
+        (RunCompleted(**ADA, success=True, reward=1, assignment_id="1"), "attempt-2"),  # told later, by a slower clock
+        (RunFailed(**ADA, error="x", assignment_id="2"), "attempt-3"),
+        (RunCompleted(**ADA, success=True, assignment_id="2"), "attempt-4"),
     )
-    assert found == {("assignment/1", "ada"): 0.5}
+    assert found == {("assignment/1", "ada"): 0.5, ("assignment/2", "ada"): 1}
 
 
 def test_who_gave_an_assignment_up_has_failed_at_it_though_somebody_else_has_done_it(colony: Colony) -> None:
@@ -95,6 +97,8 @@ def test_what_others_judged_outranks_what_was_reported(colony: Colony) -> None:
     )
     assert found == {("run/r", "ada"): 0.125, ("assignment/1", "ada"): 0}
     assert colony.rows("proficiency", "outcomes", "judgements") == [(2, 3)]
+    further = {("run/r", "ada"): 0.375, ("assignment/1", "ada"): 0}  # the mean of 0.25, 0 and 0.875
+    assert outcomes(colony, (FeedbackGiven(kind="score", **ADA, run_id="r", score=0.875), "f-4")) == further
 
 
 def test_the_bounds_are_wilsons(colony: Colony) -> None:

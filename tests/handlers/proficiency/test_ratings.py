@@ -65,6 +65,14 @@ def test_idle_time_makes_a_rating_less_sure_but_never_less_sure_than_at_first(
     assert now.uncertainty <= later.uncertainty <= at_last.uncertainty <= stranger.uncertainty + 1e-12
 
 
+def test_ten_idle_days_widen_a_rating_and_leave_it_where_it_is() -> None:
+    ratings = after([Outcome("ada", "lint", 1.0, 0.0)] * 9)
+    now, later = ratings.lookup("ada", "lint", 0.0), ratings.lookup("ada", "lint", 10.0)
+    assert later.uncertainty > now.uncertainty
+    assert later.low < now.low
+    assert later.rating == pytest.approx(now.rating, abs=0.02)
+
+
 @given(histories(), st.integers(0, 30))
 def test_batches_make_no_difference(history: list[Outcome], cut: int) -> None:
     ratings = after(history[:cut])
