@@ -122,8 +122,11 @@ class Reacting(Runner):
 
     async def _earlier_events(self, entity: Entity) -> list[Event]:
         """What the log has of the entity and the bus does not: after a restore, the bus is a new one."""
-        held = self.bus_held or await self.bus.state()
-        if held.messages >= self._node_log.vector().get(self.origin, 0):
+        in_log = self._node_log.vector().get(self.origin, 0)
+        held = self.bus_held
+        if held is None or held.messages < in_log:  # it was asked a moment ago: what is younger isn't missing
+            held = await self.bus.state()
+        if held.messages >= in_log:
             return []
         return await asyncio.to_thread(self._in_log, entity)
 

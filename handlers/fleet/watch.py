@@ -126,6 +126,7 @@ class Watch:
         while True:
             now, is_away = self._now(), not self._bus.connected
             if now - planned > STALLED_SECONDS or was_away:
+                logger.warning("could not hear for %.1f s: every agent has a full interval again", now - planned)
                 self.tracker.grace(now)
             was_away = is_away
             if not is_away:

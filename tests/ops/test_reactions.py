@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 import pytest
-from rookery.bus import NatsBus
+from rookery.bus import Entity, NatsBus
 from rookery.handlers import alerts
 from rookery.handlers.reactions import Answer, Cause, Reactions, Tell
 from rookery.ops.api.app import create_app
@@ -217,3 +217,14 @@ async def test_what_a_later_version_can_read_is_folded_and_answered_by_itself(tm
     assert (told["letters"], told["by_itself"], told["same"]) == ([], True, True)
     # The gizmo's turn, the node's stop and start, and what the reaction told, with the word that it is done.
     assert told["fleet"] == told["as_of"] == events + 5
+
+
+async def test_a_bus_that_was_asked_before_the_log_grew_is_no_bus_that_lost_something(tmp_path: Path) -> None:
+    async with at(tmp_path, [alerts.REACTIONS]) as here:
+        await here.publish((RunStarted(), "x"))
+        await here.level()
+        searched, reactions = list[Entity](), here.node.reactions
+        reactions._in_log = lambda entity: searched.append(entity) or []  # type: ignore[method-assign, func-returns-value]
+        reactions.bus_held = (await here.node.bus.state())._replace(messages=0)
+        assert await reactions._earlier_events(Entity("run", "x")) == []
+        assert searched == []
