@@ -1,14 +1,21 @@
-"""Clients of A2A find the colony and its agents, have work done by them, and agents of elsewhere are taken in."""
+"""Clients of A2A find the colony and its agents, have work done by them, and agents of elsewhere are taken in.
+
+docs/howto/a2a.md: its program works, and what it lists of the liveness extension is what cards have.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.client.client import Client as SdkClient
@@ -22,7 +29,7 @@ from google.protobuf.struct_pb2 import Struct
 from rookery import Agent
 from rookery import Task as Given
 from rookery.bus import NatsBus
-from rookery.handlers.a2a import LIVENESS
+from rookery.handlers.a2a import LIVENESS, Liveness
 from rookery.ops import assignments
 from rookery.ops.a2a import CardImport, registration_of
 from rookery.ops.a2a.importing import id_of
@@ -39,6 +46,7 @@ from ..handlers.transports.official_a2a_agent import OfficialAgent
 from .conftest import Rookery
 
 SECONDS_MAX = 30.0
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "howto" / "a2a.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +231,31 @@ class TestMessages:
         answer = await http.post(f"{url}/a2a", content=body, headers=headers)
         assert answer.status_code == 200
         assert answer.json()["error"]["code"] == code
+
+
+class TestThePage:
+    async def test_its_program_has_an_agent_count_letters(self, node: NodeProcess, url: str) -> None:
+        agent = Agent("counter", ["letters.count"])
+
+        @agent.on("letters.count")
+        async def count(task: Given) -> str:
+            return f"{len(task.input)} letters"
+
+        (program,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+        async with await NatsBus.connect(node.node.nats_url) as bus, agent.serving(bus):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", program.replace("http://127.0.0.1:8800", url)),
+                stdout=asyncio.subprocess.PIPE,
+                env={**os.environ, "NO_PROXY": "*"},
+            )
+            printed, _ = await process.communicate()
+        assert printed.decode() == "4 letters\n"
+
+    def test_it_lists_the_fields_of_the_extension(self) -> None:
+        assert f"`{LIVENESS}`" in PAGE
+        (table,) = re.findall(r"Its `params` are:\n\n(.*?)\n\n", PAGE, re.DOTALL)
+        listed = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+        assert set(listed) == {field.encode_name for field in msgspec.structs.fields(Liveness)}
 
 
 @pytest.fixture
