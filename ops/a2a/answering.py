@@ -9,6 +9,7 @@ import msgspec
 
 from ...bus import Entity
 from ...handlers.assignments import AssignmentOver, UnknownAssignment
+from ...handlers.dispatch import AgentNotAlive, NobodyCan
 from ...schemas import AssignmentCreated, InvalidInput, RookeryError, decode, derived_id
 from ...schemas.errors import InvalidEvent
 from .. import assignments
@@ -64,8 +65,10 @@ async def answer(asking: Asking, payload: bytes, version_header: str | None = No
         return _error(request_id, Fault(-32001, "TASK_NOT_FOUND", str(error)))
     except AssignmentOver as error:
         return _error(request_id, Fault(-32002, "TASK_NOT_CANCELABLE", str(error)))
-    except InvalidInput as error:
+    except (InvalidInput, NobodyCan) as error:
         return _error(request_id, Fault(-32602, "INVALID_PARAMS", str(error)))
+    except AgentNotAlive as error:
+        return _error(request_id, Fault(-32603, "AGENT_NOT_ALIVE", str(error)))
 
 
 async def _send(asking: Asking, request: Request, version: Version) -> Any:
@@ -85,6 +88,7 @@ async def _send(asking: Asking, request: Request, version: Version) -> Any:
         capability=_skill(asked.skill, asking),
         input=message.input,
         agent_id=asking.agent_id,
+        best=asking.agent_id is None,
         id=task_id,
         source=SOURCE,
         metadata={"a2a": {"context_id": context_id, "message_id": message.message_id}},

@@ -22,7 +22,7 @@ from a2a.client.client import Client as SdkClient
 from a2a.extensions.common import find_extension_by_uri
 from a2a.helpers.proto_helpers import new_data_part, new_text_part
 from a2a.types import CancelTaskRequest, GetTaskRequest, Message, Role, SendMessageRequest, Task, TaskState
-from a2a.utils.errors import InvalidParamsError, TaskNotCancelableError, TaskNotFoundError
+from a2a.utils.errors import InternalError, InvalidParamsError, TaskNotCancelableError, TaskNotFoundError
 from a2a.utils.proto_utils import validate_proto_required_fields
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
@@ -39,7 +39,7 @@ from rookery.ops.lanes import Lane
 from rookery.ops.node import running_node
 from rookery.ops.roster import Roster
 from rookery.ops.settings import Settings
-from rookery.schemas import new_id
+from rookery.schemas import AgentStateChanged, Event, encode, new_id
 
 from ..handlers.transports.conftest import served
 from ..handlers.transports.official_a2a_agent import OfficialAgent
@@ -100,6 +100,14 @@ def message(*parts: Any, **metadata: Any) -> SendMessageRequest:
 async def sent(client: SdkClient, request: SendMessageRequest) -> Task:
     (answer,) = [event async for event in client.send_message(request)]
     return answer.task
+
+
+async def sent_until_refused(client: SdkClient) -> None:
+    """Who gives work out may hear of a death a moment after it is recorded."""
+    while True:
+        request = message(new_text_part("x"))
+        request.configuration.return_immediately = True
+        await sent(client, request)
 
 
 class TestCards:
@@ -195,6 +203,18 @@ class TestMessages:
             await client.get_task(GetTaskRequest(id="nobody"))
         with pytest.raises(InvalidParamsError, match=r"a2a\.count, a2a\.fail"):
             await sent(client, message(new_text_part("x"), skill="fly"))
+
+    async def test_who_is_dead_or_nobody_is_given_nothing(self, http: httpx.AsyncClient, url: str) -> None:
+        with pytest.raises(InvalidParamsError, match=r"no agent that is alive has the capability 'a2a\.fly'"):
+            await sent(await client_of(http, url), message(new_text_part("x"), skill="a2a.fly"))
+        await http.post(f"{url}/agents", json={"agent_id": "mortal", "capabilities": ["a2a.die"]})
+        client = await client_of(http, url, "agents/mortal/agent-card.json")
+        changed = AgentStateChanged(state="expired", incarnation=1)
+        event = Event.of(changed, subject="mortal", source="/nodes/local")
+        told = await http.post(f"{url}/events", content=encode(event))
+        assert told.status_code == 202, told.text
+        with pytest.raises(InternalError, match="agent 'mortal' is expired"):
+            await sent_until_refused(client)
 
     async def test_a_client_of_the_version_before_is_answered_in_its_words(
         self, http: httpx.AsyncClient, url: str, coder: str
