@@ -12,10 +12,10 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
 import msgspec
 
@@ -91,15 +91,8 @@ class VerifyStatus(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-def verified(
-    folder: Path,
-    *,
-    deep: bool,
-    signers: Mapping[str, str],
-    beside_writer: bool,
-    watch: Callable[[int], object],
-) -> Verified:
-    """Verify the log in `folder`; `watch` is told of every piece that was read."""
+def verified(find: Callable[..., Iterator[Finding]], *, deep: bool, watch: Callable[[int], object]) -> Verified:
+    """What `find` finds; `watch` is told of every piece that it read."""
     began, done = time.perf_counter(), 0
 
     def count(size_bytes: int) -> None:
@@ -108,7 +101,7 @@ def verified(
         watch(size_bytes)
 
     findings: list[Finding] = []
-    for finding in verify(folder, signers=signers, deep=deep, beside_writer=beside_writer, watch=count):
+    for finding in find(watch=count):
         if len(findings) == FINDINGS_MAX:
             break
         findings.append(finding)
@@ -223,7 +216,8 @@ class Verifier:
             self.bytes += size_bytes
             watch(size_bytes)
 
-        return verified(self._log.folder, deep=deep, signers=self._signers, beside_writer=True, watch=watched)
+        find = partial(verify, self._log.folder, signers=self._signers, deep=deep, beside_writer=True)
+        return verified(find, deep=deep, watch=watched)
 
     def _note(self, found: Verified) -> None:
         """Tell of what was found, and let nobody read what is lost."""

@@ -169,8 +169,8 @@ class OriginVerification:
 
     def _sealed(self) -> Iterator[Finding]:
         lines, chain = SealedLines(self.folder, self.origin, self._disk, self._watch), Chain()
-        for entry in self._entries:
-            damage = list(self._segment(entry))
+        for before, entry in zip([None, *self._entries], self._entries, strict=False):
+            damage = list(self._segment(entry, before))
             yield from damage
             if self._deep and not damage and self._disk.exists(self.folder / entry.segment):
                 yield from self._decoded(lines.check(entry, chain), entry)
@@ -189,7 +189,7 @@ class OriginVerification:
     def _part(self, entry: Entry) -> SealedPart:
         return SealedPart(self.folder, entry, self._disk, ColdTier(self.origin, self.folder, self._disk))
 
-    def _segment(self, entry: Entry) -> Iterator[Finding]:
+    def _segment(self, entry: Entry, before: Entry | None) -> Iterator[Finding]:
         """Hold a sealed file's every byte against the manifest."""
         path = self.folder / entry.segment
         place = {"file": entry.segment, "first": entry.first, "last": entry.last}
@@ -209,7 +209,8 @@ class OriginVerification:
             what = "its hash is not the manifest's"
         else:
             return
-        found = locate(path, entry, self._disk)
+        chain = self._part(before).chain() if before else Chain()
+        found = locate(path, entry.first, entry.last, self._disk, chain, entry.chain)
         place |= {"first": found.first, "last": found.last, "offset": found.offset}
         yield self.finding(kind="segment_altered", what=f"{what}{found.what}", **place)
 

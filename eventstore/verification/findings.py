@@ -20,6 +20,7 @@ Kind = Literal[
     "lines_missing",  # n's that are not there
     "sequence_reused",  # the bus's sequence went back, and no bus that was made anew explains it
     "archive_note_damaged",  # what says which archive has the older segments can't be read
+    "archive_damaged",  # an object of the archive is not what was put there
     "summary_damaged",  # derived: what is in a segment
     "blocks_damaged",  # derived: the roots of a segment's Merkle tree
     "ids_damaged",  # derived: where an id is

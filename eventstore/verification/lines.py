@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import UNSET, UnsetType
+
 from ..disk import Disk
 from ..errors import LogDamaged
 from ..frames import Frame, FramedFile
@@ -27,22 +29,38 @@ class Located(NamedTuple):
     what: str
 
 
-def locate(path: Path, entry: Entry, disk: Disk) -> Located:
-    """The events that a damaged file no longer has: those of the frames that don't decode, or all of them."""
-    whole = Located(entry.first, entry.last, None, "")
+def locate(path: Path, first: int, last: int, disk: Disk, chain: Chain, end: str | UnsetType = UNSET) -> Located:
+    """The events `first` to `last` that a damaged file no longer has: those of frames that don't decode, or whose
+    lines don't follow on the ones before, the first of them on `chain`; all, where neither tells.
+
+    `end` is the chain at the last line: who comes to it from behind the damage knows that what follows is sound.
+    """
     try:
         file = FramedFile(path, disk)
     except (LogDamaged, OSError):
-        return whole
+        return Located(first, last, None, "")
     numbers = [_first_in(file, frame) for frame in file.frames]
     bad = [index for index, number in enumerate(numbers) if number is None]
     if not bad:
-        return whole
+        return _altered(file, first, last, chain, end)
     before, behind = numbers[: bad[0]], numbers[bad[-1] + 1 :]
-    first = entry.first if not before else _first_behind(file, bad[0] - 1, entry)
-    last = behind[0] - 1 if behind and behind[0] else entry.last
     offset = file.frames[bad[0]].offset
-    return Located(first, last, offset, f", and what is at byte {offset:,} does not decode")
+    return Located(
+        first if not before else _first_behind(file, bad[0] - 1, first),
+        behind[0] - 1 if behind and behind[0] else last,
+        offset,
+        f", and what is at byte {offset:,} does not decode",
+    )
+
+
+def _altered(file: FramedFile, first: int, last: int, chain: Chain, end: str | UnsetType) -> Located:
+    lines = [line for frame in file.frames for line in file.decode(frame)]
+    altered = [n for n, line in enumerate(lines, first) if not is_next(line, n, chain)]
+    if not altered:
+        return Located(first, last, None, "")
+    are_sound = len(lines) == last - first + 1 and chain.at == end
+    what = f", and the line of event {altered[0]} is not the one that follows the line before it"
+    return Located(altered[0], altered[-1] if are_sound else last, None, what)
 
 
 def _first_in(file: FramedFile, frame: Frame) -> int | None:
@@ -52,11 +70,11 @@ def _first_in(file: FramedFile, frame: Frame) -> int | None:
         return None
 
 
-def _first_behind(file: FramedFile, index: int, entry: Entry) -> int:
+def _first_behind(file: FramedFile, index: int, first: int) -> int:
     try:
         return number_in(file.decode(file.frames[index])[-1]) + 1
     except (LogDamaged, ValueError, OSError):
-        return entry.first
+        return first
 
 
 class SealedLines:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import click
@@ -14,7 +15,9 @@ import msgspec
 from click.core import ParameterSource
 
 from ...eventstore import Healed
-from ...eventstore.verification import bytes_to_verify
+from ...eventstore.stores import open_store
+from ...eventstore.verification import Finding, bytes_to_verify, bytes_to_verify_in, verify_archive
+from ...eventstore.verification import verify as find_in_log
 from ..client import Client
 from ..data_folder import DataFolder
 from ..node_key import KEY_FILE, signer_in
@@ -27,6 +30,7 @@ from .output import plural, remark, show_json, size_text
 
 POLL_SECONDS = 0.2
 
+Find = Callable[..., Iterator[Finding]]
 Draw = Callable[[int, int], object]  # how many bytes are done, of how many
 
 
@@ -34,6 +38,7 @@ Draw = Callable[[int, int], object]  # how many bytes are done, of how many
 @click.option("--deep", is_flag=True, help="Decode every line, and check what is derived from the log, too.")
 @click.option("--heal", is_flag=True, help="Heal what is found, from the archive, the bus or a peer that has it.")
 @click.option("--projections", is_flag=True, help="Fold the log anew as well, and compare every read model.")
+@click.option("--archive", "archive", metavar="PLACE", help="Hold this archive against itself, and not the log.")
 @setting_options("data")
 @json_option
 @node_option
@@ -44,6 +49,7 @@ def verify(
     deep: bool,
     heal: bool,
     projections: bool,
+    archive: str | None,
     data: str | None,
     as_json: bool,
 ) -> None:
@@ -54,15 +60,23 @@ def verify(
     also of a log that no longer opens. With --heal, each damaged file is made what it was, from whatever has its bytes;
     what it was before stays beside it, as NAME.damaged. Ends with exit code 1 if anything is wrong and stays so.
 
+    With --archive, the copy in a folder or an S3 bucket is read from here instead, and needs neither node nor log;
+    `rookery archive --verify` copies anew what is wrong with it.
+
     \b
     rookery verify
     rookery verify --deep --json | jq .findings
     rookery verify --data /srv/rookery && echo "nobody changed a byte"
     rookery verify --heal
     rookery verify --projections
+    rookery verify --archive s3://colony/archive
     """
     settings = Settings.load({"data": data})
-    if _is_from_here(context, settings):
+    if archive is not None:
+        if heal or projections:
+            raise click.UsageError("--archive is for itself: --heal and --projections are about the log")
+        found = _of_archive(archive, deep)
+    elif _is_from_here(context, settings):
         healed = _heal_here(settings) if heal else []
         found = msgspec.structs.replace(_from_here(settings, deep), healed=healed)
     else:
@@ -104,7 +118,18 @@ def _from_here(settings: Settings, deep: bool) -> Verified:
         raise NoLog(folder.path)
     has_key = (folder.path / KEY_FILE).exists()
     signers = dict.fromkeys(settings.own_origins, signer_in(folder.path).public) if has_key else {}
-    total, done = bytes_to_verify(folder.log, deep=deep), 0
+    find = partial(find_in_log, folder.log, deep=deep, signers=signers, beside_writer=folder.is_owned())
+    return _watched(find, deep, bytes_to_verify(folder.log, deep=deep))
+
+
+def _of_archive(place: str, deep: bool) -> Verified:
+    store = open_store(place)
+    find = partial(verify_archive, store, deep=deep)
+    return _watched(find, deep, bytes_to_verify_in(store, deep=deep))
+
+
+def _watched(find: Find, deep: bool, total: int) -> Verified:
+    done = 0
     with _drawing() as draw:
 
         def watch(size_bytes: int) -> None:
@@ -112,7 +137,7 @@ def _from_here(settings: Settings, deep: bool) -> Verified:
             done += size_bytes
             draw(done, total)
 
-        return verified(folder.log, deep=deep, signers=signers, beside_writer=folder.is_owned(), watch=watch)
+        return verified(find, deep=deep, watch=watch)
 
 
 def _by_the_node(client: Client, deep: bool, heal: bool) -> Verified:

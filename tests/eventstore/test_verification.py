@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.eventstore import Log, LogDamaged, LogWriteFailed, Signer
+from rookery.eventstore.disk import Disk
+from rookery.eventstore.frames import FramedFile, compress
 from rookery.eventstore.signing import is_signed, new_seed, signed
 from rookery.eventstore.verification import Finding, bytes_to_verify, verify
 from rookery.tests.eventstore.deliveries import many, mixed, raw
@@ -51,6 +53,14 @@ def edit(path: Path, old: bytes, new: bytes) -> None:
     data = path.read_bytes()
     assert data.count(old) >= 1
     path.write_bytes(data.replace(old, new, 1))
+
+
+def recompress(path: Path, old: bytes, new: bytes) -> None:
+    """Edit the lines of a sealed file, and seal them as they were."""
+    file = FramedFile(path, Disk())
+    block = b"\n".join(line for frame in file.frames for line in file.decode(frame))
+    assert old in block
+    path.write_bytes(b"".join(compress(block.replace(old, new).split(b"\n"))))
 
 
 def rewrite_manifest(here: Path, signer: Signer) -> None:
@@ -94,6 +104,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], set[tuple[str, str, int | Non
     "a bit of a segment is flipped": (
         lambda here: flip(here / SEALED, 60),
         {("segment_altered", SEALED, 9, 16)},
+    ),
+    "a sealed line is edited": (
+        lambda here: recompress(here / SEALED, b'"n":12,', b'"n":12 ,'),
+        {("segment_altered", SEALED, 12, 13)},
     ),
     "the manifest is gone": (
         lambda here: (here / "manifest.ndjson").unlink(),

@@ -85,3 +85,13 @@ def test_a_log_that_no_longer_opens_is_verified_from_its_folder(
     refused = rookery("verify", "--data", tmp_path / "nowhere")
     assert refused.code == 2
     assert "there is no log" in refused.err
+
+
+def test_an_archive_is_verified_from_here(rookery: Rookery, data: Path, tmp_path: Path) -> None:
+    assert rookery("archive", tmp_path / "cold", "--data", data).code == 0
+    sound = rookery("verify", "--archive", tmp_path / "cold")
+    assert (sound.code, "0 findings" in sound.out) == (0, True)
+    flip(tmp_path / "cold" / "log" / "local" / SEALED, 60)
+    found = rookery("verify", "--archive", tmp_path / "cold", "--deep", "--json")
+    assert (found.code, [one["file"] for one in found.json["findings"]]) == (1, [f"log/local/{SEALED}"])
+    assert "for itself" in rookery("verify", "--archive", tmp_path / "cold", "--heal").err
