@@ -27,7 +27,7 @@ HEARTBEAT_SECONDS = 10.0
 ASSIGNMENTS_MAX = 5
 ATTEMPTS_MAX = 3
 RETRY_SECONDS = 1.0
-DRAIN_SECONDS_MAX = 30.0
+DRAIN_SECONDS_MAX = 5.0  # a node that is stopped waits for it
 # Of a task that says nothing itself.
 INVOKE_SECONDS_MAX = 3_600.0
 CHECK_SECONDS_MAX = 5.0

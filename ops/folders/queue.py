@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ...schemas import RookeryError
 from . import task_files
 from .offices import NotNow, Office
-from .task_files import Stamp, TaskFile
+from .task_files import Found, Stamp, TaskFile
 
 LOOK_SECONDS = 0.25
 # A file that has not changed for so long is whole. Who writes more slowly renames it into place.
@@ -108,7 +108,7 @@ class FolderQueue:
     async def look(self) -> None:
         """Give what has been dropped, and write what is over. Raises `OSError` or `NotNow`: then look again later."""
         if await asyncio.to_thread(self._may_have_changed):
-            self._note(await asyncio.to_thread(task_files.stamps, self.folder))
+            self._note(await asyncio.to_thread(task_files.found_in, self.folder))
         for name, seen in self._settled():
             await self._take(name, seen.stamp)
         if self._under_way:
@@ -120,36 +120,43 @@ class FolderQueue:
     def _may_have_changed(self) -> bool:
         """Whether there is anything to be seen: something is settling, was added or renamed, or it is time again."""
         now, changed_ns = monotonic(), self.folder.stat().st_mtime_ns
-        waits = any(self._done_with.get(name) != seen.stamp for name, seen in self._seen.items())
+        waits = bool(self._waiting())
         due = now - self._looked_at_all >= LOOK_AT_ALL_SECONDS
         if not (waits or due or changed_ns != self._folder_changed_ns):
             return False
         self._folder_changed_ns, self._looked_at_all = changed_ns, now
         return True
 
-    def _note(self, found: dict[str, Stamp]) -> None:
-        self._crowded = ""
-        if len(found) > FILES_MAX:
-            many = f"there are {len(found):,} task files in {self.folder}, and {FILES_MAX:,} are looked at"
+    def _note(self, found: Found) -> None:
+        tasks, self._crowded = found.tasks, ""
+        if len(tasks) > FILES_MAX:
+            many = f"there are {len(tasks):,} task files in {self.folder}, and {FILES_MAX:,} are looked at"
             self._crowded = f"{many}: take away what is done"
-            found = dict(sorted(found.items())[:FILES_MAX])
-        now = monotonic()
-        before = self._seen
+            tasks = dict(sorted(tasks.items())[:FILES_MAX])
+        now, before = monotonic(), self._seen
         self._seen = {
             name: before[name] if name in before and before[name].stamp == stamp else _Seen(stamp, now)
-            for name, stamp in found.items()
+            for name, stamp in tasks.items()
         }
-        self._done_with = {name: stamp for name, stamp in self._done_with.items() if found.get(name) == stamp}
+        self._done_with = {
+            name: stamp
+            for name, stamp in self._done_with.items()
+            if tasks.get(name) == stamp and found.has_outcome(name)
+        }
 
-    def _settled(self) -> list[tuple[str, _Seen]]:
-        """What is whole and was not taken yet; the one that has been there longest first."""
-        before = monotonic() - self._settle_seconds
-        taken = {file.name: stamp for files in self._under_way.values() for file, stamp in files.values()}
-        found = [
+    def _waiting(self) -> list[tuple[str, _Seen]]:
+        """What is neither done with nor under way, as it is now."""
+        taken = {file.name: stamp for given in self._under_way.values() for file, stamp in given.values()}
+        return [
             (name, seen)
             for name, seen in self._seen.items()
-            if seen.since <= before and seen.stamp not in (self._done_with.get(name), taken.get(name))
+            if seen.stamp not in (self._done_with.get(name), taken.get(name))
         ]
+
+    def _settled(self) -> list[tuple[str, _Seen]]:
+        """What waits and is whole; the one that has been there longest first."""
+        before = monotonic() - self._settle_seconds
+        found = [(name, seen) for name, seen in self._waiting() if seen.since <= before]
         return sorted(found, key=lambda one: (one[1].stamp.changed_ns, one[0]))
 
     # Giving

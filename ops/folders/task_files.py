@@ -27,6 +27,7 @@ Outcome = Literal["result", "error"]
 
 _TEXTS = (".md", ".txt")
 _OUTCOMES: tuple[Outcome, ...] = ("result", "error")
+_ENDINGS = tuple(f".{outcome}.json" for outcome in _OUTCOMES)
 _FENCE = "---"
 
 
@@ -51,27 +52,45 @@ class TaskFile(NamedTuple):
 
 def is_task_name(name: str) -> bool:
     """Whether a file of this name is a task. What begins with a dot is being written, or somebody's own."""
-    if name.startswith(".") or not name.endswith((".json", *_TEXTS)) or name.endswith((".result.json", ".error.json")):
+    if name.startswith(".") or not name.endswith((".json", *_TEXTS)) or name.endswith(_ENDINGS):
         return False
     return len(os.fsencode(name)) <= NAME_BYTES_MAX
 
 
+def outcome_name(name: str, outcome: Outcome) -> str:
+    """What a task's outcome is called: `fix.result.json` beside `fix.json`, `fix.md.result.json` beside `fix.md`."""
+    return f"{name.removesuffix('.json')}.{outcome}.json"
+
+
 def outcome_path(folder: Path, name: str, outcome: Outcome) -> Path:
-    """Where the outcome of a task lands: `fix.result.json` beside `fix.json`, `fix.md.result.json` beside `fix.md`."""
-    return folder / f"{name.removesuffix('.json')}.{outcome}.json"
+    """Where the outcome of a task lands."""
+    return folder / outcome_name(name, outcome)
 
 
-def stamps(folder: Path) -> dict[str, Stamp]:
-    """The task files that are there; links and folders are among them, to be refused. Raises `OSError`."""
-    found = {}
+class Found(NamedTuple):
+    """What is in a folder: the task files, and the names of the outcomes."""
+
+    tasks: dict[str, Stamp]
+    outcomes: set[str]
+
+    def has_outcome(self, name: str) -> bool:
+        """Whether one lies beside the task."""
+        return any(outcome_name(name, outcome) in self.outcomes for outcome in _OUTCOMES)
+
+
+def found_in(folder: Path) -> Found:
+    """What is there; links and folders are among the tasks, to be refused. Raises `OSError`."""
+    found = Found({}, set())
     with os.scandir(folder) as entries:
         for entry in entries:
-            if is_task_name(entry.name):
+            if entry.name.endswith(_ENDINGS):
+                found.outcomes.add(entry.name)
+            elif is_task_name(entry.name):
                 try:
                     one = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
-                found[entry.name] = Stamp(one.st_size, one.st_mtime_ns, one.st_ino)
+                found.tasks[entry.name] = Stamp(one.st_size, one.st_mtime_ns, one.st_ino)
     return found
 
 
