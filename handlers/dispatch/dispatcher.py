@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from ...bus import Bus, BusError
 from ...eventstore import Log, Record
@@ -31,7 +32,7 @@ from ..assignments import ASSIGNMENTS, AssignmentOver, Release, TimeOut, Unknown
 from ..proficiency import Lookup
 from ..reactions import Answer, Ask, Cause, Command, Decider, Happened, Reactions
 from ..reactions.errors import Contended
-from .board import Board, Due
+from .board import Board, Due, Open
 from .candidates import Candidates
 from .choosing import ASSIGNMENTS_MAX
 
@@ -41,8 +42,23 @@ TROUBLE_SECONDS = 1.0
 IDLE_SECONDS_MAX = 60.0
 HEARD_SECONDS_MAX = 1.0
 RANK_SECONDS = 10.0
+# What was handed over and is not begun in this time is handed over again, after twice as long each time.
+HANDED_SECONDS = 3.0
+HANDED_TIMES_MAX = 5
 
 logger = logging.getLogger(__name__)
+
+
+class _Handed(NamedTuple):
+    """What was handed over since a line of the log released it: how often again, from whom it came, and when."""
+
+    released_n: int
+    times: int
+    was: str
+    at: datetime
+
+    def is_due(self, now: datetime) -> bool:
+        return (now - self.at).total_seconds() >= HANDED_SECONDS * 2.0**self.times
 
 
 class Dispatcher:
@@ -73,6 +89,7 @@ class Dispatcher:
         self._origin = origin
         self._source = f"/nodes/{origin}"
         self._clock = clock
+        self._handed: dict[str, _Handed] = {}
         self._position = 0
         self._heard = 0
         self._begun = asyncio.Event()
@@ -138,6 +155,7 @@ class Dispatcher:
                 await self._read_on()
                 self._begun.set()
                 await self._time_out(decider)
+                await self._hand_over_again()
             except Exception:
                 logger.exception("the dispatcher can't go on; trying again")
                 await asyncio.sleep(TROUBLE_SECONDS)
@@ -187,8 +205,9 @@ class Dispatcher:
     # Time
 
     def _idle_seconds(self) -> float:
+        longest = HANDED_SECONDS if self._handed else IDLE_SECONDS_MAX
         due = self.board.next_due
-        return IDLE_SECONDS_MAX if due is None else min(max((due - self._clock()).total_seconds(), 0), IDLE_SECONDS_MAX)
+        return longest if due is None else min(max((due - self._clock()).total_seconds(), 0), longest)
 
     async def _time_out(self, decider: Decider) -> None:
         now = self._clock()
@@ -250,10 +269,30 @@ class Dispatcher:
         created = known.assignment.created
         if not is_own and created.chosen is None:
             return None
+        self._handed[cause.entity.id] = handed = _Handed(cause.n, 0, released.agent_id, self._clock())
+        await self._hand_over(known, handed)
+        return []
+
+    async def _hand_over(self, known: Open, handed: _Handed) -> None:
+        created = known.assignment.created
+        assert created is not None, "it was given"
         given = await self._given(known.given_n)
         agent_id = known.assignment.bound_to or (self.pool if self.stands_in(created.kind) else None)
-        await self._bus.hand_over(given, agent_id, number=cause.n, was=[released.agent_id])
-        return []
+        number = handed.released_n * HANDED_TIMES_MAX + handed.times
+        await self._bus.hand_over(given, agent_id, number=number, was=[handed.was])
+
+    async def _hand_over_again(self) -> None:
+        """What nobody has begun lies with one who asked for work and then fell silent: take it out of those hands."""
+        now = self._clock()
+        for assignment_id, handed in list(self._handed.items()):
+            known = self.board.open.get(assignment_id)
+            if known is None or known.moved_n != handed.released_n or handed.times + 1 >= HANDED_TIMES_MAX:
+                del self._handed[assignment_id]
+            elif handed.is_due(now):
+                self._handed[assignment_id] = handed = handed._replace(times=handed.times + 1, at=now)
+                created = known.assignment.created
+                if known.assignment.bound_to is None and created and self.candidates.choose(created.kind):
+                    await self._hand_over(known, handed)
 
     async def _given(self, n: int) -> Event:
         record = await asyncio.to_thread(self._log.get, self._origin, n)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from rookery.handlers.assignments import stop_subject
 from rookery.handlers.dispatch import GRACE_SECONDS
+from rookery.handlers.dispatch.dispatcher import HANDED_SECONDS
 from rookery.schemas import (
     AgentUnregistered,
     AssignmentCancelled,
@@ -101,6 +102,23 @@ class TestTheWorkOfTheDead:
         await colony.happen(EXPIRED, "a")
         await colony.act()
         assert (await take(colony.bus, None, "local-1")).event == given
+
+    async def test_what_went_to_one_who_is_silent_too_is_handed_over_again(self, colony: Colony) -> None:
+        for name in "abc":
+            await colony.happen(ABLE, name)
+        given = await colony.give(LINT)
+        await take(colony.bus)
+        await colony.happen(AssignmentStarted(agent_id="a", run_id="r1", attempt=1), "as-1")
+        await colony.happen(EXPIRED, "a")
+        await colony.act()
+        await take(colony.bus)  # by one who asked before it froze, and never begins it
+        await colony.pass_time(HANDED_SECONDS + 1)
+        assert (await take(colony.bus)).event == given
+        await colony.happen(AssignmentStarted(agent_id="c", run_id="r2", attempt=2), "as-1")
+        await colony.act()
+        await colony.pass_time(100)
+        await colony.act()
+        assert await nothing_waits(colony.bus)
 
     async def test_the_dead_are_released_of_everything_after_a_crash_too(self, colony: Colony) -> None:
         for number in range(3):
