@@ -180,6 +180,9 @@ class Work(Protocol):
     async def give_up(self) -> None:
         """Never hand it out again."""
 
+    def drop(self) -> None:
+        """Let go of it without a word, and have the hand free: it is another's by now."""
+
     async def busy(self) -> None:
         """It is being worked on: the ack wait begins anew."""
 

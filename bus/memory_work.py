@@ -136,6 +136,10 @@ class MemoryWork:
         """See `Work.give_up`."""
         await self.done()
 
+    def drop(self) -> None:
+        """See `Work.drop`."""
+        self._put_down()
+
     async def busy(self) -> None:
         """See `Work.busy`."""
         if self._task.holder is self and not self._timer.cancelled():

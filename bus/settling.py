@@ -92,6 +92,10 @@ class JetStreamWork:
         """See `Work.give_up`."""
         await self._end(_NEVER)
 
+    def drop(self) -> None:
+        """See `Work.drop`."""
+        self._free_hand()
+
     async def busy(self) -> None:
         """See `Work.busy`."""
         await self._connection.send(self.reply, _BUSY)

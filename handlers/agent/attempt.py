@@ -197,6 +197,7 @@ class Attempt:
             await self._work.done()
         except (NotTheHolder, Fenced) as refused:
             logger.warning("what came of task %s counts for nothing: %s", self.assignment_id, refused)
+            self._work.drop()
             self._life.membership.look_again()
         else:
             await self._settle(outcome)

@@ -239,6 +239,20 @@ class TestSettling:
             async with taking(bus, ack_wait_seconds=ACK_WAIT_SECONDS) as living:
                 assert (await next_of(living)).attempt == 2
 
+    async def test_who_drops_a_task_has_its_hand_free_and_the_task_goes_to_another(self, bus: Bus) -> None:
+        dropped, other = task(), task(subject="as-2")
+        await bus.give(dropped)
+        async with taking(bus, in_hand_max=1, ack_wait_seconds=ACK_WAIT_SECONDS) as tasks:
+            held = await next_of(tasks)
+            await bus.give(other)
+            held.drop()
+            held.drop()
+            found = await next_of(tasks)
+            assert found.event == other
+            await found.done()
+            again = await next_of(tasks)
+            assert (again.event, again.attempt) == (dropped, 2)
+
     async def test_what_is_being_worked_on_stays_with_whom_it_is(self, bus: Bus) -> None:
         await bus.give(task())
         async with taking(bus, in_hand_max=2, ack_wait_seconds=ACK_WAIT_SECONDS) as tasks:

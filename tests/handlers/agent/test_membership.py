@@ -87,7 +87,7 @@ async def test_a_probe_is_answered_by_who_could_work_and_by_who_does(colony: Col
 async def test_what_the_dead_have_in_hand_counts_for_nothing_and_they_register_anew(
     colony: Colony, events_of: Any
 ) -> None:
-    waiter = Waiter()
+    waiter = Waiter(concurrency=1)  # the one place is free again
     async with waiter.agent.serving(colony.bus) as serving:
         lost = await colony.assign("wait")
         await waiter.begun.get()
