@@ -20,6 +20,7 @@ AGENTS_MAX = 20
 SKILLS_MAX = 12
 BARS_MAX = 20
 SLICES_MAX = 10
+RATING_PLACES = 4
 
 STATEMENT = (Path(__file__).parent / "sql" / "dashboard.sql").read_text("utf-8")
 
@@ -86,7 +87,10 @@ def dashboard(
 
 
 def _radar(agents: list[str], skills: list[str], rated: list[dict[str, str]], ratings: Ratings, now: datetime) -> Chart:
-    known = {(one["agent_id"], one["skill"]): ratings.lookup(**one, day=day_of(now)).rating for one in rated}
+    day = day_of(now)
+    known = {
+        (one["agent_id"], one["skill"]): round(ratings.lookup(**one, day=day).rating, RATING_PLACES) for one in rated
+    }
     series = [Series(agent, [known.get((agent, skill)) for skill in skills]) for agent in agents]
     return Chart("proficiency", "radar", "Proficiency by skill", "rating", skills, series)
 

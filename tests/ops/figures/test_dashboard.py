@@ -77,7 +77,7 @@ def test_the_radar_has_the_ratings_of_the_most_active(colony: Colony) -> None:
     )
     radar = charts(colony, agents=2)["proficiency"]
     rated = listing(colony.projections, Proficiency(colony.projections).level(), now=NOW).ratings
-    ratings = {(one.agent_id, one.skill): one.rating for one in rated}
+    ratings = {(one.agent_id, one.skill): round(one.rating, 4) for one in rated}
     assert radar.labels == ["fix", "review"]
     assert [series.name for series in radar.series] == ["a", "b"]
     assert radar.series[0].data == [ratings["a", "fix"], ratings["a", "review"]]

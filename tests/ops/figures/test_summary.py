@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
+from rookery.handlers.proficiency import Ratings
 from rookery.ops.dashboard import dashboard
 from rookery.ops.summary import DAYS_MAX, HOURS_MAX, Summary, summary
 from rookery.projections import Leash, QueryFailed
@@ -119,7 +121,7 @@ def test_any_moment_that_the_api_admits_can_be_asked_about(colony: Colony) -> No
         assert (len(found.hourly), len(found.daily)) == (HOURS_MAX, DAYS_MAX)
 
 
-@pytest.mark.parametrize("figures", [summary, dashboard])
+@pytest.mark.parametrize("figures", [summary, partial(dashboard, ratings=Ratings())])
 def test_figures_that_nobody_waits_for_are_given_up(colony: Colony, figures: Callable[..., object]) -> None:
     leash = Leash()
     leash.cut()
