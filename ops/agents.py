@@ -152,6 +152,7 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True):
 
     agents: int
     roots: list[Branch]
+    truncated: Annotated[bool, Meta(description="Whether there are more agents than are ever shown at once.")] = False
 
 
 Seen = Callable[[str], Sighting | None]
@@ -211,7 +212,7 @@ def tree(models: ReadModels, states: Sequence[str] | None = PRESENT, leash: Leas
     """Who answers to whom. Blocks. Raises `QueryFailed`."""
     asked = Filters(states=states).parameters() | {"after": ""}
     found = models.sql(AGENTS, asked, limit=TREE_AGENTS_MAX, leash=leash)
-    return planted(found.records())
+    return msgspec.structs.replace(planted(found.records()), truncated=found.truncated)
 
 
 def planted(rows: Iterable[Mapping[str, Any]]) -> Tree:

@@ -114,7 +114,7 @@ async def _asked(
                 return answer.status_code, await _bounded(answer, url)
     except TimeoutError:
         raise CardUnreachable(url, f"no answer within {FETCH_SECONDS_MAX:g} seconds") from None
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise CardUnreachable(url, str(error) or type(error).__name__) from None
 
 

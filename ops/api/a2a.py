@@ -50,8 +50,7 @@ async def message_to_colony(request: Request, node: ServingNode, lanes: OpenLane
     """
     async with room.for_body(request):
         payload = await read_body(request, bytes_max=MESSAGE_BYTES_MAX)
-        asking = Asking(node, lanes.reads, None, await _skills(node, lanes))
-        return await _answered(request, asking, payload)
+    return await _answered(request, Asking(node, lanes.reads, None, await _skills(node, lanes)), payload)
 
 
 @router.post("/agents/{agent_id:path}/a2a")
@@ -61,8 +60,8 @@ async def message_to_agent(
     """The same for one agent, which does what comes first among its skills where the message doesn't say."""
     async with room.for_body(request):
         payload = await read_body(request, bytes_max=MESSAGE_BYTES_MAX)
-        asking = Asking(node, lanes.reads, agent_id, (await a2a.agent_there(node, agent_id)).capabilities)
-        return await _answered(request, asking, payload)
+    agent = await a2a.agent_there(node, agent_id)
+    return await _answered(request, Asking(node, lanes.reads, agent_id, agent.capabilities), payload)
 
 
 @router.post("/agents/cards", status_code=HTTPStatus.CREATED, responses=answers(Agent, "The agent.", AGENT, status=201))
@@ -77,12 +76,14 @@ async def import_card(
     """
     async with room.for_body(request):
         asked = in_body(await read_body(request, bytes_max=CARD_REQUEST_BYTES_MAX), CardImport)
-        wanted = await registration_of(asked, allowed=node.settings.card_hosts)
-        record = await roster.register(wanted, wait)
-        return await after_change(request, node, lanes, wanted.agent_id, record, wait, HTTPStatus.CREATED)
+    wanted = await registration_of(asked, allowed=node.settings.card_hosts)
+    record = await roster.register(wanted, wait)
+    return await after_change(request, node, lanes, wanted.agent_id, record, wait, HTTPStatus.CREATED)
 
 
 async def _answered(request: Request, asking: Asking, payload: bytes) -> Response:
+    """What may take a minute: for it, nobody holds room for bodies any more."""
+
     async def answer() -> Response:
         return json(await a2a.answer(asking, payload, request.headers.get(VERSION_HEADER)))
 

@@ -55,7 +55,11 @@ AGENT_WORK = {"agent_id": "coder-7", "name": "Coder", "state": "alive", **_WORK}
 LOADED = {"catalogue": "polyglot-swarm", "agents": 57, "declared": 57, "unchanged": 0}
 _BRANCH = {"agent_id": "coder-7", "name": "Coder", "role": "coder", "tier": "execution", "state": "alive"}
 _ROOT = {"agent_id": "code-coordinator", "role": "coordinator", "tier": "coordinator", "state": "alive"}
-TREE = {"agents": 2, "roots": [{**_ROOT, "children": [{**_BRANCH, "parent_agent_id": "code-coordinator"}]}]}
+TREE = {
+    "agents": 2,
+    "truncated": False,
+    "roots": [{**_ROOT, "children": [{**_BRANCH, "parent_agent_id": "code-coordinator"}]}],
+}
 _REGISTRATION = {
     "agent_id": "coder-7",
     "name": "Coder",
