@@ -68,7 +68,9 @@ def agent(folder: Path, ports: dict[str, int]) -> Iterator[None]:
     (folder / "agent.py").write_text(program)
     environment = {**os.environ, "ROOKERY_NATS_URL": f"nats://127.0.0.1:{ports['4222']}"}
     with subprocess.Popen([sys.executable, "agent.py"], cwd=folder, env=environment, stderr=subprocess.PIPE) as running:
+        assert running.stderr is not None
         try:
+            assert any(b"is at work" in line for line in running.stderr)
             yield
         finally:
             running.terminate()
