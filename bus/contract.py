@@ -160,6 +160,10 @@ class Work(Protocol):
         """The `assignment.created` event, as it was given."""
 
     @property
+    def recorded(self) -> int | None:
+        """The sequence that the event was published under, where whoever gave it said so."""
+
+    @property
     def attempt(self) -> int:
         """How many times it has been handed out, this time included."""
 
@@ -219,9 +223,10 @@ class Bus(Protocol):
         bus. Raises `StreamRewound`.
         """
 
-    async def give(self, event: Event) -> Receipt:
+    async def give(self, event: Event, *, recorded: int | None = None) -> Receipt:
         """Put an `assignment.created` event where agents find their work; returns when it is durable.
 
+        `recorded` is the sequence that the event was published under: who begins the task can expect it, unasked.
         It waits for whoever has the capability that is its `kind`, or for the agent it names. Publish the event, too:
         this alone tells nobody else. Giving the same event again is safe: it is stored once, for a minute at least.
         Raises `InvalidEvent` for what is no assignment, `WorkQueueFull`, or as `publish` does.

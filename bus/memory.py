@@ -116,11 +116,11 @@ class MemoryBus:
                 await self._grown.wait()
             self._refuse_if_closed()
 
-    async def give(self, event: Event) -> Receipt:
+    async def give(self, event: Event, *, recorded: int | None = None) -> Receipt:
         """See `Bus.give`."""
         item = Outgoing(event, None, self._max_payload_bytes, subject=work_subject_of(event))
         await self._turn()
-        return self._work.give(event, item)
+        return self._work.give(event, item, recorded=recorded)
 
     async def hand_over(self, event: Event, agent_id: str | None, *, number: int, was: Collection[str] = ()) -> Receipt:
         """See `Bus.hand_over`."""

@@ -25,7 +25,7 @@ class MemoryQueue:
         self._sequences: dict[str, int] = {}
         self._changed = asyncio.Event()
 
-    def give(self, event: Event, item: Outgoing, *, instead: bool = False) -> Receipt:
+    def give(self, event: Event, item: Outgoing, *, instead: bool = False, recorded: int | None = None) -> Receipt:
         """See `Bus.give`; `instead` of what there is of the task, in hand or not: see `Bus.hand_over`."""
         if (known := self._sequences.get(item.id)) is not None:
             return Receipt(known, duplicate=True)
@@ -35,7 +35,7 @@ class MemoryQueue:
         if sum(map(len, self._waiting.values())) >= self._waiting_max:
             raise WorkQueueFull(self._waiting_max)
         self._sequences[item.id] = len(self._sequences) + 1
-        task = _Task(event, item.subject)
+        task = _Task(event, item.subject, recorded)
         self._tasks.add(task)
         self._waiting.setdefault(item.subject, deque()).append(task)
         self.change()
@@ -80,10 +80,11 @@ class MemoryQueue:
 class _Task:
     """A task, and who had it last."""
 
-    __slots__ = ("attempt", "event", "holder", "is_done", "subject")
+    __slots__ = ("attempt", "event", "holder", "is_done", "recorded", "subject")
 
-    def __init__(self, event: Event, subject: str) -> None:
+    def __init__(self, event: Event, subject: str, recorded: int | None) -> None:
         self.event = event
+        self.recorded = recorded
         self.subject = subject
         self.attempt = 0
         self.is_done = False
@@ -105,6 +106,7 @@ class MemoryWork:
         task.holder = self
         hands.add(self)
         self.event = task.event
+        self.recorded = task.recorded
         self.attempt = task.attempt
         self.attempts_max = attempts_max
         self._queue = queue

@@ -123,12 +123,12 @@ class NatsBus:
         """See `Bus.read`."""
         return reading.read(self._connection, self._stream, after=after, subject=subject)
 
-    async def give(self, event: Event) -> Receipt:
+    async def give(self, event: Event, *, recorded: int | None = None) -> Receipt:
         """See `Bus.give`."""
         subject = working.work_subject_of(event)
         giver = await self._ready_to_give()
         try:
-            return await giver.publish(event, subject=subject)
+            return await giver.publish(event, subject=subject, headers=working.headers_of(recorded))
         except BusRefused as refused:
             if refused.code != STREAM_FULL:
                 raise

@@ -21,6 +21,7 @@ HEADER_BYTES_MAX = 320
 _TURN_EVENTS = 128
 
 MESSAGE_ID = "Nats-Msg-Id"
+NO_HEADERS: Mapping[str, str] = {}
 _BATCH_ID = "Nats-Batch-Id"
 _BATCH_SEQUENCE = "Nats-Batch-Sequence"
 _BATCH_COMMIT = "Nats-Batch-Commit"
@@ -29,7 +30,7 @@ _BATCH_COMMIT = "Nats-Batch-Commit"
 class Outgoing:
     """One event that waits to be acknowledged."""
 
-    __slots__ = ("id", "payload", "subject")
+    __slots__ = ("headers", "id", "payload", "subject")
 
     def __init__(
         self,
@@ -39,8 +40,10 @@ class Outgoing:
         *,
         extra_header_bytes: int = 0,
         subject: str | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
         self.id = event.id
+        self.headers = headers
         self.payload = checked(event) if payload is None else payload
         self.subject = subject or subject_of(event)
         size_bytes = len(self.payload) + HEADER_BYTES_MAX + extra_header_bytes
@@ -63,7 +66,9 @@ def checked(event: Event) -> bytes:
 
 async def send_one(connection: Connection, item: Outgoing, headers: Mapping[str, str] | None = None) -> Ack:
     """Publish one event. Raises `NoResponder`, or `BusUnavailable` if it may or may not be stored."""
-    answer = await connection.ask(item.subject, item.payload, headers={MESSAGE_ID: item.id, **(headers or {})})
+    answer = await connection.ask(
+        item.subject, item.payload, headers={MESSAGE_ID: item.id, **item.headers, **(headers or {})}
+    )
     return ack_in(answer)
 
 
@@ -79,6 +84,7 @@ async def send_batch(
     last = len(items) - 1
     for index, item in enumerate(items):
         headers = {MESSAGE_ID: item.id, _BATCH_ID: batch_id, _BATCH_SEQUENCE: str(index + 1)}
+        headers.update(item.headers)
         if index in extra:
             headers.update(extra[index])
         if index == last:

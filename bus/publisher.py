@@ -13,14 +13,14 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
 from ..schemas import Event
 from .connection import Connection, pauses_seconds
 from .contract import Receipt
 from .errors import BusError, BusUnavailable, NoResponder
 from .jetstream import DUPLICATE_IN_BATCH, Ack, stored
-from .outgoing import Outgoing, send_batch, send_one
+from .outgoing import NO_HEADERS, Outgoing, send_batch, send_one
 
 BATCH_EVENTS_MAX = 1_000
 BATCH_BYTES_MAX = 4 * 1024 * 1024
@@ -39,9 +39,15 @@ class Waiting(Outgoing):
     __slots__ = ("deadline", "receipt", "settled", "twins")
 
     def __init__(
-        self, event: Event, payload: bytes | None, max_payload_bytes: int, deadline: float, subject: str | None
+        self,
+        event: Event,
+        payload: bytes | None,
+        max_payload_bytes: int,
+        deadline: float,
+        subject: str | None,
+        headers: Mapping[str, str],
     ) -> None:
-        super().__init__(event, payload, max_payload_bytes, subject=subject)
+        super().__init__(event, payload, max_payload_bytes, subject=subject, headers=headers)
         self.deadline = deadline
         self.receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self.twins: tuple[Waiting, ...] = ()  # other callers with the same event in the same batch
@@ -84,10 +90,16 @@ class Publisher:
         """How many events wait to be acknowledged: at most `pending_events_max`."""
         return self._pending_events
 
-    async def publish(self, event: Event, payload: bytes | None = None, subject: str | None = None) -> Receipt:
-        """See `Bus.publish`; `subject`: where, if not on the event's own."""
+    async def publish(
+        self,
+        event: Event,
+        payload: bytes | None = None,
+        subject: str | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Receipt:
+        """See `Bus.publish`; `subject`: where, if not on the event's own, and `headers` that go along."""
         deadline = self._loop.time() + self._deadline_seconds
-        item = Waiting(event, payload, self._connection.max_payload_bytes, deadline, subject)
+        item = Waiting(event, payload, self._connection.max_payload_bytes, deadline, subject, headers)
         await self._room.acquire()
         if self._closed:
             self._room.release()

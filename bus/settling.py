@@ -55,7 +55,17 @@ class Deleted(msgspec.Struct, frozen=True):
 class JetStreamWork:
     """A task from nats-server. See `Work`."""
 
-    __slots__ = ("_connection", "_put_down", "_reconnects", "_unanswered", "attempt", "attempts_max", "event", "reply")
+    __slots__ = (
+        "_connection",
+        "_put_down",
+        "_reconnects",
+        "_unanswered",
+        "attempt",
+        "attempts_max",
+        "event",
+        "recorded",
+        "reply",
+    )
 
     def __init__(
         self, connection: Connection, event: Event, reply: str, attempts_max: int, put_down: Callable[[], None]
@@ -66,6 +76,7 @@ class JetStreamWork:
         self._reconnects = connection.reconnects
         self.reply = reply
         self.event = event
+        self.recorded: int | None = None
         self.attempt = int(_tokens(reply)[2])
         self.attempts_max = attempts_max
 

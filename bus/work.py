@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 
 import msgspec
 from nats.aio.msg import Msg
@@ -23,7 +23,7 @@ from .connection import INBOUND_BYTES_MAX, INBOUND_EVENTS_MAX, Connection, pause
 from .contract import Work
 from .errors import BusUnavailable, NoResponder
 from .jetstream import call
-from .outgoing import SUBJECT_BYTES_MAX
+from .outgoing import NO_HEADERS, SUBJECT_BYTES_MAX
 from .settling import JetStreamWork, give_back, throw_away
 from .streams import StreamConfig, apply
 
@@ -44,6 +44,7 @@ _NAMED_PULL_MAX = 1
 
 _NANOSECONDS = 1_000_000_000
 _HEARTBEAT = "100 "
+_RECORDED = "Rookery-Recorded"
 _PULL_ENDED = frozenset({"408 Request Timeout", "409 Batch Completed"})
 
 logger = logging.getLogger(__name__)
@@ -138,6 +139,17 @@ async def _take_patiently(hands: _Hands, queues: list[_Queue], capability: str) 
     raise AssertionError("there is always another pause")
 
 
+def headers_of(recorded: int | None) -> Mapping[str, str]:
+    """What a task carries beside its event."""
+    return NO_HEADERS if recorded is None else {_RECORDED: str(recorded)}
+
+
+def recorded_in(message: Msg) -> int | None:
+    """The sequence of a task's record, if whoever gave it said one."""
+    said = (message.headers or {}).get(_RECORDED, "")
+    return int(said) if said.isdecimal() else None
+
+
 class _Lost(Exception):
     """The queue's consumer is gone, or silent."""
 
@@ -181,7 +193,9 @@ class _Hands:
             logger.warning("%s holds what is no work, and it was thrown away: %s", message.subject, error)
             await throw_away(self.connection, message.reply)
             return
-        self._fetched.append(JetStreamWork(self.connection, event, message.reply, self._attempts_max, self._put_down))
+        work = JetStreamWork(self.connection, event, message.reply, self._attempts_max, self._put_down)
+        work.recorded = recorded_in(message)
+        self._fetched.append(work)
         self.changed.set()
 
     def _put_down(self) -> None:

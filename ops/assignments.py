@@ -120,7 +120,7 @@ async def give_wish(node: Node, wish: Wish, wait: Wait, *, is_new: bool = True) 
         given = await node.giver.record(wish)
         known = given if is_new else await _recorded(node.bus, wish.assignment_id) or given
     if is_new or (await standing(node.bus, wish.assignment_id)).status == "pending":
-        await node.bus.give(known.event)
+        await node.bus.give(known.event, recorded=known.sequence)
     await node.until(known.sequence, wait)
     return await standing(node.bus, wish.assignment_id)
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import Any
 
-from ...bus import Bus, BusUnavailable, Delivery, Entity
+from ...bus import Bus, Delivery, Entity
 from ...schemas import (
     AssignmentCancelled,
     AssignmentCompleted,
@@ -22,7 +22,7 @@ from ...schemas import (
     entity_filter,
 )
 from .errors import NoResult, TaskFailed
-from .telling import PUBLISH_ATTEMPTS_MAX, PUBLISH_PAUSE_SECONDS, published
+from .telling import insisting, published
 
 RESULT_TIMEOUT_SECONDS = 60.0
 ENDED = (AssignmentCompleted, AssignmentFailed, AssignmentTimedOut, AssignmentCancelled)
@@ -47,7 +47,7 @@ async def assign(bus: Bus, event: Event) -> int:
     where waiting for the result begins. Raises `InvalidEvent`, `EventTooLarge` or `BusUnavailable`.
     """
     sequence = await published(bus, event)
-    await _given(bus, event)
+    await insisting(lambda: bus.give(event, recorded=sequence))
     return sequence
 
 
@@ -92,13 +92,3 @@ async def _end_of(bus: Bus, assignment_id: str, after: int) -> EventData:
                 if end := end_in(delivery):
                     return end
     raise AssertionError("reading a bus never ends by itself")
-
-
-async def _given(bus: Bus, event: Event) -> None:
-    for _ in range(PUBLISH_ATTEMPTS_MAX - 1):
-        try:
-            await bus.give(event)
-            return
-        except BusUnavailable:
-            await asyncio.sleep(PUBLISH_PAUSE_SECONDS)
-    await bus.give(event)

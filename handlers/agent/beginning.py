@@ -20,7 +20,7 @@ from ..reactions import Command, Contended, Decider, Happened
 from ..reactions.deciding import CONFLICTS_MAX, checked
 from .ending import Begun, Life
 from .profile import Profile
-from .telling import Run, insisting
+from .telling import Run, appended, insisting
 from .tracing import child_of
 
 LOST = "nothing was heard of it any more: its agent died, or lost the bus for too long"
@@ -53,10 +53,15 @@ async def begin(bus: Bus, profile: Profile, life: Life, work: Work) -> Beginning
     """
     task = _Task(bus, profile, life, work)
     decider = Decider(bus, ASSIGNMENTS, source=profile.source)
-    for _ in range(CONFLICTS_MAX):
-        state, sequence = await insisting(partial(decider.look, task.id))
+    for turn in range(CONFLICTS_MAX):
+        # What nobody was handed before is as it was given, unless the append finds that it isn't.
+        as_given = None if turn or work.attempt > 1 else work.recorded
+        if as_given is not None:
+            state, sequence = task.given, as_given
+        else:
+            state, sequence = await insisting(partial(decider.look, task.id))
         if state.created is None:  # the bus was made anew since it was given
-            state = ASSIGNMENTS.evolve(state, Happened(task.created, work.event.time))
+            state = task.given
         if state.is_over:
             return None
         await task.end_what_was_lost(state)
@@ -84,6 +89,7 @@ class _Task:
         self._life = life
         self._work = work
         self._skill = created.skill or created.kind
+        self.given = ASSIGNMENTS.evolve(Assignment(), Happened(created, work.event.time))
 
     def is_used_up(self, state: Assignment) -> bool:
         """Whether it was begun as often as it may be, or handed out so often to agents that said nothing at all."""
@@ -106,9 +112,9 @@ class _Task:
             checked(run.says(claim, subject=self.id, id=derived_id(run.id, "assignment started"))),
         ]
         expected = {Entity("assignment", self.id): sequence, Entity("agent", agent_id): self._life.sequence(agent_id)}
-        receipts = await insisting(partial(self._bus.append, told, expected=expected))
+        begun_at = await appended(self._bus, told, expected)
         after = ASSIGNMENTS.evolve(state, Happened(claim, told[1].time))
-        return Beginning(run, Begun(after, receipts[-1].sequence), self.attempts_max)
+        return Beginning(run, Begun(after, begun_at), self.attempts_max)
 
     async def give_up(self, state: Assignment, sequence: int) -> None:
         """Tell that nobody is to try any more."""

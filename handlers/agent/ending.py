@@ -16,7 +16,7 @@ from ..fleet import Fenced
 from ..reactions import Command, Contended, Decider
 from ..reactions.deciding import CONFLICTS_MAX, checked
 from .membership import Membership
-from .telling import Run, insisting
+from .telling import Run, appended, insisting
 
 Claim = Complete | Fail | TimeOut | Release
 
@@ -62,7 +62,7 @@ async def commit(run: Run, life: Life, assignment_id: str, begun: Begun, end: En
         claimed = _claimed(run, assignment_id, begun.assignment, end.claim)
         try:
             expected = {assignment: begun.sequence, agent: life.sequence(agent_id)}
-            await insisting(partial(run.bus.append, [told, claimed], expected=expected))
+            await appended(run.bus, [told, claimed], expected)
             return
         except ConcurrencyConflict:
             await insisting(life.membership.look)

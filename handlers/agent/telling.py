@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from ...bus import Bus, BusUnavailable, NoResponder, RequestTimedOut
+from ...bus import Bus, BusUnavailable, Entity, NoResponder, RequestTimedOut
 from ...schemas import SEAL_COMMAND, Event, EventData, InvalidData, check, decode, encode
 from .profile import Profile
 
@@ -108,6 +108,16 @@ async def insisting(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
         except BusUnavailable:
             await asyncio.sleep(PUBLISH_PAUSE_SECONDS)
     return await attempt()
+
+
+async def appended(bus: Bus, events: Sequence[Event], expected: Mapping[Entity, int]) -> int:
+    """Append the events, which were checked, however often it takes; returns the last one's sequence.
+
+    Raises as `Bus.append` does, and `BusUnavailable` after a quarter of an hour.
+    """
+    payloads = [encode(event) for event in events]
+    receipts = await insisting(lambda: bus.append(events, expected=expected, payloads=payloads))
+    return receipts[-1].sequence
 
 
 def raise_first(outcomes: Iterable[object]) -> None:

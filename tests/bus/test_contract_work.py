@@ -51,6 +51,12 @@ class TestGive:
         assert found.event == given
         assert (found.attempt, found.attempts_max, found.exhausted) == (1, 3, False)
 
+    async def test_where_a_task_was_recorded_goes_along_with_it(self, bus: Bus) -> None:
+        await bus.give(task(subject="as-1"), recorded=17)
+        await bus.give(task(subject="as-2"))
+        async with taking(bus) as tasks:
+            assert [(await next_of(tasks)).recorded for _ in range(2)] == [17, None]
+
     async def test_giving_again_changes_nothing(self, bus: Bus) -> None:
         given, other = task(), task()
         assert await bus.give(given) == (1, False)
