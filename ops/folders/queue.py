@@ -29,6 +29,8 @@ UNDER_WAY_MAX = 500
 FILES_MAX = 20_000
 # How often everything is looked at where the folder itself says that nothing was added or renamed.
 LOOK_AT_ALL_SECONDS = 2.0
+# Between two looks at everything lies so many times what the first of them took.
+LOOKING_SHARE = 5.0
 AGAIN_SECONDS_MAX = 30.0
 
 logger = logging.getLogger(__name__)
@@ -71,6 +73,8 @@ class FolderQueue:
         self._under_way: dict[str, dict[str, tuple[TaskFile, Stamp]]] = {}
         self._folder_changed_ns = -1
         self._looked_at_all = float("-inf")
+        self._not_before = float("-inf")
+        self._some_wait = False
 
     @property
     def under_way(self) -> int:
@@ -108,9 +112,13 @@ class FolderQueue:
     async def look(self) -> None:
         """Give what has been dropped, and write what is over. Raises `OSError` or `NotNow`: then look again later."""
         if await asyncio.to_thread(self._may_have_changed):
+            began = monotonic()
             self._note(await asyncio.to_thread(task_files.found_in, self.folder))
-        for name, seen in self._settled():
-            await self._take(name, seen.stamp)
+            self._not_before = monotonic() + LOOKING_SHARE * (monotonic() - began)
+            self._some_wait = True  # unless all of it can be taken
+            for name, seen in self._settled():
+                await self._take(name, seen.stamp)
+            self._some_wait = bool(self._waiting())
         if self._under_way:
             for standing in await self._office.over(list(self._under_way)):
                 await self._write(standing.assignment_id, *task_files.told_of(standing))
@@ -120,9 +128,8 @@ class FolderQueue:
     def _may_have_changed(self) -> bool:
         """Whether there is anything to be seen: something is settling, was added or renamed, or it is time again."""
         now, changed_ns = monotonic(), self.folder.stat().st_mtime_ns
-        waits = bool(self._waiting())
         due = now - self._looked_at_all >= LOOK_AT_ALL_SECONDS
-        if not (waits or due or changed_ns != self._folder_changed_ns):
+        if now < self._not_before or not (self._some_wait or due or changed_ns != self._folder_changed_ns):
             return False
         self._folder_changed_ns, self._looked_at_all = changed_ns, now
         return True

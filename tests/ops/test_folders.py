@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rookery.handlers.transports import Call, Endpoint, Transports
 from rookery.ops.assignments import Standing, Wanted
@@ -19,7 +19,6 @@ from rookery.ops.folders import FolderQueue, FolderUnusable
 from rookery.ops.folders import queue as queues
 from rookery.ops.folders import task_files as files
 from rookery.ops.folders.offices import NotNow
-from rookery.ops.folders.task_files import BadTask, is_task_name, wanted_in
 
 ADD = {"capability": "add", "input": [1, 2]}
 
@@ -57,6 +56,11 @@ class Colony:
 @pytest.fixture
 def colony() -> Colony:
     return Colony()
+
+
+@pytest.fixture(autouse=True)
+def _looks_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues, "LOOKING_SHARE", 0.0)
 
 
 def queue_of(folder: Path, colony: Colony) -> FolderQueue:
@@ -369,25 +373,6 @@ async def test_an_outcome_that_cannot_be_written_is_written_later(
     assert queue.is_done
 
 
-def test_front_matter_and_names_say_what_a_text_is_for(tmp_path: Path) -> None:
-    named = wanted_in(tmp_path, "code.review--fix.md", b"Look at it.")
-    assert (named.capability, named.input) == ("code.review", "Look at it.")
-    text = b'---\ncapability: code.review\nagent_id: "7"\ntimeout_seconds: 9.5\n---\n\n# Look\n'
-    written = wanted_in(tmp_path, "fix.md", text)
-    assert (written.capability, written.agent_id, written.timeout_seconds) == ("code.review", "7", 9.5)
-    assert written.input == "# Look\n"
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
-@given(name=st.text(min_size=1).map(lambda text: text + ".md"), content=st.binary(max_size=200))
-def test_any_bytes_are_a_task_or_a_bad_one(tmp_path: Path, name: str, content: bytes) -> None:
-    try:
-        wanted = wanted_in(tmp_path, name, content)
-    except BadTask:
-        return
-    assert wanted.id
-
-
 NAMES = st.sampled_from(["a.json", "b.json"])
 STEPS = st.one_of(
     st.tuples(st.just("drop"), NAMES, st.integers(1, 3)),
@@ -435,14 +420,6 @@ async def live_through(folder: Path, steps: list[tuple[str, str, int]]) -> None:
         outcome = told(folder, path.name.replace(".json", ".result.json"))
         assert outcome["result"] == sum(told(folder, path.name)["input"])
         assert outcome["sha256"] == files.hash_of(path.read_bytes())
-
-
-def test_outcomes_are_no_tasks() -> None:
-    assert is_task_name("a.b.json")
-    for name in ("a.json", "a.md", "a.txt"):
-        for outcome in ("result", "error"):
-            path = files.outcome_path(Path("/f"), name, outcome)  # type: ignore[arg-type]
-            assert not is_task_name(path.name)
 
 
 def test_a_folder_that_is_none_says_so(tmp_path: Path, colony: Colony) -> None:

@@ -52,7 +52,8 @@ def is_alive(pid: int) -> bool:
 @asynccontextmanager
 async def served(app: ASGIApp, lifespan: str = "off", port: int = 0) -> AsyncIterator[str]:
     """The application on a free port of this machine; its URL."""
-    listener = socket.socket()
+    # asyncio turns Nagle's algorithm off only where the protocol is named.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     config = uvicorn.Config(app, log_config=None, lifespan=lifespan, timeout_graceful_shutdown=1)
