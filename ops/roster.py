@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -56,8 +58,7 @@ class Roster:
         """
         data = Register(**{name: getattr(asked, name) for name in Register.__struct_fields__})
         _check(data)
-        async with self._hierarchy:
-            await self._refuse_circle(asked.agent_id, data.parent_agent_id, strictly=strictly)
+        async with self._under(asked.agent_id, data.parent_agent_id, strictly=strictly):
             decided = await self._carry_out(data, asked.agent_id)
         return await self._after(asked.agent_id, decided, wait)
 
@@ -65,9 +66,7 @@ class Roster:
         """Change what is given. Raises `UnknownAgent`, `AgentGone`, `InvalidCommand` or `InvalidEndpoint`."""
         record = await self._node.reactions.state(AGENTS, agent_id)
         _check(changes, record)
-        async with self._hierarchy:
-            if changes.parent_agent_id is not UNSET:
-                await self._refuse_circle(agent_id, changes.parent_agent_id)
+        async with self._under(agent_id, changes.parent_agent_id):
             decided = await self._carry_out(changes, agent_id)
         return await self._after(agent_id, decided, wait)
 
@@ -103,10 +102,22 @@ class Roster:
         await self._node.until(decided.sequence, wait)
         return await self._node.reactions.state(AGENTS, agent_id)
 
-    async def _refuse_circle(self, agent_id: str, parent: str | UnsetType | None, *, strictly: bool = True) -> None:
+    @asynccontextmanager
+    async def _under(
+        self, agent_id: str, parent: str | UnsetType | None, *, strictly: bool = True
+    ) -> AsyncIterator[None]:
+        """While an agent is put under another, nobody else is; what puts nobody under anybody waits for nothing."""
+        if not isinstance(parent, str):
+            yield
+            return
+        async with self._hierarchy:
+            await self._refuse_circle(agent_id, parent, strictly=strictly)
+            yield
+
+    async def _refuse_circle(self, agent_id: str, parent: str | None, *, strictly: bool) -> None:
         """Follow whom an agent would answer to up to the top. Raises `InvalidCommand`."""
         way = [agent_id]
-        while isinstance(parent, str):
+        while parent is not None:
             if parent == agent_id:
                 raise InvalidCommand(f"{' → '.join([*way, parent])} is a circle", "parent_agent_id")
             record = await self._node.reactions.state(AGENTS, parent)

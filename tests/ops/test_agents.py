@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,11 @@ from rookery.bus import NatsBus
 from rookery.handlers.fleet.beats import Beat, beat_subject
 from rookery.ops.agents import TREE_DEPTH_MAX, planted
 from rookery.ops.bench.node_process import NodeProcess
+from rookery.ops.cli import agents
+from rookery.ops.roster import DEPTH_MAX
 from rookery.schemas import AgentRegistered, AssignmentCompleted, AssignmentStarted, Event, EventData, encode
+
+from .conftest import Rookery
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +119,28 @@ class TestChanging:
         assert refused.status_code == 422
         assert "chain-0 → chain-3 → chain-2 → chain-1 → chain-0 is a circle" in refused.json()["detail"]
         assert http.get("/agents/chain-0").json()["parent_agent_id"] is None
+
+    def test_of_two_changes_at_once_that_would_make_a_circle_one_is_refused(self, http: httpx.Client) -> None:
+        for n in range(6):
+            register(http, f"race-{n}-a")
+            register(http, f"race-{n}-b")
+        changes = [(f"race-{n}-{one}", f"race-{n}-{other}") for n in range(6) for one, other in ("ab", "ba")]
+        with ThreadPoolExecutor(len(changes)) as threads:
+            answers = list(
+                threads.map(lambda two: http.patch(f"/agents/{two[0]}", json={"parent_agent_id": two[1]}), changes)
+            )
+        statuses = [sorted(answer.status_code for answer in answers[n : n + 2]) for n in range(0, 12, 2)]
+        assert statuses == [[200, 422]] * 6
+
+    def test_no_more_than_some_stand_one_below_another(self, http: httpx.Client) -> None:
+        entry = {"description": "", "role": "r", "capabilities": ["c"], "transport": "nats"}
+        chain = [
+            {**entry, "id": f"deep-{n}", "name": f"Deep {n}", **({"parent": f"deep-{n - 1}"} if n else {})}
+            for n in range(DEPTH_MAX)
+        ]
+        http.post("/agents/catalogue", json={"name": "chain", "version": "1", "agents": chain}).raise_for_status()
+        refused = http.post("/agents", json={"agent_id": "deeper", "parent_agent_id": f"deep-{DEPTH_MAX - 1}"})
+        assert (refused.status_code, f"more than {DEPTH_MAX} agents" in refused.json()["detail"]) == (422, True)
 
     def test_an_endpoint_must_fit_the_transport_that_is_known(self, http: httpx.Client) -> None:
         register(http, "endpoint-1", transport="file", endpoint="/srv/tasks")
@@ -283,6 +310,65 @@ class TestTheCatalogue:
         answer = http.post("/agents/catalogue", content=json.dumps({"name": "x", "version": "1", "agents": [{}]}))
         assert answer.status_code == 422
         assert "$.agents[0]" in answer.json()["detail"]
+
+
+class TestOnTheCommandLine:
+    def test_lists_go_over_pages_as_far_as_they_are_asked(
+        self, http: httpx.Client, rookery: Rookery, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for n in range(5):
+            register(http, f"page-{n}")
+        monkeypatch.setattr(agents, "PAGE", 2)
+        found = rookery("agents", "list", "--name", "page-*", "--json").json
+        assert [one["agent_id"] for one in found] == [f"page-{n}" for n in range(5)]
+        assert len(rookery("agents", "list", "--name", "page-*", "--limit", 3, "--json").json) == 3
+        assert rookery("agents", "list", "--name", "page-*", "--csv").out.count("\n") == 6
+        assert rookery("agents", "list", "--name", "nobody").out.splitlines()[1:] == []
+
+    def test_an_agent_is_shown_with_its_work(self, http: httpx.Client, rookery: Rookery) -> None:
+        register(http, "shown", capabilities=["a", "b"])
+        tell(http, "shown-as", AssignmentStarted(agent_id="shown"), AssignmentCompleted(agent_id="shown"))
+        lines = dict(line.split(maxsplit=1) for line in rookery("agents", "show", "shown").out.splitlines())
+        assert (lines["capabilities"], lines["success_rate"], lines["completed"]) == ("a, b", "100.0%", "1")
+        assert "stats" not in lines
+        assert rookery("agents", "show", "shown", "--json").json["stats"]["completed"] == 1
+
+    def test_an_empty_text_takes_away_what_was_there(self, http: httpx.Client, rookery: Rookery) -> None:
+        told = ["--role", "r", "--capability", "c", "--metadata", '{"a": 1}', "--most", 3]
+        assert rookery("agents", "register", "emptied", *told, "--json").json["assignments_max"] == 3
+        assert rookery("agents", "update", "emptied", "--role", "", "--capability", "", "--metadata", "").code == 0
+        agent = http.get("/agents/emptied").json()
+        assert (agent["role"], agent["capabilities"], agent["metadata"], agent["assignments_max"]) == (
+            None,
+            [],
+            None,
+            3,
+        )
+
+    @pytest.mark.parametrize(
+        ("command", "code", "said"),
+        [
+            (["update", "x"], 2, "Say what is to change"),
+            (["register", "x", "--metadata", "[1]"], 2, "not a JSON object"),
+            (["register", "x", "--heartbeat", "-1"], 2, "--heartbeat"),
+            (["show", "nobody"], 2, "no agent is called 'nobody'"),
+            (["list", "--state", "asleep"], 2, "there are declared, alive"),
+            (["list", "--json", "--csv"], 2, "exclude each other"),
+            (["load", "/nowhere.json"], 1, "/nowhere.json"),
+            (["import-card", "/nowhere.json"], 1, "/nowhere.json"),
+        ],
+    )
+    def test_what_can_not_be_is_said(self, rookery: Rookery, command: list[str], code: int, said: str) -> None:
+        done = rookery("agents", *command)
+        assert (done.code, done.out) == (code, "")
+        assert said in done.err
+
+    def test_a_circle_is_marked_in_the_tree(self, http: httpx.Client, rookery: Rookery) -> None:
+        for name, parent in (("loop-a", "loop-b"), ("loop-b", "loop-a")):
+            tell(http, name, AgentRegistered(name=name, parent_agent_id=parent), source=f"/agents/{name}")
+        lines = rookery("agents", "tree").out.splitlines()
+        place = lines.index("loop-a [alive] (answers to itself)")
+        assert lines[place + 1] == "└── loop-b [alive]"
 
 
 class TestUnderTheOldPaths:
