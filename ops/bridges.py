@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -32,6 +33,8 @@ SUBSYSTEM = "bridges"
 BRIDGES_MAX = 500
 LOOK_SECONDS = 0.5
 LOOK_SECONDS_MAX = 10.0
+# Between two looks lies so many times what the first of them took: a colony may be large, and its log always grow.
+LOOKING_SHARE = 10.0
 NAMED_MAX = 5
 PRESENT = ("declared", "alive", "suspect", "expired")
 STATEMENT = (Path(__file__).parent / "sql" / "bridged_agents.sql").read_text("utf-8")
@@ -65,13 +68,15 @@ class Bridges:
             return
         try:
             while True:
-                growth = self._node.growth
+                growth, began, looked_at = self._node.growth, monotonic(), self._node.projections.vector()
                 try:
                     await self._look()
                     self._trouble = ""
                 except (BusError, ProjectionError) as error:
                     self._trouble = str(error)
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(max(LOOK_SECONDS, LOOKING_SHARE * (monotonic() - began)))
+                if any(looked_at.get(origin, 0) < n for origin, n in self._node.log.vector().items()):
+                    continue  # there is more, and nothing else would tell of it
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS_MAX):
                         await growth.wait()

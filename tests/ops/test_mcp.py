@@ -156,6 +156,13 @@ async def test_without_the_sdk_the_route_says_what_to_install(monkeypatch: pytes
     assert "pip install 'rookery[mcp]'" in answer.json()["detail"]
 
 
+def test_without_the_sdk_the_command_says_what_to_install() -> None:
+    program = "import sys; sys.modules['mcp'] = None; from rookery.ops.cli import main; sys.exit(main(['mcp']))"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1
+    assert "pip install 'rookery[mcp]'" in ran.stderr
+
+
 async def test_many_ask_at_once(node: NodeProcess) -> None:
     async with Client(f"{node.node.url}/mcp") as client:
         asked = [told(client, "sql", sql=f"select {n} as n") for n in range(20)]
