@@ -52,10 +52,13 @@ async def complaint(client: Client, tool: str, **arguments: Any) -> str:
     return answer.content[0].text
 
 
-@pytest.mark.parametrize("way", ["stdio", "http"])
-async def test_the_official_client_lists_asks_and_gives_work(node: NodeProcess, way: str) -> None:
+@pytest.mark.parametrize(("way", "mode"), [("stdio", "legacy"), ("http", "legacy"), ("http", "auto")])
+async def test_the_official_client_lists_asks_and_gives_work(node: NodeProcess, way: str, mode: str) -> None:
+    """As assistants of before 2026 speak, which open a session first, and as those do that need none."""
     url = node.node.url
-    async with Client(stdio("--url", url) if way == "stdio" else f"{url}/mcp") as client:
+    async with Client(stdio("--url", url) if way == "stdio" else f"{url}/mcp", mode=mode) as client:
+        assert client.server_info
+        assert client.server_info.name == "rookery"
         await check_everyday(client, node)
 
 
