@@ -1,4 +1,4 @@
--- projection: agents   version: 5   key: agent_id
+-- projection: agents   version: 6   key: agent_id
 -- Who is in the colony, or meant to be: each agent's latest registration, its state, and its last sign of life.
 -- why: agent_registered, agent_updated, agent_declared, agent_state_changed, agent_unregistered, agent_heartbeat_sent   by: agent_id = subject
 
@@ -19,6 +19,7 @@ create table agent_registrations (
 create table agent_states (
     agent_id varchar, state varchar, happened struct(time timestamp, origin varchar, n ubigint)
 );
+create table agent_departures (agent_id varchar, happened struct(time timestamp, origin varchar, n ubigint));
 create table agent_sightings (
     agent_id varchar, last_seen_at timestamp, active_assignments bigint,
     happened struct(time timestamp, origin varchar, n ubigint)
@@ -35,11 +36,13 @@ with standing as (
         ) as is_declared
     from agent_states
     full join agent_declarations as declared using (agent_id)
+), over as (
+    select distinct said.agent_id
+    from agent_particulars as said
+    join agent_departures as gone on gone.agent_id = said.agent_id and gone.happened > said.happened
+    join agent_declarations as declared on declared.agent_id = said.agent_id and declared.happened > gone.happened
 ), latest as (
-    select particulars.*
-    from agent_particulars as particulars
-    left join standing using (agent_id)
-    where not coalesce(is_declared, false) or particulars.happened > declared
+    from agent_particulars anti join over using (agent_id)
 ), described as (
     select * exclude (happened) from latest
     union all by name
@@ -123,6 +126,14 @@ merge into agent_states as known using (
 ) as new using (agent_id)
 when matched and new.happened > known.happened then update by name
 when not matched then insert by name;
+
+-- relation: agent_departure   of: agent_unregistered, agent_state_changed
+select subject as agent_id, happened
+from events
+where type = 'agent.unregistered' or (type = 'agent.state_changed' and state = 'evicted');
+
+-- fold: agent_departure
+insert into agent_departures from agent_departure;
 
 -- relation: agent_sighting   of: agent_registered, agent_heartbeat_sent
 select subject as agent_id, time as last_seen_at, active_assignments, happened

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import random
+from contextlib import suppress
+
 import pytest
+from rookery.handlers.fleet import (
+    AGENTS,
+    AgentRecord,
+    Declare,
+    Evict,
+    Expire,
+    Register,
+    Revive,
+    Suspect,
+    Unregister,
+    Update,
+)
+from rookery.handlers.reactions import Command, Happened
 from rookery.schemas import (
     AgentDeclared,
     AgentRegistered,
@@ -15,6 +31,7 @@ from rookery.schemas import (
     AssignmentStarted,
     AssignmentTimedOut,
     LlmCallCompleted,
+    RookeryError,
 )
 
 from .colony import Colony, fact
@@ -116,3 +133,44 @@ class TestWhatCameOfItsWork:
         assert colony.rows("agent_stats", "agent_id", "begun", "llm_calls", "cost_usd", "success_rate") == [
             ("a", 0, 2, "0.3", None)
         ]
+
+
+class TestWhatIsDecided:
+    """The read model and the registry fold the same events: whatever commands come, they say the same of an agent."""
+
+    COMMANDS = (
+        Register(role="r"),
+        Register(name="again", again=True),
+        Declare(name="Declared", role="d", catalogue="swarm"),
+        Declare(name="Declared", tier="system", capabilities=["c"]),
+        Update(role="u"),
+        Update(role=None, capabilities=["x"]),
+        Unregister(),
+    )
+    MOVES = (Suspect, Revive, Expire, Evict)
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_is_what_is_shown(self, colony: Colony, seed: int) -> None:
+        chance = random.Random(seed)
+        records = {f"agent-{n}": AgentRecord() for n in range(60)}
+        for second in range(12):
+            for agent_id, record in records.items():
+                moved = chance.choice(self.MOVES)(incarnation=record.incarnation or 1)
+                data = chance.choice([*self.COMMANDS, moved])
+                command = Command.of(data, subject=agent_id, source="/people/x")
+                with suppress(RookeryError):
+                    for place, told in enumerate(AGENTS.decide(command, records[agent_id])):
+                        event = fact(told, agent_id, second + place / 10)
+                        records[agent_id] = AGENTS.evolve(records[agent_id], Happened(told, event.time))
+                        colony.append([event])
+        colony.projections.catch_up()
+        shown = colony.rows("agents", "agent_id", "state", "incarnation", "name", "role", "tier", "capabilities")
+        assert {agent_id: tuple(rest) for agent_id, *rest in shown} == {
+            agent_id: (
+                record.state,
+                record.incarnation or None,
+                *(getattr(record.particulars, name) for name in ("name", "role", "tier", "capabilities")),
+            )
+            for agent_id, record in records.items()
+            if record.particulars is not None
+        }
