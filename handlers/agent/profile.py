@@ -77,6 +77,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             metadata={"process": os.getpid(), "host": socket.gethostname()},
         )
 
+    async def try_out(self) -> None:
+        """Do what a task would need beside a place, for a probe. Raises what keeps tasks from being done."""
+
     def check(self) -> None:
         """Raise `InvalidAgent` for names that no event can carry."""
         try:

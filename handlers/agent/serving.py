@@ -164,6 +164,7 @@ class Serving:
         async with self._room:
             if not all(handler.is_async for handler in self._profile.handlers.values()):
                 await self._threads.run(lambda _: None, None, f"probe of {self._profile.agent_id}")
+            await self._profile.try_out()
 
     async def _keep(self) -> None:
         """Tell the bus that the tasks in hand are being worked on."""

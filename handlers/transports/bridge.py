@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -39,6 +39,11 @@ class Bridged(Profile, frozen=True, kw_only=True):
     """The profile of a bridged agent: it registers as what it is, and not as who is at work for it."""
 
     told: AgentRegistered
+    reach: Callable[[], Awaitable[None]]
+
+    async def try_out(self) -> None:
+        """Ask the endpoint: what is dead shall not answer probes by its bridge."""
+        await self.reach()
 
     def registration(self) -> AgentRegistered:
         """What the agent told of itself, with the interval at which the bridge speaks for it."""
@@ -108,8 +113,7 @@ class Bridge:
     async def _answers(self, in_hand: int) -> bool:
         """Whether the agent can be reached. One that is at work may be too busy to say so, until its task times out."""
         try:
-            seconds = min(CHECK_SECONDS_MAX, self._profile.heartbeat_seconds)
-            await self._transports.check(self.endpoint, timeout_seconds=seconds)
+            await self._check()
         except TransportError as error:
             if isinstance(error, TimedOut) and in_hand:
                 return True
@@ -117,6 +121,10 @@ class Bridge:
             return False
         self.is_reached, self.reason = True, ""
         return True
+
+    async def _check(self) -> None:
+        seconds = min(CHECK_SECONDS_MAX, self._profile.heartbeat_seconds)
+        await self._transports.check(self.endpoint, timeout_seconds=seconds)
 
     def _note(self, reason: str) -> None:
         if self.reason != reason:
@@ -150,6 +158,7 @@ class Bridge:
         return Bridged(
             agent_id=self.agent_id,
             told=self.told,
+            reach=self._check,
             capabilities=capabilities,
             handlers={name: Handler(name, self._invoke, None) for name in capabilities},
             concurrency=self.told.assignments_max or ASSIGNMENTS_MAX,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 from rookery import Colony
-from rookery.bus import Bus
+from rookery.bus import Bus, CommandRefused, NoResponder
 from rookery.handlers.agent import InvalidAgent, NameTaken, TaskFailed
 from rookery.handlers.fleet import AGENTS, AgentGone, Register, Unregister
-from rookery.handlers.fleet.beats import fence_subject
+from rookery.handlers.fleet.beats import fence_subject, probe_subject
 from rookery.handlers.reactions import Command, CommandData, Decider
 from rookery.handlers.transports import Bridge, Endpoint, InvalidEndpoint, Transports, registration
 from rookery.schemas import AgentRegistered
@@ -142,6 +143,21 @@ async def test_one_that_is_too_busy_to_answer_is_alive_for_as_long_as_it_has_a_t
         assert await colony.result(task) == "at last"
         await until(lambda: not bridge.is_reached)
     assert len(await events_on(memory_bus, "agent.registered")) == 1
+
+
+async def test_a_probe_asks_the_endpoint(memory_bus: Bus, transports: Transports) -> None:
+    async with served(RestAgent()) as url:
+        told = registration(Endpoint.of("rest", url), ["echo"], name="Bridged")
+        running = asyncio.create_task(Bridge("bridged", told, transports).run(memory_bus))
+        while True:  # until it is at work
+            with contextlib.suppress(NoResponder):
+                await memory_bus.request(probe_subject("bridged"), b"")
+                break
+            await asyncio.sleep(0.01)
+    with pytest.raises(CommandRefused, match="can't be reached"):
+        await memory_bus.request(probe_subject("bridged"), b"")
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_a_bridge_that_ends_leaves_no_process(memory_bus: Bus, transports: Transports, colony: Colony) -> None:
