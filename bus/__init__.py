@@ -1,6 +1,7 @@
 """NATS JetStream: transport, durable acknowledgement, key-value and object store."""
 
 from .contract import (
+    HISTORY_EVENTS_MAX,
     READ_BATCH_EVENTS_MAX,
     Bus,
     Cluster,
@@ -54,6 +55,7 @@ from .work import work_subject_of
 
 __all__ = [
     "EVENT_STREAM",
+    "HISTORY_EVENTS_MAX",
     "READ_BATCH_EVENTS_MAX",
     "AlreadyPublished",
     "AppendTooLarge",

@@ -11,6 +11,7 @@ from .errors import Entity
 
 READ_BATCH_EVENTS_MAX = 2_000
 APPEND_EVENTS_MAX = 1_000
+HISTORY_EVENTS_MAX = 100
 REQUEST_TIMEOUT_SECONDS = 5.0
 WORK_ATTEMPTS_MAX = 3
 ACK_WAIT_SECONDS = 30.0
@@ -259,8 +260,12 @@ class Bus(Protocol):
         out; what was handed out can still be settled.
         """
 
-    async def history(self, entity: Entity) -> History:
-        """Everything that happened to one entity."""
+    async def history(self, entity: Entity, *, facts: Collection[str] = ()) -> History:
+        """Everything that happened to one entity.
+
+        Where that is more than `HISTORY_EVENTS_MAX` events and `facts` are named (`registered`), only those: so that
+        what an entity says again and again needn't be read to know how it stands.
+        """
 
     async def has_happened(self, entity: Entity, fact: str) -> bool:
         """Whether this was said of the entity by anybody, as in `cancelled`: one question, whatever its history."""

@@ -114,12 +114,12 @@ async def last_message(connection: Connection, stream: str, subject: str) -> byt
 
 
 async def stored_by_now(
-    connection: Connection, stream: str, subject: str, *, after: int
+    connection: Connection, stream: str, subject: str, *, after: int, page_max: int = PAGE_EVENTS_MAX
 ) -> AsyncIterator[list[Stored]]:
     """Like `stored`, and all of what the leader has by now: a replica that lags is asked again."""
     last = await last_sequence(connection, stream, subject)
     for pause in pauses_seconds():
-        async for page in stored(connection, stream, subject, after=after):
+        async for page in stored(connection, stream, subject, after=after, page_max=page_max):
             yield page
             after = page[-1].delivery.sequence
         if after >= last:
@@ -127,10 +127,12 @@ async def stored_by_now(
         await asyncio.sleep(pause)
 
 
-async def stored(connection: Connection, stream: str, subject: str, *, after: int) -> AsyncIterator[list[Stored]]:
+async def stored(
+    connection: Connection, stream: str, subject: str, *, after: int, page_max: int = PAGE_EVENTS_MAX
+) -> AsyncIterator[list[Stored]]:
     """The events on a subject, page by page. A replica may answer, and lag: what isn't here may still be coming."""
     while True:
-        question = msgspec.json.encode(_Get(seq=after + 1, next_by_subj=subject, batch=PAGE_EVENTS_MAX))
+        question = msgspec.json.encode(_Get(seq=after + 1, next_by_subj=subject, batch=page_max))
         answers = await connection.ask_many(f"$JS.API.DIRECT.GET.{stream}", question, _ends_page)
         end = answers.pop()
         if answers:

@@ -15,6 +15,7 @@ from .append import expectations_by_event
 from .commands import refusal
 from .contract import (
     ACK_WAIT_SECONDS,
+    HISTORY_EVENTS_MAX,
     READ_BATCH_EVENTS_MAX,
     REQUEST_TIMEOUT_SECONDS,
     WORK_ATTEMPTS_MAX,
@@ -142,10 +143,16 @@ class MemoryBus:
         """See `Bus.work`."""
         return self._work.work(capability, agent_id, in_hand_max, attempts_max, ack_wait_seconds)
 
-    async def history(self, entity: Entity) -> History:
+    async def history(self, entity: Entity, *, facts: Collection[str] = ()) -> History:
         """See `Bus.history`."""
         await self._turn()
-        return self._history(entity)
+        found = self._history(entity)
+        if not facts or len(found.deliveries) <= HISTORY_EVENTS_MAX:
+            return found
+        wanted = [fact_filter(*entity, fact) for fact in facts]
+        return found._replace(
+            deliveries=[one for one in found.deliveries if any(matches(subject, one.subject) for subject in wanted)]
+        )
 
     async def has_happened(self, entity: Entity, fact: str) -> bool:
         """See `Bus.has_happened`."""

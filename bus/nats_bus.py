@@ -16,6 +16,7 @@ from .appender import Appender
 from .connection import CONNECT_TIMEOUT_SECONDS, Connection
 from .contract import (
     ACK_WAIT_SECONDS,
+    HISTORY_EVENTS_MAX,
     REQUEST_TIMEOUT_SECONDS,
     WORK_ATTEMPTS_MAX,
     Delivery,
@@ -30,7 +31,7 @@ from .contract import (
     Work,
 )
 from .errors import BusError, BusRefused, Entity, WorkQueueFull
-from .jetstream import STREAM_FULL, last_sequence, stored_by_now
+from .jetstream import PAGE_EVENTS_MAX, STREAM_FULL, last_sequence, stored_by_now
 from .mirrors import Mirror
 from .publisher import PENDING_EVENTS_MAX, PUBLISH_DEADLINE_SECONDS, Publisher
 from .streams import EVENT_STREAM, WORK_STREAM, StreamConfig
@@ -174,16 +175,30 @@ class NatsBus:
         """The events of a spoke's bus, as this one mirrors them."""
         return Mirror(self._connection, spoke, self._replicas)
 
-    async def history(self, entity: Entity) -> History:
+    async def history(self, entity: Entity, *, facts: Collection[str] = ()) -> History:
         """See `Bus.history`."""
-        subject = entity_filter(*entity)
+        return await self._connection.persist(lambda: self._history(entity, facts))
 
-        async def attempt() -> list[Delivery]:
-            pages = stored_by_now(self._connection, self._stream.name, subject, after=0)
+    async def _history(self, entity: Entity, facts: Collection[str]) -> History:
+        connection, stream = self._connection, self._stream.name
+        page_max = HISTORY_EVENTS_MAX + 1 if facts else PAGE_EVENTS_MAX
+        deliveries = list[Delivery]()
+        async for page in stored_by_now(connection, stream, entity_filter(*entity), after=0, page_max=page_max):
+            deliveries += (one.delivery for one in page)
+            if facts and len(deliveries) > HISTORY_EVENTS_MAX:
+                return await self._history_of(entity, facts)
+        return History(deliveries, deliveries[-1].sequence if deliveries else 0)
+
+    async def _history_of(self, entity: Entity, facts: Collection[str]) -> History:
+        connection, stream = self._connection, self._stream.name
+        sequence = await last_sequence(connection, stream, entity_filter(*entity))
+
+        async def told(fact: str) -> list[Delivery]:
+            pages = stored_by_now(connection, stream, fact_filter(*entity, fact), after=0)
             return [one.delivery async for page in pages for one in page]
 
-        deliveries = await self._connection.persist(attempt)
-        return History(deliveries, deliveries[-1].sequence if deliveries else 0)
+        found = await asyncio.gather(*map(told, facts))
+        return History(sorted(one for deliveries in found for one in deliveries), sequence)
 
     async def has_happened(self, entity: Entity, fact: str) -> bool:
         """See `Bus.has_happened`."""

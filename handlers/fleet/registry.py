@@ -230,6 +230,7 @@ AGENTS = Context(
     AgentRecord,
     decide,
     evolve,
+    facts=("declared", "registered", "updated", "state_changed", "unregistered"),  # heartbeats were events once
 )
 
 

@@ -51,7 +51,7 @@ class Context(NamedTuple, Generic[State]):
 
     `decide` says what a command makes happen, about the command's entity: nothing, if there is nothing to do. What it
     refuses, it raises as a `RookeryError`. `evolve` says what a fact makes of the state; facts that it doesn't know
-    leave it as it is. All three are pure.
+    leave it as it is. All three are pure. `facts` names those that it knows, where entities have many others.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Context(NamedTuple, Generic[State]):
     initial: Callable[[], State]
     decide: Callable[[Command, State], Sequence[EventData]]
     evolve: Callable[[State, Happened], State]
+    facts: tuple[str, ...] = ()
 
     def fold(self, facts: Iterable[Happened]) -> State:
         """The state after these facts."""

@@ -113,7 +113,7 @@ class Decider:
 
     async def _load(self, entity: Entity) -> _Known:
         """The entity's events: those that came otherwise than by this bus, and then the bus's own."""
-        history = await self._bus.history(entity)
+        history = await self._bus.history(entity, facts=self.context.facts)
         here = events_in(history)
         ids = {event.id for event in here}
         before = [event for event in await self._earlier(entity) if event.id not in ids] if self._earlier else []

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from rookery.bus import (
+    HISTORY_EVENTS_MAX,
     READ_BATCH_EVENTS_MAX,
     AlreadyPublished,
     AppendTooLarge,
@@ -158,6 +159,20 @@ class TestPublish:
         with pytest.raises(BusUnavailable):
             await bus.publish(make_event())
         assert not bus.connected
+
+
+class TestHistory:
+    async def test_of_a_long_history_the_facts_that_are_named_are_enough(self, bus: Bus, make_event: MakeEvent) -> None:
+        told = [make_event("as-1") for _ in range(HISTORY_EVENTS_MAX)]
+        failed = Event.of(AssignmentFailed(agent_id="a", error="e"), subject="as-1", source="/agents/a")
+        for event in (told[0], failed):
+            await bus.publish(event)
+        short = await bus.history(ONE, facts=["failed"])
+        assert ([one.sequence for one in short.deliveries], short.sequence) == ([1, 2], 2)
+        await asyncio.gather(*map(bus.publish, told[1:]))
+        long = await bus.history(ONE, facts=["failed", "completed"])
+        assert ([one.sequence for one in long.deliveries], long.sequence) == ([2], HISTORY_EVENTS_MAX + 1)
+        assert len((await bus.history(ONE)).deliveries) == HISTORY_EVENTS_MAX + 1
 
 
 class TestAppend:

@@ -30,7 +30,9 @@ from rookery.schemas import (
     AgentStateChanged,
     AgentUnregistered,
     AgentUpdated,
+    Event,
     EventData,
+    all_types,
 )
 
 FIRST = AgentRegistered(name="a", incarnation=1)
@@ -179,6 +181,22 @@ def test_facts_that_anybody_tells_do_not_wake_the_dead_nor_touch_another_life() 
 
 def test_heartbeats_that_came_as_events_change_nothing() -> None:
     assert _after(FIRST, SUSPECT, AgentHeartbeatSent()) == _after(FIRST, SUSPECT)
+
+
+async def test_an_agent_that_beats_by_events_is_known_by_the_others_as_if_it_did_not(memory_bus: MemoryBus) -> None:
+    decider = Decider(memory_bus, AGENTS, source="/nodes/n")
+    await decider.handle(Command.of(Register(role="r"), subject="x", source="/agents/x"))
+    for _ in range(150):
+        await memory_bus.publish(Event.of(AgentHeartbeatSent(), subject="x", source="/agents/x"))
+    for data in (Suspect(incarnation=1), Expire(incarnation=1), Register()):
+        await decider.handle(Command.of(data, subject="x", source="/nodes/n"))
+    record, sequence = await decider.look("x")
+    assert (record.state, record.incarnation, sequence) == ("alive", 2, 154)
+
+
+def test_the_registry_names_every_fact_that_it_knows() -> None:
+    known = {name.partition(".")[2] for name in (kind.name for kind in all_types()) if name.startswith("agent.")}
+    assert set(AGENTS.facts) == known - {"heartbeat_sent"}
 
 
 async def test_commands_travel_with_typed_fields_and_bad_ones_leave_no_trace() -> None:
