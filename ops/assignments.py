@@ -118,9 +118,13 @@ async def give_wish(node: Node, wish: Wish, wait: Wait, *, is_new: bool = True) 
     node.disk.ensure_room()
     if known is None:
         given = await node.giver.record(wish)
-        known = given if is_new else await _recorded(node.bus, wish.assignment_id) or given
-    if is_new or (await standing(node.bus, wish.assignment_id)).status == "pending":
-        await node.bus.give(known.event, recorded=known.sequence)
+        if not given.repeated:
+            await node.bus.give(given.event)
+            await node.until(given.sequence, wait)
+            return _after(Standing(assignment_id=wish.assignment_id, status="pending"), given.event)
+        known = await _recorded(node.bus, wish.assignment_id) or given
+    if (await standing(node.bus, wish.assignment_id)).status == "pending":
+        await node.bus.give(known.event)
     await node.until(known.sequence, wait)
     return await standing(node.bus, wish.assignment_id)
 

@@ -33,10 +33,11 @@ class Wish(NamedTuple):
 
 
 class Given(NamedTuple):
-    """The event as it was recorded, and the bus's sequence of it."""
+    """The event, and the bus's sequence of it; `repeated`: another was recorded under its id before, and counts."""
 
     event: Event
     sequence: int
+    repeated: bool = False
 
 
 class Giver:
@@ -102,7 +103,7 @@ class Giver:
 
     async def _for_anybody(self, wish: Wish, **told: Any) -> Given:
         event = _event(wish, **told)
-        return Given(event, (await self._bus.publish(event)).sequence)
+        return Given(event, *await self._bus.publish(event))
 
     async def _recorded(self, wish: Wish, agent_id: str, sequence: int, **told: Any) -> Given | None:
         """Record it for the agent, if nothing has happened to that one since; it counts as its load from now on."""
@@ -112,7 +113,7 @@ class Giver:
         try:
             [receipt] = await self._bus.append([event], expected={Entity("agent", agent_id): sequence})
             is_recorded = True
-            return Given(event, receipt.sequence)
+            return Given(event, *receipt)
         except ConcurrencyConflict:
             return None
         finally:
