@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from rookery import testing
-from rookery.ops.examples import EXAMPLES, FOLDER
+from rookery.ops.agent_processes import EXAMPLES_FOLDER
+from rookery.ops.examples import EXAMPLES
+from rookery.ops.fleet_demo import FLEET
 
 SOURCE = "def add(a, b=[]):\n    try:\n        return a + b\n    except:\n        return None\n"
 TESTS = {
@@ -37,11 +39,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def example(name: str) -> dict[str, Any]:
-    return run_path(str(FOLDER / name))
+    return run_path(str(EXAMPLES_FOLDER / name))
 
 
 def test_every_example_runs_the_agent_that_the_demo_knows() -> None:
-    assert {path.name for path in FOLDER.glob("*.py")} == {known.file for known in EXAMPLES}
+    assert {path.name for path in EXAMPLES_FOLDER.glob("*.py")} == {known.file for known in (*EXAMPLES, *FLEET)}
     for known in EXAMPLES:
         agent = example(known.file)["agent"]
         assert (agent.id, agent.profile.capabilities) == (known.agent_id, (known.capability,))
@@ -111,3 +113,22 @@ async def test_a_folder_that_is_not_under_git_is_given_up_at_once(known: Any, tm
     assert run.error is not None
     assert "is not under git" in run.error
     assert len(run.events_of("run.started")) == 1
+
+
+@pytest.mark.parametrize(
+    ("capability", "result"),
+    [
+        ("file.count", {"lines": 5, "words": 14}),
+        ("file.lint", {"trailing blanks": 1, "unused imports": 3}),
+        ("file.test", {"passes": False, "error": "SyntaxError: invalid syntax"}),
+    ],
+)
+async def test_one_of_a_fleet_counts_lints_and_tests_a_file(tmp_path: Path, capability: str, result: object) -> None:
+    path = tmp_path / "code.py"
+    path.write_text("import os, sys\nfrom a import b as c \n\nx = c.d\nimport re\n")
+    if capability == "file.test":
+        path.write_text("x = = 1\n")
+    agent = example("fleet_agent.py")["fleet_agent"]("one", [capability])
+    run = await testing.run(agent, capability, {"path": str(path)})
+    assert (run.error, run.result) == (None, result)
+    assert len(run.events_of("tool_call.completed")) == 1

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -20,21 +15,20 @@ import msgspec
 from ...handlers.importers import run_import
 from ...handlers.importers.history import opened
 from ...schemas import InvalidInput
-from ..client import Client, NodeUnreachable
-from ..data_folder import DataFolder
+from ..client import Client
 from ..examples import EXAMPLES, Done, at_work
 from ..settings import Settings
+from .demo_fleet import fleet
+from .demo_node import interruptible, node_for
 from .importing import publisher
-from .options import json_option, node_of, setting_options
+from .options import json_option, setting_options
 from .output import plural, remark, show_json
 from .table import visible
-from .up import start, stop
 
 COMMITS_MAX = 5_000
 SETTLE_SECONDS_MAX = 15.0
 POLL_SECONDS = 0.05
 INSIGHTS_SHOWN_MAX = 5
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STATEMENT = (Path(__file__).parent.parent / "sql" / "demo.sql").read_text("utf-8")
 
 
@@ -64,10 +58,11 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     next: list[str]
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @setting_options("data")
 @json_option
-def demo(data: str | None, as_json: bool) -> None:
+@click.pass_context
+def demo(context: click.Context, data: str | None, as_json: bool) -> None:
     """Show what Rookery does, on this folder, within a minute: it needs no key and downloads nothing.
 
     Imports the latest commits of the repository and lets three agents look at its files: what it is written in, what a
@@ -77,10 +72,13 @@ def demo(data: str | None, as_json: bool) -> None:
     \b
     rookery demo
     rookery demo --json | jq .insights
+    rookery demo fleet
     """
+    if context.invoked_subcommand is not None:
+        return
     settings, folder, began = Settings.load({"data": data}), Path.cwd(), datetime.now(UTC)
     repository = _repository(folder)
-    with _interruptible(), _node(settings) as (client, is_ours):
+    with interruptible(), node_for(settings) as (client, is_ours):
         remark(f"{visible(repository)}: importing its latest commits …")
         imported = asyncio.run(run_import("git", [folder], {"last": str(COMMITS_MAX)}, publisher(client)))
         for rejection in imported.rejections:
@@ -101,6 +99,9 @@ def demo(data: str | None, as_json: bool) -> None:
     show_json(shown) if as_json else _show(shown)
 
 
+demo.add_command(fleet)
+
+
 def _repository(folder: Path) -> str:
     """What the repository is called that the folder is in."""
     try:
@@ -108,58 +109,6 @@ def _repository(folder: Path) -> str:
             return history.name
     except OSError as error:
         raise NoHistory(folder, str(error)) from None
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let a SIGTERM end us as a Ctrl-C does: with nothing left running."""
-
-    def as_ctrl_c(_: int, frame: FrameType | None) -> None:
-        hears = signal.getsignal(signal.SIGINT)  # while asyncio runs, it does
-        if callable(hears):
-            hears(signal.SIGINT, frame)
-
-    earlier = [(one, signal.getsignal(one)) for one in SIGNALS]
-    signal.signal(signal.SIGTERM, as_ctrl_c)
-    try:
-        yield
-    finally:
-        for one, handler in earlier:
-            signal.signal(one, handler)
-
-
-def _ignore_signals() -> None:
-    """While we tidy up, which takes a while at most, whoever is impatient would leave something running."""
-    for one in SIGNALS:
-        signal.signal(one, signal.SIG_IGN)
-
-
-@contextmanager
-def _node(settings: Settings) -> Iterator[tuple[Client, bool]]:
-    """The node that the other commands would ask; where none answers, one of our own, which ends with us."""
-    with Client(node_of(settings)) as client:
-        if _answers(client):
-            yield client, False
-            return
-    folder = DataFolder(settings.data)
-    remark(f"a node starts on {visible(str(folder.path))} …")
-    try:
-        node = start(folder, {"data": str(settings.data), "port": "0", "nats_port": "0"})
-        with Client(node.url) as client:
-            yield client, True
-    finally:
-        _ignore_signals()
-        stop(folder)
-        with suppress(ChildProcessError):  # one that did not start is gone already
-            os.waitpid(-1, 0)  # it has let go of the folder, and is still there for a moment
-
-
-def _answers(client: Client) -> bool:
-    try:
-        client.get("/status")
-    except NodeUnreachable:
-        return False
-    return True
 
 
 def _settle(client: Client) -> None:

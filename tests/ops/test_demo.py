@@ -98,6 +98,24 @@ def test_a_demo_shows_the_history_and_what_agents_find_and_leaves_only_its_data(
     assert not list(alive((str(clone),)))
 
 
+def test_a_fleet_of_ten_does_its_work_though_one_of_it_is_killed(clone: Path) -> None:
+    for number in range(20):
+        (clone / f"part_{number}.py").write_text(SOURCE)
+    git(clone, "add", ".")
+    with demo(clone, "fleet", "--json") as running:
+        out, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    worked = json.loads(out)
+    assert worked["files"] == 23
+    assert worked["tasks"] % (23 + 23 + 22) == 0
+    assert worked["completed"] == worked["ended_once"] == worked["tasks"]
+    killed = worked["killed"]
+    assert killed["taken_up_by"] != killed["agent_id"]
+    assert killed["taken_up_by"].partition("-")[0] == killed["agent_id"].partition("-")[0]
+    assert sum(row["tasks"] for row in worked["work"]) == worked["tasks"]
+    assert not list(alive((str(clone),)))
+
+
 def test_a_demo_uses_the_node_that_runs_and_lets_it_run(clone: Path, tmp_path: Path) -> None:
     with node_process(tmp_path / "node") as node:
         with demo(clone, "--data", str(tmp_path / "node")) as running:
@@ -129,4 +147,8 @@ def test_a_folder_without_a_history_is_refused_before_anything_starts(tmp_path: 
         _, err = running.communicate(timeout=60)
     assert running.returncode == 2
     assert b"has no history to look at: not a git repository" in err
+    with demo(tmp_path, "fleet") as running:
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert b"has no files of text that git knows" in err
     assert not list(tmp_path.iterdir())
