@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import nats
 import pytest
 from rookery.bus import NatsBus, Receipt
@@ -19,6 +20,9 @@ from rookery.eventstore import Ingest, Log
 from rookery.eventstore.signing import Signer, new_seed
 from rookery.handlers.agent import Agent
 from rookery.handlers.agent.colony import Colony
+from rookery.handlers.fleet import AGENTS, Expire
+from rookery.handlers.fleet.beats import Beat, fence_subject, probe_subject, read_beat
+from rookery.handlers.reactions import Command, Decider
 from rookery.ops.health import Health, Subsystem
 from rookery.ops.settings import Settings
 from rookery.ops.spokes import Spoke
@@ -217,6 +221,8 @@ async def test_the_hub_can_read_a_spoke_and_not_change_it(both: Sites, servers: 
         "$JS.API.STREAM.CREATE.COPY",
         "$KV.AGENTS.another",
         "cmd.sync.north",
+        "beat.judge-1",
+        "fence.coder-7",
     ],
 )
 async def test_an_agents_key_is_good_for_no_more_than_its_own(servers: Servers, both: Sites, subject: str) -> None:
@@ -231,7 +237,9 @@ async def test_an_agents_key_is_good_for_no_more_than_its_own(servers: Servers, 
 
 
 async def test_an_agent_works_with_its_own_key(servers: Servers, both: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = Agent("coder-7", ["review"], nats_url=settings_of(servers, "north").nats_url)
+    agent = Agent("coder-7", ["review"], nats_url=settings_of(servers, "north").nats_url, heartbeat_seconds=0.05)
+    beats = list[bytes]()
+    await both.north.listen("beat.>", lambda _, payload: beats.append(payload))
 
     @agent.on("review")
     def review(task: Any) -> str:
@@ -241,6 +249,16 @@ async def test_an_agent_works_with_its_own_key(servers: Servers, both: Sites, mo
     serving = asyncio.create_task(agent.serve())
     colony = Colony(both.north, name="lead")
     assert await colony.result(await colony.assign("review", "the diff")) == "the diff is fine"
+    assert isinstance(read_beat(await both.north.request(probe_subject("coder-7"), b"")), Beat)
+    async with asyncio.timeout(20):
+        while not beats:
+            await asyncio.sleep(0.01)
+        await Decider(both.north, AGENTS, source="/t").handle(
+            Command.of(Expire(incarnation=1), subject="coder-7", source="/nodes/north")
+        )
+        await both.north.send(fence_subject("coder-7"), b"{}")
+        while msgspec.json.decode(beats[-1], type=Beat).incarnation != 2:
+            await asyncio.sleep(0.01)
     serving.cancel()
     await asyncio.wait([serving])
 
