@@ -29,7 +29,8 @@ class Beat(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What a node says to an agent that beats although it is dead: on `fence.<agent>`, for it to look for itself."""
+    """What a node says to an agent that beats although it is dead, or not registered: on `fence.<agent>`, so that it
+    looks for itself."""
 
     incarnation: int
     state: str

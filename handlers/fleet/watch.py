@@ -105,7 +105,7 @@ class Watch:
             self.tracker.counts[found] += 1
             return
         agent_id = beating(subject)
-        if self.tracker.hear(agent_id, found, self._now(), at=datetime.now(UTC)) == "fenced":
+        if self.tracker.hear(agent_id, found, self._now(), at=datetime.now(UTC)) is not None:
             self._begin(self._deciding, agent_id, self._say_fenced(agent_id))
 
     async def _follow(self, sequence: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from rookery import Agent, Colony, Task
-from rookery.bus import Bus
+from rookery.bus import Bus, Entity, MemoryBus
 from rookery.handlers.agent import NameTaken, Serving
 from rookery.handlers.fleet import AGENTS, AgentGone, Expire, Register, Revive, Suspect, Unregister
 from rookery.handlers.fleet.beats import Beat, fence_subject, probe_subject
@@ -137,6 +137,16 @@ async def test_a_notice_that_is_not_true_changes_nothing(colony: Colony, events_
         waiter.open.set()
         assert await colony.result(await colony.assign("wait")) == AGENT
     assert len(await events_of("agent.registered")) == 1
+
+
+async def test_who_is_not_known_any_more_registers_once_more(colony: Colony) -> None:
+    """The agent's bus was made anew while it was at work: here, it goes on with one that knows nothing."""
+    async with Waiter().agent.serving(colony.bus) as serving, MemoryBus() as empty:
+        serving._membership._decider = Decider(empty, AGENTS, source="/agents/waiter")
+        serving._membership.incarnation = 7
+        await notice(colony.bus)
+        await until(lambda: incarnation(serving) == 1)
+        assert len((await empty.history(Entity("agent", AGENT))).deliveries) == 1
 
 
 async def test_who_was_unregistered_by_somebody_goes(colony: Colony, events_of: Any) -> None:

@@ -163,6 +163,16 @@ async def test_the_dead_that_beat_are_told(bus: Bus) -> None:
             assert msgspec.json.decode(await told.get()) == {"incarnation": 1, "state": "unregistered"}
 
 
+async def test_who_beats_and_is_not_registered_is_told(bus: Bus) -> None:
+    """The bus was made anew, say: then its agents have to register once more."""
+    told = asyncio.Queue[bytes]()
+    await bus.listen(fence_subject("a"), lambda _, payload: told.put_nowait(payload))
+    async with watching(bus):
+        await beat(bus, incarnation=3)
+        async with asyncio.timeout(10):
+            assert msgspec.json.decode(await told.get()) == {"incarnation": 0, "state": "unknown"}
+
+
 async def test_what_was_known_wrongly_is_looked_up_and_put_right(bus: Bus) -> None:
     await command(bus, Register(heartbeat_interval_seconds=INTERVAL))
     record = (await Decider(bus, AGENTS, source="/t").look("a"))[0]
