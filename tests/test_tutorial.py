@@ -33,6 +33,7 @@ class Terminals:
             "ROOKERY_NATS_URL": node.node.nats_url,
         }
         self._agents: list[subprocess.Popen[str]] = []
+        self._shells: list[subprocess.Popen[bytes]] = []
 
     def run(self, command: str) -> str:
         done = subprocess.run(
@@ -55,6 +56,13 @@ class Terminals:
         assert agent.stderr is not None
         assert "is at work" in agent.stderr.readline()
 
+    def start_several(self, command: str) -> None:
+        """Have a shell start them in the background."""
+        shell = subprocess.Popen(
+            f"{command}\nwait", shell=True, cwd=self._folder, env=self._environment, start_new_session=True
+        )
+        self._shells.append(shell)
+
     def press_ctrl_c(self) -> list[int]:
         for agent in self._agents:
             agent.send_signal(signal.SIGINT)
@@ -64,6 +72,9 @@ class Terminals:
         for agent in self._agents:
             agent.kill()
             agent.communicate()
+        for shell in self._shells:
+            os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
 
 
 @pytest.fixture
