@@ -54,9 +54,10 @@ class Giver:
         Raises `UnknownAgent`, `AgentNotAlive`, `Incapable`, `NobodyCan`, `Contended`, `InvalidEvent`, or as the bus
         does: then doing it again, under the same id, is safe.
         """
-        await self._dispatcher.until_begun()
         if wish.data.agent_id is not None:
             return await self._for_one(wish, wish.data.agent_id)
+        if wish.best or self._dispatcher.pool:  # who is alive has to be known, which a long log may take a while for
+            await self._dispatcher.until_begun()
         if wish.best:
             return await self._for_the_best(wish)
         if self._dispatcher.stands_in(wish.data.kind):

@@ -1,4 +1,4 @@
--- projection: assignments   version: 3   key: assignment_id
+-- projection: assignments   version: 4   key: assignment_id
 -- Every assignment: who has it, how it stands and how it ended. Its first end counts, in the order of the log.
 -- why: assignment_created, assignment_started, assignment_released   by: assignment_id = subject
 -- why: assignment_completed, assignment_failed, assignment_timed_out, assignment_cancelled   by: assignment_id = subject
@@ -19,7 +19,7 @@ create table assignment_releases (
 create table assignment_ends (
     assignment_id varchar, status varchar, agent_id varchar, skill varchar, score decimal(18, 9),
     duration_seconds decimal(18, 6), error varchar, ended_at timestamp,
-    told struct(recorded_time timestamp, origin varchar, n ubigint)
+    told struct(origin varchar, n ubigint)
 );
 
 create view assignments as
@@ -100,7 +100,7 @@ when not matched then insert by name;
 select
     subject as assignment_id, split_part(type, '.', 2) as status, agent_id, skill, score, duration_seconds,
     coalesce(error, reason) as error, time as ended_at,
-    struct_pack(recorded_time := recorded_time, origin := origin, n := n) as told
+    struct_pack(origin := origin, n := n) as told
 from events
 where type in ('assignment.completed', 'assignment.failed', 'assignment.timed_out', 'assignment.cancelled');
 

@@ -183,13 +183,18 @@ def _costs(events: list[tuple[Place, Event, Any]]) -> list[dict[str, Any]]:
 
 
 def _assignments(events: list[tuple[Place, Event, Any]]) -> list[dict[str, Any]]:
-    status: dict[str, tuple[Any, ...]] = {}
+    """Of ends, the first in the order of the log counts."""
+    open_: dict[str, str] = {}
+    ended: dict[str, tuple[Place, str]] = {}
     for place, event, _ in events:
-        if event.entity == "assignment":
-            rank = ("assignment.created", "assignment.started").index(event.type) if event.type not in ENDED else 2
-            stands = (rank, event.time, place, ENDED.get(event.type, ("pending", "running", "")[rank]))
-            status[event.subject] = max(status.get(event.subject, stands), stands)
-    return [{"assignment_id": each, "status": stands[-1]} for each, stands in status.items()]
+        if event.type in ENDED:
+            end = (place, ENDED[event.type])
+            ended[event.subject] = min(ended.get(event.subject, end), end)
+        elif event.entity == "assignment":
+            is_begun = event.type == "assignment.started" or open_.get(event.subject) == "running"
+            open_[event.subject] = "running" if is_begun else "pending"
+    status = open_ | {each: how for each, (_, how) in ended.items()}
+    return [{"assignment_id": each, "status": how} for each, how in status.items()]
 
 
 def _feedback(events: list[tuple[Place, Event, Any]]) -> list[dict[str, Any]]:
