@@ -105,6 +105,10 @@ async def _asked(url: str, nats_url: str, tasks: int) -> list[float]:
     given: dict[str, float] = {}
     done = asyncio.Event()
 
+    async def give() -> None:
+        asked = time.perf_counter()
+        given[await _give(client)] = asked
+
     def begin(task: Task) -> None:
         begun[task.id] = time.perf_counter()
         if len(begun) == tasks:
@@ -114,13 +118,12 @@ async def _asked(url: str, nats_url: str, tasks: int) -> list[float]:
         bus = await stack.enter_async_context(await NatsBus.connect(nats_url))
         for number in range(STEADY_AGENTS):
             await stack.enter_async_context(_quick(f"quick-{number}", begin).serving(bus))
-        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS))
         giving = await stack.enter_async_context(asyncio.TaskGroup())
         began = time.perf_counter()
         for number in range(tasks):
             await asyncio.sleep(max(0.0, began + number / STEADY_PER_SECOND - time.perf_counter()))
-            given[f"as-{number}"] = time.perf_counter()
-            giving.create_task(_give(client, f"as-{number}"))
+            giving.create_task(give())
         async with asyncio.timeout(PATIENCE_SECONDS):
             await done.wait()
     return [moment - given[name] for name, moment in begun.items()]
@@ -136,10 +139,12 @@ def _quick(agent_id: str, begin: object) -> Agent:
     return agent
 
 
-async def _give(client: httpx.AsyncClient, assignment_id: str | None = None) -> None:
-    asked = {"capability": mortal_agents.CAPABILITY, "best": True, "id": assignment_id}
+async def _give(client: httpx.AsyncClient) -> str:
+    """Have the best do something, and return the assignment's id."""
+    asked = {"capability": mortal_agents.CAPABILITY, "best": True}
     answer = await client.post("/assignments", params={"wait": "durable"}, content=msgspec.json.encode(asked))
     answer.raise_for_status()
+    return str(answer.json()["assignment_id"])
 
 
 class Survived(NamedTuple):
