@@ -228,11 +228,13 @@ async def test_who_has_begun_what_is_called_off_stops_when_it_hears_so(bus: Bus)
 class Hasty(MemoryBus):
     """A bus on which an assignment is called off when somebody is just about to begin it."""
 
-    async def append(self, events: Sequence[Event], *, expected: Mapping[Entity, int]) -> list[Receipt]:
+    async def append(
+        self, events: Sequence[Event], *, expected: Mapping[Entity, int], payloads: Sequence[bytes] | None = None
+    ) -> list[Receipt]:
         for event in events:
             if event.type == "assignment.started":
                 await self.publish(Event.of(AssignmentCancelled(), subject=event.subject, source="/people/ann"))
-        return await super().append(events, expected=expected)
+        return await super().append(events, expected=expected, payloads=payloads)
 
 
 async def test_what_is_called_off_in_the_moment_of_its_beginning_is_not_begun() -> None:

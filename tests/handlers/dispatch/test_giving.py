@@ -69,11 +69,13 @@ async def test_who_died_before_the_log_heard_of_it_is_given_nothing(colony: Colo
 class Moving(MemoryBus):
     """A bus on which something happens to an agent whenever somebody is about to append."""
 
-    async def append(self, events: Sequence[Event], *, expected: Mapping[Entity, int]) -> list[Receipt]:
+    async def append(
+        self, events: Sequence[Event], *, expected: Mapping[Entity, int], payloads: Sequence[bytes] | None = None
+    ) -> list[Receipt]:
         for entity in expected:
             moved = AgentUpdated(name="x", capabilities=["lint"])
             await self.publish(Event.of(moved, subject=entity.id, source="/agents/x"))
-        return await super().append(events, expected=expected)
+        return await super().append(events, expected=expected, payloads=payloads)
 
 
 async def test_an_agent_that_never_keeps_still_is_given_up_and_holds_nothing(colony: Colony) -> None:
