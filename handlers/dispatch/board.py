@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +21,10 @@ from ..reactions import Happened
 GRACE_SECONDS = 1.0
 # A time-out that could not be told, because the bus was away, is tried again.
 AGAIN_SECONDS = 5.0
+# Times of what is over lie about until there are so many more than of what is open.
+_TIMES_SPARE = 64
+_TIMES_EACH_MAX = 2  # its attempt's, and that of the whole
+_WHOLE = 0  # attempts are counted from 1
 
 
 class Open(NamedTuple):
@@ -39,17 +43,37 @@ class Due(NamedTuple):
     attempt: int | None
 
 
+class _Time(NamedTuple):
+    """One that sorts, whatever it is the time of."""
+
+    time: datetime
+    assignment_id: str
+    attempt: int
+
+
 class Board:
     """What is open. `hear` everything that is said of assignments, in the order of the log."""
 
     def __init__(self) -> None:
         self.open: dict[str, Open] = {}
         self._held: dict[str, set[str]] = {}
-        self._due: list[Due] = []
+        self._times: list[_Time] = []
+
+    @property
+    def times(self) -> int:
+        """How many times are kept in mind."""
+        return len(self._times)
 
     def hear(self, assignment_id: str, n: int, fact: Happened) -> Assignment:
-        """Take the next fact about an assignment, and return how that stands now."""
-        known = self.open.get(assignment_id) or Open(Assignment(), n, n)
+        """Take the next fact about an assignment, and return how that stands now.
+
+        Only to be given opens it: what comes late about one that is over is no work in anybody's hands.
+        """
+        known = self.open.get(assignment_id)
+        if known is None:
+            if not isinstance(fact.data, AssignmentCreated):
+                return Assignment()
+            known = Open(Assignment(), n, n)
         if isinstance(fact.data, AssignmentCreated):  # what is to be worked on may be large, and the log has it
             fact = fact._replace(data=msgspec.structs.replace(fact.data, input=None, metadata=None))
         after = ASSIGNMENTS.evolve(known.assignment, fact)
@@ -77,27 +101,27 @@ class Board:
 
     def due(self, now: datetime) -> list[Due]:
         """Whose time is up. Each comes again after a while, until the log says that it is over."""
-        found = list[Due]()
-        while self._due and self._due[0].time <= now:
-            one = heappop(self._due)
+        found = list[_Time]()
+        while self._times and self._times[0].time <= now:
+            one = heappop(self._times)
             if self._is_still_due(one):
                 found.append(one)
         for one in found:
-            heappush(self._due, one._replace(time=now + timedelta(seconds=AGAIN_SECONDS)))
-        return found
+            heappush(self._times, one._replace(time=now + timedelta(seconds=AGAIN_SECONDS)))
+        return [Due(one.time, one.assignment_id, one.attempt or None) for one in found]
 
     @property
     def next_due(self) -> datetime | None:
         """When to look for what is due again; None: nothing has a time."""
-        while self._due and not self._is_still_due(self._due[0]):
-            heappop(self._due)
-        return self._due[0].time if self._due else None
+        while self._times and not self._is_still_due(self._times[0]):
+            heappop(self._times)
+        return self._times[0].time if self._times else None
 
-    def _is_still_due(self, due: Due) -> bool:
-        known = self.open.get(due.assignment_id)
-        if known is None or due.attempt is None:
+    def _is_still_due(self, one: _Time) -> bool:
+        known = self.open.get(one.assignment_id)
+        if known is None or one.attempt == _WHOLE:
             return known is not None
-        return known.assignment.status == "running" and known.assignment.attempts == due.attempt
+        return known.assignment.status == "running" and known.assignment.attempts == one.attempt
 
     def _note_holder(self, assignment_id: str, before: str | None, after: str | None) -> None:
         if before is not None and before != after:
@@ -114,11 +138,16 @@ class Board:
             return
         if isinstance(fact.data, AssignmentStarted) and created.timeout_seconds is not None:
             limit = timedelta(seconds=created.timeout_seconds + GRACE_SECONDS)
-            heappush(self._due, Due(_after(fact.time, limit), assignment_id, after.attempts))
+            self._keep(_Time(_after(fact.time, limit), assignment_id, after.attempts))
         if isinstance(fact.data, AssignmentCreated) and created.deadline_seconds is not None:
-            heappush(
-                self._due, Due(_after(fact.time, timedelta(seconds=created.deadline_seconds)), assignment_id, None)
-            )
+            limit = timedelta(seconds=created.deadline_seconds)
+            self._keep(_Time(_after(fact.time, limit), assignment_id, _WHOLE))
+
+    def _keep(self, one: _Time) -> None:
+        if len(self._times) >= 2 * _TIMES_EACH_MAX * len(self.open) + _TIMES_SPARE:
+            self._times = [kept for kept in self._times if self._is_still_due(kept)]
+            heapify(self._times)
+        heappush(self._times, one)
 
 
 def _after(time: datetime, limit: timedelta) -> datetime:

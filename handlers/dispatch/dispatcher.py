@@ -212,6 +212,8 @@ class Dispatcher:
     async def _time_out(self, decider: Decider) -> None:
         now = self._clock()
         for due in self.board.due(now):
+            if due.assignment_id not in self.board.open:
+                continue  # both of its times are up, and the first has shown that it is over
             try:
                 await decider.handle(self._timed_out(due, now))
             except (AssignmentOver, UnknownAssignment):

@@ -86,3 +86,23 @@ def test_what_is_over_elsewhere_can_be_struck_off() -> None:
     found.forget("as-1")
     assert (found.open, list(found.held_by("a", before=9)), due(found, 99)) == ({}, [], [])
     assert isinstance(Due(NOON, "as-1", None), tuple)
+
+
+def test_two_times_that_are_up_in_the_same_moment_are_both_due() -> None:
+    both = AssignmentCreated(kind="lint", timeout_seconds=10, deadline_seconds=12)
+    found = board(both, STARTED)  # both at 12 s, where the grace is one second
+    assert due(found, 12) == [("as-1", None), ("as-1", 1)]
+    assert due(found, 12 + AGAIN_SECONDS) == [("as-1", None), ("as-1", 1)]
+
+
+def test_times_of_what_is_over_are_not_kept_until_they_come() -> None:
+    found = Board()
+    for at in range(1_000):
+        found.hear(f"as-{at}", 2 * at, Happened(AssignmentCreated(kind="lint", deadline_seconds=86_400), NOON))
+        found.hear(f"as-{at}", 2 * at + 1, Happened(AssignmentCompleted(agent_id="a"), NOON))
+    assert found.times < 200
+
+
+def test_what_comes_late_about_what_is_over_opens_nothing() -> None:
+    found = board(LIMITED, STARTED, AssignmentCompleted(agent_id="a"), STARTED, RELEASED)
+    assert (found.open, list(found.held_by("a", before=9))) == ({}, [])
