@@ -29,7 +29,8 @@ SEQUENCES_MAX = 100_000
 class Fence:
     """Publishes what agents claim if they are as they were when they were last found alive.
 
-    Who never registered on this bus is nobody's to declare dead, and is let through.
+    Who never registered on this bus is nobody's to declare dead, and is let through. While the tracker doesn't know
+    yet who did, which may take a while at the start of a node, the bus is asked about each.
     """
 
     def __init__(self, bus: Bus, decider: Decider, tracker: Tracker) -> None:
@@ -41,7 +42,7 @@ class Fence:
     async def publish(self, event: Event, payload: bytes) -> Receipt:
         """Publish the event. Raises `Fenced` if its agent is dead, `Contended`, or as `Bus.publish` does."""
         agent_id = _claimant(event)
-        if agent_id is None or self._tracker.record(agent_id).state == "unknown":
+        if agent_id is None or (self._tracker.is_complete and self._tracker.record(agent_id).state == "unknown"):
             return await self._bus.publish(event, payload)
         agent = Entity("agent", agent_id)
         for _ in range(CONFLICTS_MAX):

@@ -30,6 +30,8 @@ SUSPECT_INTERVALS = 1.25
 EXPIRE_INTERVALS = 1.75
 # What was due and has not come to pass is due again after this.
 AGAIN_SECONDS = 0.5
+# Places that were left for earlier ones lie in the heap until there are so many more than agents.
+_HEAP_SPARE = 64
 
 Step = Literal["suspect", "revive", "expire", "evict"]
 Heard = Fault | Literal["taken"]
@@ -78,6 +80,7 @@ class Tracker:
 
     def __init__(self, *, evict_seconds: float) -> None:
         self.counts: Counter[Heard] = Counter()
+        self.is_complete = False  # whether all are known who registered before it began: who watches says so
         self._evict_seconds = evict_seconds
         self._agents: dict[str, _Watched] = {}
         self._heap: list[tuple[float, str]] = []
@@ -106,10 +109,14 @@ class Tracker:
         agent.changed_at = now - ago_seconds
         self._queue(agent)
 
-    def correct(self, agent_id: str, record: AgentRecord) -> None:
-        """The agent is as the bus says, and not as was thought here."""
+    def correct(self, agent_id: str, record: AgentRecord, now: float) -> None:
+        """The agent is as the bus says, and not as was thought here. A new life's silence begins now."""
         agent = self._agents[agent_id]
-        agent.record = record
+        if record.incarnation != agent.record.incarnation:
+            agent.seen_at = now
+        if record.state != agent.record.state:
+            agent.changed_at = now
+        agent.record = _kept(record)
         self._queue(agent)
 
     def take(self, agent_id: str, fact: EventData, time: datetime, now: float) -> None:
@@ -123,7 +130,7 @@ class Tracker:
             self._alive(agent, Sighting(time, fact.active_assignments), now)
             return
         before = agent.record
-        agent.record = _after(before, fact, time)
+        agent.record = _kept(_after(before, fact, time))
         if isinstance(fact, AgentRegistered):
             agent.seen_at = now
         if agent.record.state != before.state:
@@ -204,11 +211,23 @@ class Tracker:
     def _put(self, agent: _Watched, at: float) -> None:
         agent.queued_at = at
         heapq.heappush(self._heap, (at, agent.agent_id))
+        if len(self._heap) > 2 * len(self._agents) + _HEAP_SPARE:
+            places = ((one.queued_at, one.agent_id) for one in self._agents.values())
+            self._heap = [(at, agent_id) for at, agent_id in places if at is not None]
+            heapq.heapify(self._heap)
 
 
 def after(moment: datetime, time: datetime) -> datetime:
     """The time, or the first moment after the other one where that is later: clocks differ, and order counts."""
-    return max(time, moment + timedelta(microseconds=1))
+    try:
+        return max(time, moment + timedelta(microseconds=1))
+    except OverflowError:  # its clock was at the end of all time
+        return moment
+
+
+def _kept(record: AgentRecord) -> AgentRecord:
+    """What a watch needs of it: what the gone once told, and will be no more, would pile up."""
+    return record._replace(told=None, declared=None) if record.state in ("evicted", "unregistered") else record
 
 
 def _after(record: AgentRecord, fact: EventData, time: datetime) -> AgentRecord:

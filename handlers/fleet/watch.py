@@ -88,6 +88,7 @@ class Watch:
             for agent_id, record in known.agents:
                 ago_seconds = (wall - record.changed_at).total_seconds() if record.changed_at else 0.0
                 self.tracker.know(agent_id, record, now, ago_seconds=max(ago_seconds, 0.0))
+            self.tracker.is_complete = True
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow(known.sequence), name="watch: follow")
                 tasks.create_task(self._tick(), name="watch: tick")
@@ -153,7 +154,7 @@ class Watch:
                     self.decided[due.step] += 1
                 else:  # another was quicker, or it is not as was thought here
                     state, _ = await self._decider.look(due.agent_id)
-                    self.tracker.correct(due.agent_id, state)
+                    self.tracker.correct(due.agent_id, state, self._now())
             except RookeryError as error:
                 logger.warning("agent %s: %s could not be decided: %s", due.agent_id, due.step, error)
 

@@ -23,6 +23,7 @@ class World:
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self.tracker = Tracker(evict_seconds=1.0)
+        self.tracker.is_complete = True
         self.decider = Decider(bus, AGENTS, source="/nodes/n")
         self.fence = Fence(bus, self.decider, self.tracker)
 
@@ -82,3 +83,11 @@ async def test_only_its_own_claims_are_refused(world: World) -> None:
     for event in (said(RunStarted()), said(RunCompleted(agent_id="a"), "/people/ann")):
         await world.publish(event)
     assert await world.stored() == before + 2
+
+
+async def test_the_dead_are_refused_also_while_the_watch_does_not_know_them_yet(world: World) -> None:
+    world.tracker.is_complete = False
+    await world.decide(Register(), Expire(incarnation=1))
+    with pytest.raises(Fenced):
+        await world.publish(said(AssignmentCompleted(agent_id="a")))
+    await world.publish(said(RunCompleted(), "/agents/nobody"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.handlers.fleet.beats import BEAT_BYTES_MAX, Beat, beat_subject, beating, read_beat
-from rookery.handlers.fleet.liveness import Due, Tracker
+from rookery.handlers.fleet.liveness import Due, Tracker, after
 from rookery.handlers.fleet.registry import AgentRecord
 from rookery.schemas import (
     AgentHeartbeatSent,
@@ -262,3 +262,35 @@ def test_ten_thousand_agents_that_beat_cost_little_more_than_their_beats() -> No
             world.beat(f"a{number}")
         assert list(world.tracker.due(world.now)) == []
     assert len(world.tracker._heap) == 10_000
+
+
+def test_the_silence_of_an_earlier_life_is_not_held_against_a_new_one() -> None:
+    world = World()
+    world.register(incarnation=1)
+    world.now = 18.0
+    told = AgentRegistered(name="a", heartbeat_interval_seconds=INTERVAL)
+    world.tracker.correct("a", AgentRecord("alive", 2, told, NOON), world.now)  # it registered anew, unheard so far
+    assert list(world.tracker.due(18.5)) == []
+    world.until(31.0)
+    assert world.told == [(30.5, "a", "suspect")]
+
+
+def test_an_agent_that_dies_and_comes_back_again_and_again_has_one_place() -> None:
+    world = World()
+    for life in range(1, 501):
+        world.register(incarnation=life)
+        world.until(world.now + 2 * INTERVAL)
+        assert world.states[-1] == "expired"
+    assert len(world.tracker._heap) < 100
+
+
+def test_what_comes_of_an_agent_from_the_end_of_time_comes_no_earlier() -> None:
+    assert after(datetime.max.replace(tzinfo=UTC), NOON) == datetime.max.replace(tzinfo=UTC)
+
+
+def test_of_who_is_gone_only_that_much_is_kept() -> None:
+    world = World()
+    world.register(metadata={"note": "x" * 1_000})
+    world.happen("a", AgentUnregistered(incarnation=1))
+    assert world.tracker.record("a") == AgentRecord("unregistered", 1, None, NOON)
+    assert world.beat(incarnation=1) == "fenced"
