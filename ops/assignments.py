@@ -119,7 +119,7 @@ async def give_wish(node: Node, wish: Wish, wait: Wait, *, is_new: bool = True) 
     if known is None:
         given = await node.giver.record(wish)
         if not given.repeated:
-            await node.bus.give(given.event)
+            await node.bus.give(given.event, recorded=given.sequence)
             await node.until(given.sequence, wait)
             return _after(Standing(assignment_id=wish.assignment_id, status="pending"), given.event)
         known = await _recorded(node.bus, wish.assignment_id) or given
