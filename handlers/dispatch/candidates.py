@@ -164,9 +164,7 @@ class Candidates:
         agent.become(record)
         if agent.capabilities != before:
             for kind in before:
-                self._able[kind].discard(agent_id)
-                for ranking in self._rankings.get(kind, {}).values():
-                    ranking.leave(agent_id)
+                self._be_unable(agent_id, kind)
             for kind in agent.capabilities:
                 self._able.setdefault(kind, set()).add(agent_id)
         self.rank(agent_id)
@@ -187,9 +185,18 @@ class Candidates:
         if agent.is_gone and not agent.holds:
             self._forget(agent_id)
 
+    def _be_unable(self, agent_id: str, kind: str) -> None:
+        for ranking in self._rankings.get(kind, {}).values():
+            ranking.leave(agent_id)
+        self._able[kind].discard(agent_id)
+        if not self._able[kind]:
+            del self._able[kind]
+            self._rankings.pop(kind, None)
+
     def _forget(self, agent_id: str) -> None:
         for kind in self._agents.pop(agent_id).capabilities:
-            self._able[kind].discard(agent_id)
+            self._be_unable(agent_id, kind)
+        self._costs_usd.pop(agent_id, None)
 
     def _ranking(self, ranked: Ranked) -> _Ranking:
         found = self._rankings.get(ranked.kind, {}).get(ranked.skill)

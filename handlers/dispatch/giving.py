@@ -110,16 +110,21 @@ class Giver:
         """Record it for the agent, if nothing has happened to that one since; it counts as its load from now on."""
         event = _event(wish, agent_id=agent_id, **told)
         self._dispatcher.candidates.hold(wish.assignment_id, agent_id)
-        is_recorded = False
+        is_new = False
         try:
             [receipt] = await self._bus.append([event], expected={Entity("agent", agent_id): sequence})
-            is_recorded = True
+            is_new = not receipt.duplicate
             return Given(event, *receipt)
         except ConcurrencyConflict:
             return None
         finally:
-            if not is_recorded and wish.assignment_id not in self._dispatcher.board.open:
-                self._dispatcher.candidates.hold(wish.assignment_id, None)
+            if not is_new:
+                self._hold_as_heard(wish.assignment_id)
+
+    def _hold_as_heard(self, assignment_id: str) -> None:
+        """It weighs on whoever has it by the log, if anybody does."""
+        known = self._dispatcher.board.open.get(assignment_id)
+        self._dispatcher.candidates.hold(assignment_id, known.assignment.agent_id if known else None)
 
 
 def refuse_unfit(agent_id: str, agent: AgentRecord, kind: str) -> None:

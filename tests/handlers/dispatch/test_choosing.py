@@ -157,3 +157,15 @@ def test_the_ranking_chooses_as_the_pure_function_does(history: list[tuple]) -> 
         found = table.choose(kind)
         assert found == best(table.candidates(kind))
         assert found is None or found.score == score_of(found.candidate)
+
+
+def test_who_is_gone_leaves_nothing_behind() -> None:
+    known = Candidates()
+    for number in range(50):
+        told = AgentRegistered(name="x", capabilities=[f"skill-{number}"])
+        known.hear(f"a{number}", 1, Happened(told, NOON))
+        known.price(f"a{number}", 0.1)
+        assert known.choose(f"skill-{number}")
+        known.hear(f"a{number}", 2, Happened(AgentUnregistered(), NOON))
+    kept = {name: len(value) for name, value in vars(known).items() if isinstance(value, dict) and value}
+    assert kept == {}

@@ -125,3 +125,16 @@ async def test_what_can_not_be_given_is_refused_and_leaves_no_trace(
         await record(colony, **how)  # type: ignore[arg-type]
     await colony.act()
     assert colony.told("assignment.created") == []
+
+
+async def test_what_was_recorded_before_weighs_on_nobody_but_who_has_it(colony: Colony) -> None:
+    for name in "ab":
+        await colony.happen(ABLE, name)
+    await colony.act()
+    first = await record(colony, best=True)
+    await colony.happen(AssignmentCompleted(agent_id=holder(first)), "as-1")
+    await colony.act()
+    again = await record(colony, agent_id="b")
+    assert again.repeated
+    assert colony.dispatcher
+    assert [one.assignments for one in colony.dispatcher.candidates.alive()] == [0, 0]
