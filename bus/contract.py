@@ -37,10 +37,14 @@ class Delivery(NamedTuple):
 
 
 class History(NamedTuple):
-    """Everything that happened to one entity, and its last sequence (0: nothing): what an append expects."""
+    """Everything that happened to one entity, and its last sequence (0: nothing): what an append expects.
+
+    `missing`: so many more events the bus counts, and gives to nobody. Its store is damaged there, and it says nothing.
+    """
 
     deliveries: list[Delivery]
     sequence: int
+    missing: int = 0
 
 
 class Replica(NamedTuple):

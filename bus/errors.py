@@ -13,6 +13,7 @@ RookeryError
     ├── AlreadyPublished          an append mixes events that the stream has with new ones (ids)
     ├── UncheckableAppend         more entities are expected than there are events to check them with
     ├── StreamRewound             the stream ends before the point to read from, or is another (after, last_sequence)
+    ├── HistoryDamaged            the bus doesn't give all that happened to an entity (entity, missing)
     ├── StreamDrifted             the stream's configuration is not ours (stream, drift)
     ├── CommandRefused            the one who serves the command said no (reason, type)
     ├── CommandFailed             the one who serves the command crashed over it (subject)
@@ -142,6 +143,18 @@ class UncheckableAppend(BusError):
         self.expected = dict(expected)
         self.events = events
         super().__init__(f"{len(expected)} entities are expected and only {events} events can carry the check")
+
+
+class HistoryDamaged(BusError):
+    """The bus counts more events of an entity than it gives: a part of its store is damaged."""
+
+    def __init__(self, entity: Entity, missing: int) -> None:
+        self.entity = entity
+        self.missing = missing
+        super().__init__(
+            f"the bus has lost {missing} of the events of {entity.kind}/{entity.id}, and nothing can be decided on the "
+            "rest. A node whose log has them decides; or restore the bus's store"
+        )
 
 
 class StreamRewound(BusError):

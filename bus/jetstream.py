@@ -58,10 +58,11 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class Stored(NamedTuple):
-    """A stored event, and the `Nats-Msg-Id` that it was published with."""
+    """A stored event, the `Nats-Msg-Id` that it was published with, and how many more the server counted behind it."""
 
     delivery: Delivery
     id: str | None
+    behind: int
 
 
 class _Failed(msgspec.Struct, frozen=True):
@@ -172,4 +173,4 @@ def _stored(message: Msg) -> Stored:
         message.data,
         datetime.fromisoformat(headers["Nats-Time-Stamp"]),
     )
-    return Stored(delivery, headers.get("Nats-Msg-Id"))
+    return Stored(delivery, headers.get("Nats-Msg-Id"), int(headers["Nats-Num-Pending"]))

@@ -182,12 +182,14 @@ class NatsBus:
     async def _history(self, entity: Entity, facts: Collection[str]) -> History:
         connection, stream = self._connection, self._stream.name
         page_max = HISTORY_EVENTS_MAX + 1 if facts else PAGE_EVENTS_MAX
-        deliveries = list[Delivery]()
+        deliveries, counted = list[Delivery](), 0
         async for page in stored_by_now(connection, stream, entity_filter(*entity), after=0, page_max=page_max):
+            counted = counted or 1 + page[0].behind
             deliveries += (one.delivery for one in page)
             if facts and len(deliveries) > HISTORY_EVENTS_MAX:
                 return await self._history_of(entity, facts)
-        return History(deliveries, deliveries[-1].sequence if deliveries else 0)
+        sequence = deliveries[-1].sequence if deliveries else 0
+        return History(deliveries, sequence, max(counted - len(deliveries), 0))
 
     async def _history_of(self, entity: Entity, facts: Collection[str]) -> History:
         connection, stream = self._connection, self._stream.name

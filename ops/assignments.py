@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from ..bus import Bus, Delivery, Entity, work_subject_of
+from ..bus import Bus, Delivery, Entity, HistoryDamaged, work_subject_of
 from ..eventstore import Log, Record
 from ..handlers.agent.assigning import created
 from ..handlers.assignments import ASSIGNMENTS, Cancel, NotToRetry, UnknownAssignment
@@ -233,7 +233,10 @@ async def _hear_of_end(live: Live, position: dict[str, int], assignment_id: str,
 
 
 async def _standing(bus: Bus, assignment_id: str) -> Standing | None:
-    history = await bus.history(Entity("assignment", assignment_id))
+    entity = Entity("assignment", assignment_id)
+    history = await bus.history(entity)
+    if history.missing:
+        raise HistoryDamaged(entity, history.missing)
     return _told(assignment_id, history.deliveries)
 
 

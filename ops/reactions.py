@@ -120,8 +120,10 @@ class Reacting(Runner):
         elif self.has_begun:
             health.set(SUBSYSTEM, "ready")
 
-    async def _earlier_events(self, entity: Entity) -> list[Event]:
-        """What the log has of the entity and the bus does not: after a restore, the bus is a new one."""
+    async def _earlier_events(self, entity: Entity, missing: int) -> list[Event]:
+        """What the log has of the entity, where the bus has less: after a restore, it is a new one."""
+        if missing:
+            return await asyncio.to_thread(self._in_log, entity)
         in_log = self._node_log.vector().get(self.origin, 0)
         held = self.bus_held
         if held is None or held.messages < in_log:  # it was asked a moment ago: what is younger isn't missing

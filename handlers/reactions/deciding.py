@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ...bus import Bus, ConcurrencyConflict, Entity, History
+from ...bus import Bus, ConcurrencyConflict, Entity, History, HistoryDamaged
 from ...eventstore.judging import judge
 from ...schemas import Event, EventData, InvalidEvent, check, derived_id, encode, new_id
 from .contexts import Command, Context, Happened
@@ -22,8 +22,8 @@ from .errors import Contended, InvalidCommand
 CONFLICTS_MAX = 8
 CONFLICT_PAUSE_SECONDS = 0.02
 
-# What the log holds of an entity, for what this bus doesn't: it came from elsewhere, or the bus was made anew.
-Earlier = Callable[[Entity], Awaitable[Sequence[Event]]]
+# What the log holds of an entity, where the bus may not have it all: it was made anew, or is known to miss so many.
+Earlier = Callable[[Entity, int], Awaitable[Sequence[Event]]]
 
 logger = logging.getLogger(__name__)
 
@@ -112,12 +112,14 @@ class Decider:
         return self.context.fold(Happened(event.payload(), event.time) for event in known.events)
 
     async def _load(self, entity: Entity) -> _Known:
-        """The entity's events: those that came otherwise than by this bus, and then the bus's own."""
+        """The entity's events: those that the log has, where the bus may not have them all, and then the bus's own."""
         history = await self._bus.history(entity, facts=self.context.facts)
         here = events_in(history)
-        ids = {event.id for event in here}
-        before = [event for event in await self._earlier(entity) if event.id not in ids] if self._earlier else []
-        return _Known(_readable(before) + here, history.sequence)
+        if self._earlier is None:
+            if history.missing:
+                raise HistoryDamaged(entity, history.missing)
+            return _Known(here, history.sequence)
+        return _Known(_readable([*await self._earlier(entity, history.missing), *here]), history.sequence)
 
 
 def events_in(history: History) -> list[Event]:

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
 
-from ...bus import BusError, BusUnavailable, WorkQueueFull
+from ...bus import BusError, BusUnavailable, HistoryDamaged, WorkQueueFull
 from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive, NotYetSealed, ObjectsLost, UnknownLine
 from ...handlers.a2a import CardUnreachable
 from ...handlers.assignments import AssignmentOver, NotTheHolder, NotToRetry, UnknownAssignment
@@ -93,6 +93,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     SnapshotFailed: HTTPStatus.SERVICE_UNAVAILABLE,
     BusUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     WorkQueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    HistoryDamaged: HTTPStatus.SERVICE_UNAVAILABLE,
     BusError: HTTPStatus.BAD_GATEWAY,
     NoArchiveSet: HTTPStatus.CONFLICT,
     ArchiveRunning: HTTPStatus.CONFLICT,

@@ -385,7 +385,7 @@ class TestRead:
         assert not await bus.has_happened(Entity("assignment", "as"), "started")
 
     async def test_an_entity_without_events_has_an_empty_history(self, bus: Bus) -> None:
-        assert await bus.history(ONE) == ([], 0)
+        assert await bus.history(ONE) == ([], 0, 0)
 
     async def test_history_and_reading_deliver_the_same(self, bus: Bus, make_event: MakeEvent) -> None:
         for _ in range(3):

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from . import cluster, flips, full_disk, robbery, storms
+from . import blocks, cluster, flips, full_disk, robbery, storms
 from .rows import Row
 from .storms import Tell
 
@@ -25,6 +25,7 @@ EXPERIMENTS = {
     "hang": Experiment(partial(storms.hang, separate=False), 20),
     "hang-apart": Experiment(partial(storms.hang, separate=True), 20),
     "flip": Experiment(flips.flip, 2_000),
+    "flip-blocks": Experiment(blocks.flip, 2_000),
     "fill": Experiment(full_disk.fill, 6),
     "lose-leader": Experiment(cluster.lose_leader, 12),
     "split": Experiment(cluster.split, 6),

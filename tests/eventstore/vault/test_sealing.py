@@ -229,7 +229,7 @@ def test_what_comes_by_the_bus_in_plain_is_a_dead_letter_and_no_event(payload: b
 
 
 PLAIN = {"endpoint", "version", "price_version", "finish_reason", "tags", "paths", "tool_call_id", "provider"}
-PLAIN |= {"operation", "capabilities", "parents", "cost_usd"}
+PLAIN |= {"operation", "capabilities", "chosen", "parents", "cost_usd"}
 OF_NODES = {
     "alert",
     "bus",

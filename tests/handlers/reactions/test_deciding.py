@@ -62,7 +62,7 @@ async def test_a_command_that_comes_twice_is_carried_out_once(bus: Bus) -> None:
 async def test_what_only_the_log_has_counts_before_what_the_bus_has(bus: Bus) -> None:
     older = [Event.of(InsightRecorded(kind="count", text="old"), subject="x", source="/nodes/local")]
 
-    async def earlier(entity: Entity) -> Sequence[Event]:
+    async def earlier(entity: Entity, _: int) -> Sequence[Event]:
         return older if entity == Entity("insight", "x") else []
 
     decider = Decider(bus, COUNTS, source="/nodes/local", earlier=earlier)
