@@ -1,12 +1,28 @@
-"""Dispatching at a node: the dispatcher and the local pool, as the settings have them."""
+"""Dispatching at a node: the dispatcher, what it goes by, and the local pool, as the settings have them."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
 from ..bus import Bus
 from ..eventstore import Log
-from ..handlers.dispatch import POOL, Dispatcher, commands_in, pool_of
+from ..handlers.dispatch import POOL, Candidates, Dispatcher, commands_in, pool_of
 from ..handlers.proficiency import Lookup
+from ..projections import ProjectionError, ReadModels
 from .settings import Settings
+
+PRICE_SECONDS = 10.0
+# Of the time, that may at most go into asking what agents cost.
+PRICE_SHARE_MAX = 0.05
+PAGE_AGENTS = 10_000
+
+RUN_COSTS = (Path(__file__).parent / "sql" / "run_costs.sql").read_text("utf-8")
+
+logger = logging.getLogger(__name__)
 
 
 def dispatcher_of(log: Log, bus: Bus, settings: Settings, lookup: Lookup) -> Dispatcher:
@@ -27,3 +43,28 @@ async def serve_pool(bus: Bus, settings: Settings) -> None:
     """Do what the node offers to do itself, until cancelled; nothing, where it offers nothing."""
     if commands := commands_in(settings.local_work):
         await pool_of(commands).serve(bus)
+
+
+async def keep_priced(candidates: Candidates, models: ReadModels) -> None:
+    """Tell the candidates what their work costs by the read models, until cancelled."""
+    while True:
+        began = time.monotonic()
+        try:
+            await price(candidates, models)
+        except ProjectionError as error:
+            logger.info("what agents cost is not known anew: %s", error)
+        await asyncio.sleep(max(PRICE_SECONDS, (time.monotonic() - began) / PRICE_SHARE_MAX))
+
+
+async def price(candidates: Candidates, models: ReadModels) -> None:
+    """Tell them once. Raises `ProjectionError`."""
+    after, present = "", set(candidates.agents())
+    while rows := await asyncio.to_thread(_run_costs, models, after):
+        for row in rows:
+            if row["agent_id"] in present:
+                candidates.price(row["agent_id"], row["cost_usd"])
+        after = rows[-1]["agent_id"]
+
+
+def _run_costs(models: ReadModels, after: str) -> list[dict[str, Any]]:
+    return models.sql(RUN_COSTS, {"after": after}, limit=PAGE_AGENTS).records()

@@ -26,7 +26,7 @@ from .archiver import Archiver
 from .bridges import Bridges
 from .data_folder import DataFolder
 from .disk import Disk
-from .dispatching import dispatcher_of, serve_pool
+from .dispatching import dispatcher_of, keep_priced, serve_pool
 from .embedded import start_server
 from .erasure import Erasure, open_vault, places_of_texts
 from .folders.watched import WatchedFolders
@@ -340,6 +340,7 @@ async def _set_going(stack: AsyncExitStack, node: Node) -> None:
         node.syncing.run(peers, node.settings.sync_seconds),
         node.erasure.run(),
         node.proficiency.run(),
+        keep_priced(node.dispatcher.candidates, node.projections),
         _watch(node),
         *(edge.run() for edge in node.edges),
         *(work for spoke in node.spokes.values() for work in spoke.work()),

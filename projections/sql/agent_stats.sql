@@ -1,4 +1,4 @@
--- projection: agent_stats   version: 1   key: agent_id   uses: cost_by_agent
+-- projection: agent_stats   version: 2   key: agent_id   uses: cost_by_agent
 -- What came of each agent's work: what it has begun, how that ended, how long it took, and what it cost.
 --
 -- Work that went from one agent to another counts for both: as given back for the one, and by its end for the other.
@@ -50,6 +50,10 @@ with tasks as (
         max(ended_at) as last_ended_at
     from tasks
     group by agent_id
+), everybody as (  -- no full join: DuckDB 2.0 finds nothing where it is asked for an agent and a column
+    select agent_id from work
+    union
+    select agent_id from cost_by_agent where agent_id is not null
 )
 select
     agent_id,                                             -- The agent.
@@ -72,8 +76,9 @@ select
     coalesce(cost.unpriced_calls, 0) as unpriced_calls,   -- How many calls have no known price.
     last_started_at,                                      -- When it last took something up.
     last_ended_at                                         -- When it last ended something.
-from work
-full join (from cost_by_agent where agent_id is not null) as cost using (agent_id);
+from everybody
+left join work using (agent_id)
+left join cost_by_agent as cost using (agent_id);
 
 -- relation: agent_task   of: assignment_started, assignment_released, assignment_completed, assignment_failed, assignment_timed_out, assignment_cancelled
 select

@@ -123,6 +123,12 @@ class TestWhatCameOfItsWork:
         )
         assert colony.rows("agent_stats", "completed", "failed", "success_rate") == [(0, 1, 0.0)]
 
+    def test_is_found_by_its_agent_and_what_is_asked_of_it(self, colony: Colony) -> None:
+        call = LlmCallCompleted(agent_id="a", provider="openai", request_model="m", cost_usd="1")
+        colony.given(fact(AssignmentStarted(agent_id="a"), "x", 1), fact(call, "c", 2))
+        asked = "select agent_id from agent_stats where agent_id = 'a' and begun = 1 and llm_calls = 1"
+        assert colony.projections.sql(asked).records() == [{"agent_id": "a"}]
+
     def test_costs_what_its_calls_cost(self, colony: Colony) -> None:
         call = {"provider": "p", "request_model": "m", "input_tokens": 7, "cost_usd": "0.1"}
         colony.given(
