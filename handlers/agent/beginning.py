@@ -62,9 +62,9 @@ async def begin(bus: Bus, profile: Profile, life: Life, work: Work) -> Beginning
             state, sequence = await insisting(partial(decider.look, task.id))
         if state.created is None:  # the bus was made anew since it was given
             state = task.given
+        await task.end_what_was_lost(state)
         if state.is_over:
             return None
-        await task.end_what_was_lost(state)
         try:
             if not task.is_used_up(state):
                 return await task.start(state, sequence)

@@ -14,7 +14,15 @@ from rookery import Agent, Colony, NoResult, Task, TaskFailed, ThreadTask
 from rookery.bus import MemoryBus
 from rookery.handlers.agent import HandlersStuck, NameTaken, Serving, beginning
 from rookery.handlers.agent.assigning import assign, created
-from rookery.schemas import AssignmentCompleted, AssignmentCreated, AssignmentStarted, Event, RunStarted, derived_id
+from rookery.schemas import (
+    AssignmentCompleted,
+    AssignmentCreated,
+    AssignmentStarted,
+    AssignmentTimedOut,
+    Event,
+    RunStarted,
+    derived_id,
+)
 
 
 def echo(name: str, **options: Any) -> Agent:
@@ -275,6 +283,25 @@ async def test_a_run_that_nobody_ended_is_ended_by_who_comes_next(colony: Colony
     (failed,) = await events_of("run.failed")
     assert failed.subject == earlier
     assert failed.payload().error == beginning.LOST
+
+
+async def test_a_run_that_nobody_ended_is_ended_also_where_its_task_is_over(colony: Colony, events_of: Any) -> None:
+    """As when the node ended what was overdue, and the agent that had it was dead."""
+    works = colony.bus.work("echo", in_hand_max=1)
+    task_id = await colony.assign("echo", "x")
+    lost = await anext(works)
+    earlier = derived_id(task_id, "1", "run")
+    says = echo("coder-6").profile.says
+    await colony.bus.publish(says(RunStarted(agent_id="coder-6"), subject=earlier))
+    await colony.bus.publish(says(AssignmentStarted(agent_id="coder-6", run_id=earlier), subject=task_id))
+    timed_out = AssignmentTimedOut(agent_id="coder-6")
+    await colony.bus.publish(Event.of(timed_out, subject=task_id, source="/nodes/n"))
+    await lost.again(0)
+    async with echo("coder-7").serving(colony.bus), asyncio.timeout(20):
+        while not await events_of("run.failed"):
+            await asyncio.sleep(0.01)
+    assert [one.subject for one in await events_of("run.failed")] == [earlier]
+    assert len(await events_of("run.started")) == 1
 
 
 async def test_a_task_that_every_agent_died_of_fails(colony: Colony, events_of: Any) -> None:
