@@ -226,5 +226,5 @@ async def test_a_bus_that_was_asked_before_the_log_grew_is_no_bus_that_lost_some
         searched, reactions = list[Entity](), here.node.reactions
         reactions._in_log = lambda entity: searched.append(entity) or []  # type: ignore[method-assign, func-returns-value]
         reactions.bus_held = (await here.node.bus.state())._replace(messages=0)
-        assert await reactions._earlier_events(Entity("run", "x")) == []
+        assert await reactions._earlier_events(Entity("run", "x"), 0) == []
         assert searched == []
