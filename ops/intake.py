@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -12,9 +12,8 @@ from ..bus import Bus, EventTooLarge, Receipt
 from ..eventstore import KeyGone, Log
 from ..eventstore.vault import Vault, sealed_event
 from ..handlers.fleet import Fenced
+from ..handlers.fleet.fence import Fence
 from ..schemas import Event, InvalidEvent, check, decode, is_pseudonym, refuse_chained, refuse_replayed
-
-Publish = Callable[[Event, bytes], Awaitable[Receipt]]
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -44,12 +43,13 @@ class Intake:
     """Takes payloads as they were sent: the same bytes go on the bus, and so into the log.
 
     Only of an event that names its data subject, what is personal is sealed on the way. An id that is known already is
-    a duplicate, whatever the rest of the event says: the first one counts. `publish` is the bus's, or may refuse what
-    an agent claims who is dead.
+    a duplicate, whatever the rest of the event says: the first one counts. A `fence` refuses what an agent claims who
+    is dead.
     """
 
-    def __init__(self, bus: Bus, log: Log, vault: Vault, publish: Publish | None = None) -> None:
-        self._publish_one = publish or bus.publish
+    def __init__(self, bus: Bus, log: Log, vault: Vault, fence: Fence | None = None) -> None:
+        self._publish_one = fence.publish if fence else bus.publish
+        self._fence = fence
         self._log = log
         self._vault = vault
 
@@ -60,7 +60,7 @@ class Intake:
         to publish all of them again is safe.
         """
         fresh, refusals = await asyncio.to_thread(self._sift, payloads)
-        outcomes = await asyncio.gather(*(self._publish(*one) for one in fresh), return_exceptions=True)
+        outcomes = await self._publish_in_order(fresh)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -109,6 +109,21 @@ class Intake:
             except KeyGone as error:
                 refusals.append(Refusal(one.position, str(error), "datasubject"))
         return found
+
+    async def _publish_in_order(self, fresh: Sequence[_Fresh]) -> list[Receipt | Refusal | BaseException]:
+        """Publish all of it together, but what the fence looks at first by itself, and what comes behind it later."""
+        outcomes, together = list[Receipt | Refusal | BaseException](), list[_Fresh]()
+        for one in fresh:
+            if self._fence and self._fence.holds(one.event):
+                outcomes += await self._published(together)
+                outcomes += await self._published([one])
+                together = []
+            else:
+                together.append(one)
+        return outcomes + await self._published(together)
+
+    async def _published(self, together: Sequence[_Fresh]) -> list[Receipt | Refusal | BaseException]:
+        return await asyncio.gather(*(self._publish(*one) for one in together), return_exceptions=True)
 
     async def _publish(self, index: int, event: Event, payload: bytes) -> Receipt | Refusal:
         try:

@@ -117,7 +117,7 @@ class Node:
         self.ingest = self._make_ingest()
         self.spokes = {name: Spoke(name, bus.mirror(name), log, self._log_grew) for name in settings.spoke_names}
         self.watch = watch_of(self)
-        self.intake = Intake(bus, log, vault, fence_of(self).publish)
+        self.intake = Intake(bus, log, vault, fence_of(self))
         held_at = partial(places_of_texts, snapshot.path, settings.archive)
         self.erasure = Erasure(vault, log, projections, origin=settings.origin, publish=bus.publish, places=held_at)
         self.live = Live(log)

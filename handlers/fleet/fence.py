@@ -39,10 +39,17 @@ class Fence:
         self._tracker = tracker
         self._alive_at: dict[str, int] = {}
 
+    def holds(self, event: Event) -> bool:
+        """Whether the event is a claim that is looked at first: it may come behind what is published after it."""
+        agent_id = _claimant(event)
+        return agent_id is not None and not (
+            self._tracker.is_complete and self._tracker.record(agent_id).state == "unknown"
+        )
+
     async def publish(self, event: Event, payload: bytes) -> Receipt:
         """Publish the event. Raises `Fenced` if its agent is dead, `Contended`, or as `Bus.publish` does."""
         agent_id = _claimant(event)
-        if agent_id is None or (self._tracker.is_complete and self._tracker.record(agent_id).state == "unknown"):
+        if agent_id is None or not self.holds(event):
             return await self._bus.publish(event, payload)
         agent = Entity("agent", agent_id)
         for _ in range(CONFLICTS_MAX):

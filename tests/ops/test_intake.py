@@ -13,9 +13,13 @@ import pytest
 from rookery.bus import BusUnavailable, MemoryBus, NatsBus
 from rookery.eventstore import Log
 from rookery.eventstore.vault import Vault, revealed_event
+from rookery.handlers.fleet import AGENTS
+from rookery.handlers.fleet.fence import Fence
+from rookery.handlers.fleet.liveness import Tracker
+from rookery.handlers.reactions import Decider
 from rookery.ops.intake import Intake
 from rookery.ops.nats_server import NatsServer
-from rookery.schemas import AgentRegistered, Event, RunStarted, encode
+from rookery.schemas import AgentRegistered, Event, RunCompleted, RunStarted, encode
 
 from ..conftest import MakeEvent
 
@@ -133,3 +137,13 @@ async def test_what_cannot_be_sealed_is_refused_with_its_field_and_the_others_ar
     taken = await Intake(memory_bus, log, vault).take([named, stranger, long, good])
     assert [(one.index, one.field) for one in taken.refusals] == [(0, "subject"), (1, "datasubject"), (2, "data.name")]
     assert taken.new == 1
+
+
+async def test_what_the_fence_looks_at_first_keeps_its_place_among_the_rest(
+    memory_bus: MemoryBus, log: Log, vault: Vault
+) -> None:
+    fence = Fence(memory_bus, Decider(memory_bus, AGENTS, source="/nodes/local"), Tracker(evict_seconds=60))
+    facts = [RunStarted(), RunCompleted(), RunStarted(), RunCompleted(), RunStarted()]
+    payloads = [encode(Event.of(fact, subject="r", source="/agents/a")) for fact in facts]
+    assert (await Intake(memory_bus, log, vault, fence).take(payloads)).new == len(payloads)
+    assert await in_stream(memory_bus, count=len(payloads)) == payloads
