@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from rookery.handlers import alerts
+from rookery.handlers.fleet import alarms
 from rookery.handlers.reactions import Reactions
 from rookery.ops.cli.dead_letters import dead_letters
 from rookery.schemas import RunFailed
@@ -58,5 +59,6 @@ def test_the_page_s_commands_can_be_parsed() -> None:
 
 
 def test_every_alert_is_in_the_table() -> None:
-    told = set(re.findall(r'_raised\(\s*cause, "(\w+)"', Path(alerts.__file__).read_text()))
+    sources = "".join(Path(module.__file__).read_text() for module in (alerts, alarms))
+    told = set(re.findall(r'(?:_raised\(\s*cause, |kind=)"(\w+)"', sources))
     assert told == set(re.findall(r"^\| `(\w+)` \|", PAGE.partition("## Alerts")[2], re.MULTILINE))
