@@ -222,3 +222,9 @@ def test_an_index_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "here" / IDS / "in the way").mkdir(parents=True)
     with pytest.raises(LogWriteFailed, match=r"ids\.sqlite|here"):
         Log.open(tmp_path)
+
+
+def test_keys_that_come_together_stand_beside_those_that_wait(index: IdIndex) -> None:
+    index.add(7, 1)
+    index.add_all([7, 8], 2)
+    assert (sorted(index.candidates(7)), index.candidates(8), index.covered) == ([1, 2], [3], 3)

@@ -228,3 +228,5 @@ async def test_a_bus_that_was_asked_before_the_log_grew_is_no_bus_that_lost_some
         reactions.bus_held = (await here.node.bus.state())._replace(messages=0)
         assert await reactions._earlier_events(Entity("run", "x"), 0) == []
         assert searched == []
+        await reactions._earlier_events(Entity("run", "x"), 1)  # which the bus counts, and does not give
+        assert searched == [Entity("run", "x")]
