@@ -13,8 +13,10 @@ from ..eventstore import Log
 from ..handlers.dispatch import POOL, Candidates, Dispatcher, commands_in, pool_of
 from ..handlers.proficiency import Lookup
 from ..projections import ProjectionError, ReadModels
+from .health import Health
 from .settings import Settings
 
+SUBSYSTEM = "dispatcher"
 PRICE_SECONDS = 10.0
 # Of the time, that may at most go into asking what agents cost.
 PRICE_SHARE_MAX = 0.05
@@ -37,6 +39,11 @@ def dispatcher_of(log: Log, bus: Bus, settings: Settings, lookup: Lookup) -> Dis
         pool=POOL if offered else "",
         offered=offered,
     )
+
+
+def tell_of(dispatcher: Dispatcher, health: Health) -> None:
+    """Have health say what the dispatcher can't do."""
+    health.set(SUBSYSTEM, "degraded" if dispatcher.trouble else "ready", dispatcher.trouble)
 
 
 async def serve_pool(bus: Bus, settings: Settings) -> None:

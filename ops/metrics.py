@@ -339,3 +339,5 @@ def _of_reactions(node: Node) -> Iterator[Metric]:
     )
     lag = max(node.log.vector().get(node.settings.origin, 0) - reactions.position, 0)
     yield gauge("reactions_lag_events", "Events that the log holds and no reaction was asked of yet.", [], [([], lag)])
+    aside = node.dispatcher.set_aside
+    yield counter("dispatcher_set_aside", "Events that the dispatcher could not take in.", [], [([], aside)])

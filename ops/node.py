@@ -26,7 +26,7 @@ from .archiver import Archiver
 from .bridges import Bridges
 from .data_folder import DataFolder
 from .disk import Disk
-from .dispatching import dispatcher_of, keep_priced, serve_pool
+from .dispatching import dispatcher_of, keep_priced, serve_pool, tell_of
 from .embedded import start_server
 from .erasure import Erasure, open_vault, places_of_texts
 from .folders.watched import WatchedFolders
@@ -195,6 +195,7 @@ class Node:
         self.disk.has_room()
         self.rebuilds.look()
         self.reactions.tell(self.health)
+        tell_of(self.dispatcher, self.health)
         for edge in self.edges:
             edge.tell(self.health)
         return self.health

@@ -42,6 +42,9 @@ class Due(NamedTuple):
     assignment_id: str
     attempt: int | None
 
+    def __str__(self) -> str:
+        return f"assignment {self.assignment_id}"
+
 
 class _Time(NamedTuple):
     """One that sorts, whatever it is the time of."""

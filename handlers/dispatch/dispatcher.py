@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from ...bus import Bus, BusError
+from ...bus import Bus
 from ...eventstore import Log, Record
 from ...schemas import (
     AgentRegistered,
@@ -24,6 +24,7 @@ from ...schemas import (
     AssignmentTimedOut,
     Event,
     InvalidEvent,
+    RookeryError,
     all_types,
     decode,
     derived_id,
@@ -31,7 +32,6 @@ from ...schemas import (
 from ..assignments import ASSIGNMENTS, AssignmentOver, Release, TimeOut, UnknownAssignment, stop
 from ..proficiency import Lookup
 from ..reactions import Answer, Ask, Cause, Command, Decider, Happened, Reactions
-from ..reactions.errors import Contended
 from .board import Board, Due, Open
 from .candidates import Candidates
 from .choosing import ASSIGNMENTS_MAX
@@ -45,6 +45,10 @@ RANK_SECONDS = 10.0
 # What was handed over and is not begun in this time is handed over again, after twice as long each time.
 HANDED_SECONDS = 3.0
 HANDED_TIMES_MAX = 5
+# So many assignments are ended, or handed over again, at once.
+AT_ONCE_MAX = 32
+
+Item = TypeVar("Item")
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +94,8 @@ class Dispatcher:
         self._source = f"/nodes/{origin}"
         self._clock = clock
         self._handed: dict[str, _Handed] = {}
+        self._troubles: dict[str, str] = {}
+        self.set_aside = 0  # facts of the log that nothing could be made of
         self._position = 0
         self._heard = 0
         self._begun = asyncio.Event()
@@ -145,23 +151,47 @@ class Dispatcher:
         while True:
             await asyncio.sleep(RANK_SECONDS)
             for agent_id in self.candidates.agents():
-                self.candidates.rank(agent_id)
+                try:
+                    self.candidates.rank(agent_id)
+                except Exception:
+                    logger.exception("agent %s can't be ranked", agent_id)
                 await asyncio.sleep(0)
 
     async def _follow(self, decider: Decider) -> None:
         while True:
-            try:
-                self._grown.clear()
-                await self._read_on()
+            self._grown.clear()
+            has_read = await self._well("read the log", self._read_on())
+            if has_read:
                 self._begun.set()
-                await self._time_out(decider)
-                await self._hand_over_again()
-            except Exception:
-                logger.exception("the dispatcher can't go on; trying again")
+            await self._well("end what is overdue", self._time_out(decider))
+            await self._well("hand over again what nobody began", self._hand_over_again())
+            if not has_read:
                 await asyncio.sleep(TROUBLE_SECONDS)
+                continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._idle_seconds()):
                     await self._grown.wait()
+
+    async def _well(self, what: str, work: Awaitable[None]) -> bool:
+        """Whether that could be done. If not, the rest is done nevertheless, and this is tried again."""
+        try:
+            await work
+        except Exception as error:
+            foreseen = isinstance(error, RookeryError)
+            logger.warning("the dispatcher can't %s; trying again", what, exc_info=None if foreseen else error)
+            self._troubles[what] = f"it can't {what}: {error or type(error).__name__}"
+            return False
+        self._troubles.pop(what, None)
+        return True
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, and since the node began was; empty: nothing."""
+        found = list(self._troubles.values())
+        if self.set_aside:
+            noun = "event" if self.set_aside == 1 else "events"
+            found.append(f"{self.set_aside:,} {noun} could not be taken in, and the log of the program says why")
+        return "; ".join(found)
 
     def stands_in(self, kind: str) -> bool:
         """Whether the pool is to have work of a kind: it offers that, and nobody alive does."""
@@ -175,7 +205,7 @@ class Dispatcher:
             end = self._log.vector().get(self._origin, 0)
             records = await asyncio.to_thread(self._read, end) if end > self._position else []
             for record in records:
-                self._hear(record)
+                self._hear_or_set_aside(record)
             async with self._moved:
                 is_all = len(records) < CHUNK_EVENTS_MAX
                 self._position = end if is_all else records[-1].n
@@ -187,6 +217,14 @@ class Dispatcher:
     def _read(self, end: int) -> list[Record]:
         after, up_to = {self._origin: self._position}, {self._origin: end}
         return list(self._log.search(types=TYPES, after=after, up_to=up_to, limit=CHUNK_EVENTS_MAX))
+
+    def _hear_or_set_aside(self, record: Record) -> None:
+        """What nothing can be made of keeps nobody from hearing the rest."""
+        try:
+            self._hear(record)
+        except Exception:
+            logger.exception("event %d of %s could not be taken in, and is set aside", record.n, self._origin)
+            self.set_aside += 1
 
     def _hear(self, record: Record) -> None:
         if record.letter is not None:
@@ -211,16 +249,17 @@ class Dispatcher:
 
     async def _time_out(self, decider: Decider) -> None:
         now = self._clock()
-        for due in self.board.due(now):
+
+        async def end(due: Due) -> None:
             if due.assignment_id not in self.board.open:
-                continue  # both of its times are up, and the first has shown that it is over
+                return  # both of its times are up, and the first has shown that it is over
             try:
                 await decider.handle(self._timed_out(due, now))
             except (AssignmentOver, UnknownAssignment):
                 self.board.forget(due.assignment_id)
                 self.candidates.hold(due.assignment_id, None)
-            except (BusError, Contended) as error:
-                logger.warning("the time of assignment %s is up, and it can't be told: %s", due.assignment_id, error)
+
+        await _each(self.board.due(now), end)
 
     def _timed_out(self, due: Due, now: datetime) -> Command:
         began_at = self.board.open[due.assignment_id].assignment.started_at
@@ -285,16 +324,21 @@ class Dispatcher:
 
     async def _hand_over_again(self) -> None:
         """What nobody has begun lies with one who asked for work and then fell silent: take it out of those hands."""
-        now = self._clock()
+        now, due = self._clock(), list[str]()
         for assignment_id, handed in list(self._handed.items()):
             known = self.board.open.get(assignment_id)
             if known is None or known.moved_n != handed.released_n or handed.times + 1 >= HANDED_TIMES_MAX:
                 del self._handed[assignment_id]
             elif handed.is_due(now):
-                self._handed[assignment_id] = handed = handed._replace(times=handed.times + 1, at=now)
+                self._handed[assignment_id] = handed._replace(times=handed.times + 1, at=now)
                 created = known.assignment.created
                 if known.assignment.bound_to is None and created and self.candidates.choose(created.kind):
-                    await self._hand_over(known, handed)
+                    due.append(assignment_id)
+
+        async def hand_over(assignment_id: str) -> None:
+            await self._hand_over(self.board.open[assignment_id], self._handed[assignment_id])
+
+        await _each(due, hand_over)
 
     async def _given(self, n: int) -> Event:
         record = await asyncio.to_thread(self._log.get, self._origin, n)
@@ -308,3 +352,20 @@ class Dispatcher:
             return None
         await stop(self._bus, agent_id, cause.entity.id)
         return []
+
+
+async def _each(items: Sequence[Item], work: Callable[[Item], Awaitable[None]]) -> None:
+    """Do the work of each, several at once. What fails with one keeps no other from it, and is raised in the end."""
+    waiting, failed = iter(items), list[Exception]()
+
+    async def go_on() -> None:
+        for item in waiting:
+            try:
+                await work(item)
+            except Exception as error:
+                logger.warning("%s: %s", item, error or type(error).__name__)
+                failed.append(error)
+
+    await asyncio.gather(*(go_on() for _ in range(min(len(items), AT_ONCE_MAX))))
+    if failed:
+        raise failed[0]

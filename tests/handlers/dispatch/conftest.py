@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from rookery.bus import Bus, Work
 from rookery.handlers.assignments import ASSIGNMENTS
 from rookery.handlers.dispatch import Dispatcher, Giver
 from rookery.handlers.fleet import AGENTS
+from rookery.handlers.proficiency import Lookup
 from rookery.handlers.reactions import Decider, Reactions
 from rookery.schemas import AgentRegistered, AgentStateChanged, AssignmentCreated, Event
 
@@ -28,15 +29,22 @@ ABLE = AgentRegistered(name="x", capabilities=["lint"])
 class Colony(World):
     """A world with a dispatcher, whose clock the test sets."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, self._tables)
+    def __init__(self, folder: Path, bus: Bus | None = None, lookup: Lookup | None = None) -> None:
+        super().__init__(folder, self._tables, bus=bus)
+        self._lookup = lookup
         self.now = datetime.now(UTC)
         self.dispatcher: Dispatcher | None = None
         self._dispatching: asyncio.Task[None] | None = None
 
     def _tables(self) -> Sequence[Reactions]:
         self.dispatcher = Dispatcher(
-            self.log, self.bus, ORIGIN, pool="local-1", offered=["lint"], clock=lambda: self.now
+            self.log,
+            self.bus,
+            ORIGIN,
+            lookup=self._lookup,
+            pool="local-1",
+            offered=["lint"],
+            clock=lambda: self.now,
         )
         decider = Decider(self.bus, ASSIGNMENTS, source=f"/nodes/{ORIGIN}")
         self._dispatching = asyncio.create_task(self.dispatcher.run(decider))
@@ -77,6 +85,14 @@ class Colony(World):
         await self.bus.publish(event)
         await self.bus.give(event)
         return event
+
+
+@asynccontextmanager
+async def closing(colony: Colony) -> AsyncIterator[Colony]:
+    try:
+        yield colony
+    finally:
+        await colony.close()
 
 
 @pytest.fixture

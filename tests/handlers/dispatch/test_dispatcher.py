@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+from rookery.bus import Entity, MemoryBus, Receipt
+from rookery.eventstore import Record
 from rookery.handlers.assignments import stop_subject
 from rookery.handlers.dispatch import GRACE_SECONDS
 from rookery.handlers.dispatch.dispatcher import HANDED_SECONDS
+from rookery.handlers.proficiency import Rating, Ratings
 from rookery.schemas import (
     AgentUnregistered,
     AssignmentCancelled,
@@ -15,10 +22,12 @@ from rookery.schemas import (
     AssignmentCreated,
     AssignmentStarted,
     AssignmentTimedOut,
+    Event,
     EventData,
 )
 
-from .conftest import ABLE, CHOSEN, EXPIRED, LINT, NAMED, ORIGIN, Colony, nothing_waits, take
+from ..reactions.conftest import World
+from .conftest import ABLE, CHOSEN, EXPIRED, LINT, NAMED, ORIGIN, Colony, closing, nothing_waits, take
 
 
 class TestTime:
@@ -59,6 +68,93 @@ class TestTime:
         await colony.pass_time(4000)
         await colony.act()
         assert colony.told("assignment.timed_out") == []
+
+    async def test_many_whose_time_is_up_do_not_wait_for_each_other(self, tmp_path: Path) -> None:
+        async with closing(Colony(tmp_path, bus=Meeting(3))) as colony:
+            for number in range(3):
+                await colony.happen(AssignmentCreated(kind="lint", deadline_seconds=60), f"as-{number}")
+            await colony.start()
+            await colony.pass_time(61)
+            assert len(await colony.until_told("assignment.timed_out", 3)) == 3
+
+    async def test_one_that_can_not_be_ended_keeps_nobody_else_from_it(self, tmp_path: Path) -> None:
+        async with closing(Colony(tmp_path, bus=Stumbling("as-0"))) as colony:
+            for number in range(3):
+                await colony.happen(AssignmentCreated(kind="lint", deadline_seconds=60), f"as-{number}")
+            await colony.start()
+            await colony.pass_time(61)
+            ended = await colony.until_told("assignment.timed_out", 2)
+            assert sorted(event.subject for event in ended) == ["as-1", "as-2"]
+
+
+class Meeting(MemoryBus):
+    """A bus on which an append waits until so many are under way."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._all = asyncio.Barrier(count)
+
+    async def append(self, events: Sequence[Event], **how: Any) -> list[Receipt]:
+        await self._all.wait()
+        return await super().append(events, **how)
+
+
+class Stumbling(MemoryBus):
+    """A bus on which nothing can be appended to an assignment, for a reason that nobody foresaw."""
+
+    def __init__(self, assignment_id: str) -> None:
+        super().__init__()
+        self._assignment_id = assignment_id
+
+    async def append(self, events: Sequence[Event], **how: Any) -> list[Receipt]:
+        if events[0].subject == self._assignment_id:
+            raise RuntimeError("it stumbles")
+        return await super().append(events, **how)
+
+
+async def test_what_nothing_can_be_made_of_is_set_aside_and_told_and_the_rest_goes_on(tmp_path: Path) -> None:
+    def lookup(agent_id: str, skill: str) -> Rating:
+        if agent_id == "odd":
+            raise ArithmeticError("no rating")
+        return Ratings().lookup(agent_id, skill, 0)
+
+    async with closing(Colony(tmp_path, lookup=lookup)) as colony:
+        await colony.start()
+        await colony.happen(ABLE, "a")
+        await colony.act()
+        assert colony.dispatcher
+        assert colony.dispatcher.candidates.choose("lint")
+        assert colony.dispatcher.trouble == ""
+        await colony.happen(ABLE, "odd")
+        await colony.happen(AssignmentCreated(kind="lint", deadline_seconds=60), "as-1")
+        await colony.act()
+        assert colony.dispatcher.set_aside == 1
+        assert "1 event could not be taken in" in colony.dispatcher.trouble
+        await colony.pass_time(61)
+        assert len(await colony.until_told("assignment.timed_out")) == 1
+
+
+async def test_a_log_that_can_not_be_read_is_told_and_keeps_nothing_from_its_end(
+    colony: Colony, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(end: int) -> list[Record]:
+        raise OSError("the disk is away")
+
+    monkeypatch.setattr("rookery.handlers.dispatch.dispatcher.TROUBLE_SECONDS", 0.01)
+    await colony.happen(AssignmentCreated(kind="lint", deadline_seconds=60), "as-1")
+    await colony.act()
+    assert colony.dispatcher
+    with monkeypatch.context() as away:
+        away.setattr(colony.dispatcher, "_read", fail)
+        await colony.happen(ABLE, "a")
+        await World.ingest(colony)
+        await colony.pass_time(61)
+        async with asyncio.timeout(10):
+            while not await colony.bus.has_happened(Entity("assignment", "as-1"), "timed_out"):
+                await asyncio.sleep(0.001)
+        assert colony.dispatcher.trouble == "it can't read the log: the disk is away"
+    await colony.act()
+    assert colony.dispatcher.trouble == ""
 
 
 class TestTheWorkOfTheDead:
