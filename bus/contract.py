@@ -245,6 +245,12 @@ class Bus(Protocol):
         other times: the same again is stored once. Raises like `give`.
         """
 
+    def tasks_held(self, capability: str, *, agent_id: str | None = None) -> AsyncGenerator[list[str], None]:
+        """The assignments whose tasks wait, or are in hand, at one place, page by page: by a look through all of it.
+
+        That is the place of the capability, or of what is given to `agent_id` by name, whatever its capability.
+        """
+
     def work(
         self,
         capability: str | None,

@@ -6,7 +6,9 @@ crash in between leaves the task twice and never not at all: who is handed it a 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, Collection
+
+import msgspec
 
 from ..schemas import Event
 from .connection import Connection
@@ -18,6 +20,15 @@ from .settling import GONE, At, Deleted
 
 # The tasks in hand are the oldest: what isn't among so many is left to come again by itself, after the ack wait.
 SEARCHED_EVENTS_MAX = 20_000
+
+
+class _Task(msgspec.Struct, frozen=True):
+    """Of a task, whose input may be large, what tells it from others."""
+
+    subject: str
+
+
+_TASKS = msgspec.json.Decoder(_Task)
 
 
 async def hand_over(
@@ -42,6 +53,19 @@ def message_id(event: Event, number: int) -> str:
 def is_of(id: str | None, event: Event) -> bool:
     """Whether a message's id is one of the task's, for whichever time it was put there."""
     return id is not None and id.partition("/")[0] == event.id
+
+
+async def tasks_at(connection: Connection, stream: str, subject: str) -> AsyncGenerator[list[str], None]:
+    """See `Bus.tasks_held`."""
+    async for page in stored_by_now(connection, stream, subject, after=0):
+        yield [found for one in page if (found := _assignment_in(one.delivery.payload)) is not None]
+
+
+def _assignment_in(payload: bytes) -> str | None:
+    try:
+        return _TASKS.decode(payload).subject
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # it is no task
+        return None
 
 
 async def _held(connection: Connection, stream: str, event: Event, places: Collection[str]) -> dict[str, int]:

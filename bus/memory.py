@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Self
 
-from ..schemas import EVENTS, Event, RookeryError, entity_filter, fact_filter
+from ..schemas import EVENTS, Event, RookeryError, entity_filter, fact_filter, work_subject
 from .append import expectations_by_event
 from .commands import refusal
 from .contract import (
@@ -130,6 +130,11 @@ class MemoryBus:
         item.id = message_id(event, number)
         await self._turn()
         return self._work.give(event, item, instead=True)
+
+    async def tasks_held(self, capability: str, *, agent_id: str | None = None) -> AsyncGenerator[list[str], None]:
+        """See `Bus.tasks_held`."""
+        await self._turn()
+        yield self._work.held(work_subject(capability, agent_id))
 
     def work(
         self,

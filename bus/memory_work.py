@@ -41,6 +41,10 @@ class MemoryQueue:
         self.change()
         return Receipt(self._sequences[item.id], duplicate=False)
 
+    def held(self, subject: str) -> list[str]:
+        """See `Bus.tasks_held`."""
+        return [task.event.subject for task in self._tasks if task.subject == subject]
+
     async def work(
         self, capability: str | None, agent_id: str | None, in_hand_max: int, attempts_max: int, ack_wait_seconds: float
     ) -> AsyncGenerator[Work, None]:

@@ -9,7 +9,7 @@ from typing import Self
 
 import msgspec
 
-from ..schemas import EVENTS, Event, entity_filter, fact_filter
+from ..schemas import EVENTS, Event, entity_filter, fact_filter, work_subject
 from . import buckets, commands, handover, reading, streams
 from . import work as working
 from .appender import Appender
@@ -150,6 +150,13 @@ class NatsBus:
     async def make_room_for_work(self) -> None:
         """Make sure that the stream is there in which work waits. Raises `BusUnavailable` or `StreamDrifted`."""
         await self._connection.persist(lambda: streams.apply(self._connection, self._work_stream))
+
+    async def tasks_held(self, capability: str, *, agent_id: str | None = None) -> AsyncGenerator[list[str], None]:
+        """See `Bus.tasks_held`."""
+        await self._ready_to_give()
+        subject = work_subject(capability, agent_id)
+        async for page in handover.tasks_at(self._connection, self._work_stream.name, subject):
+            yield page
 
     def work(
         self,

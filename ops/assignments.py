@@ -124,7 +124,7 @@ async def give_wish(node: Node, wish: Wish, wait: Wait, *, is_new: bool = True) 
             return _after(Standing(assignment_id=wish.assignment_id, status="pending"), given.event)
         known = await _recorded(node.bus, wish.assignment_id) or given
     if (await standing(node.bus, wish.assignment_id)).status == "pending":
-        await node.bus.give(known.event)
+        await node.giver.give_again(known.event)
     await node.until(known.sequence, wait)
     return await standing(node.bus, wish.assignment_id)
 

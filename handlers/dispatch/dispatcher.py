@@ -35,6 +35,7 @@ from ..reactions import Answer, Ask, Cause, Command, Decider, Happened, Reaction
 from .board import Board, Due, Open
 from .candidates import Candidates
 from .choosing import ASSIGNMENTS_MAX
+from .strays import is_as_given, strays_of
 
 TYPES = frozenset(known.name for known in all_types() if known.name.startswith(("agent.", "assignment.")))
 CHUNK_EVENTS_MAX = 2_000
@@ -45,6 +46,9 @@ RANK_SECONDS = 10.0
 # What was handed over and is not begun in this time is handed over again, after twice as long each time.
 HANDED_SECONDS = 3.0
 HANDED_TIMES_MAX = 5
+# What can't be given at the start, because the bus is away or full, is looked for again, after twice as long each time.
+STRAYS_SECONDS = 10.0
+STRAYS_SECONDS_MAX = 600.0
 # So many assignments are ended, or handed over again, at once.
 AT_ONCE_MAX = 32
 
@@ -99,6 +103,7 @@ class Dispatcher:
         self._position = 0
         self._heard = 0
         self._begun = asyncio.Event()
+        self._no_strays = asyncio.Event()
         self._moved = asyncio.Condition()
         self._grown = asyncio.Event()
         self._grown.set()
@@ -122,6 +127,10 @@ class Dispatcher:
         """Wait until what the log had at the start is known here."""
         await self._begun.wait()
 
+    async def until_no_strays(self) -> None:
+        """Wait until what was recorded before the start, and waited nowhere, is given."""
+        await self._no_strays.wait()
+
     async def until(self, n: int) -> None:
         """Wait until everything up to that line of the log is known here."""
         async with self._moved:
@@ -139,12 +148,16 @@ class Dispatcher:
 
     async def run(self, decider: Decider) -> None:
         """Follow the log until cancelled, and have `decider`, of assignments, end what is overdue."""
-        ranking = asyncio.create_task(self._rank_on(), name="rank agents")
+        beside = [
+            asyncio.create_task(self._rank_on(), name="rank agents"),
+            asyncio.create_task(self._give_strays(decider), name="give what was only recorded"),
+        ]
         try:
             await self._follow(decider)
         finally:
-            ranking.cancel()
-            await asyncio.wait([ranking])
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
 
     async def _rank_on(self) -> None:
         """Ratings change with what agents do and with time, and nobody says so: look at all of them now and then."""
@@ -156,6 +169,27 @@ class Dispatcher:
                 except Exception:
                     logger.exception("agent %s can't be ranked", agent_id)
                 await asyncio.sleep(0)
+
+    async def _give_strays(self, decider: Decider) -> None:
+        """Once all that was there at the start is known: give what was recorded and never came to wait anywhere."""
+        await self.until_begun()
+
+        async def give(assignment_id: str) -> None:
+            known = self.board.open.get(assignment_id)
+            state, _ = await decider.look(assignment_id)  # it may have been begun and ended since it was looked for
+            if known is not None and is_as_given(state):
+                await self._bus.give(await self._given(known.given_n))
+
+        async def look() -> None:
+            if strays := await strays_of(self._bus, self.board):
+                logger.warning("%d assignments were recorded and wait nowhere: they are given now", len(strays))
+                await _each(strays, give)
+
+        pause_seconds = STRAYS_SECONDS
+        while not await self._well("give work that waits nowhere", look()):
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, STRAYS_SECONDS_MAX)
+        self._no_strays.set()
 
     async def _follow(self, decider: Decider) -> None:
         while True:

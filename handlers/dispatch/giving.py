@@ -18,6 +18,7 @@ from ..reactions import Contended, Decider
 from .choosing import Choice
 from .dispatcher import Dispatcher
 from .errors import AgentNotAlive, Incapable, NobodyCan
+from .strays import Again
 
 CHOICES_MAX = 16
 TAKERS = ("alive", "suspect")
@@ -47,6 +48,11 @@ class Giver:
         self._bus = bus
         self._dispatcher = dispatcher
         self._agents = agents
+        self._again = Again(bus)
+
+    async def give_again(self, event: Event) -> None:
+        """Give what was recorded before to the bus, unless it waits there, or is in hand. Raises as the bus does."""
+        await self._again.give(event)
 
     async def record(self, wish: Wish) -> Given:
         """Decide who is to have it, and record it; to `give` it to the bus is left to the caller.

@@ -33,6 +33,10 @@ async def next_of(tasks: AsyncGenerator[Work, None]) -> Work:
         return await anext(tasks)
 
 
+async def held(bus: Bus, capability: str, *, agent_id: str | None = None) -> list[str]:
+    return sorted([one async for page in bus.tasks_held(capability, agent_id=agent_id) for one in page])
+
+
 @asynccontextmanager
 async def waiting_for_next(tasks: AsyncGenerator[Work, None]) -> AsyncIterator[asyncio.Task[Work]]:
     """Somebody who waits for the next task while the test goes on."""
@@ -330,6 +334,20 @@ class TestHandingOver:
         await bus.give(other := task(subject="as-2"))
         async with taking(bus) as tasks:
             assert [(await next_of(tasks)).event, (await next_of(tasks)).event] == [given, other]
+
+    async def test_what_waits_or_is_in_hand_at_a_place_is_told_and_nothing_else(self, bus: Bus) -> None:
+        assert await held(bus, "code.review") == []
+        for number in range(3):
+            await bus.give(task(subject=f"as-{number}"))
+        await bus.give(task("code.lint", subject="other"))
+        await bus.give(task(subject="named", agent_id="coder-7"))
+        async with taking(bus, in_hand_max=2) as tasks:
+            await (await next_of(tasks)).done()
+            await next_of(tasks)
+        assert await held(bus, "code.review") == ["as-1", "as-2"]
+        await bus.hand_over(task(subject="as-1"), "coder-7", number=1)
+        assert "as-1" in await held(bus, "whatever", agent_id="coder-7")
+        assert "named" in await held(bus, "whatever", agent_id="coder-7")
 
     async def test_who_takes_no_capability_gets_only_what_is_given_by_name(self, bus: Bus) -> None:
         await bus.give(task())

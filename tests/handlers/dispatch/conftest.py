@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rookery.bus import Bus, Work
+from rookery.bus import Bus, MemoryBus, Work
 from rookery.handlers.assignments import ASSIGNMENTS
 from rookery.handlers.dispatch import Dispatcher, Giver
 from rookery.handlers.fleet import AGENTS
@@ -62,6 +62,8 @@ class Colony(World):
             self._dispatching.cancel()
             with suppress(asyncio.CancelledError):
                 await self._dispatching
+        if isinstance(self.bus, MemoryBus):
+            self.bus._work._sequences.clear()  # of tasks, too, the bus knows ids for a while only
         self.dispatcher = self._dispatching = None
 
     @property
