@@ -6,6 +6,7 @@ to choose one is to look at the first, however many there are.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterator
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from .choosing import ASSIGNMENTS_MAX, Candidate, Choice, Skilled, rank, score_o
 RANKINGS_MAX = 1_000
 # So often the first may turn out to be no longer what it was, before the next one is taken as it is.
 RERANKED_MAX = 8
+# So many agents are ranked before others have their turn.
+RANKED_AT_ONCE_MAX = 100
 _HEAP_SPARE = 64
 
 _Rank = tuple[float, int, str]
@@ -62,6 +65,8 @@ class Candidates:
         self._holders: dict[str, str] = {}
         self._costs_usd: dict[str, float] = {}
         self._rankings: dict[str, dict[str, _Ranking]] = {}
+        self._begun: tuple[Ranked, _Ranking] | None = None  # the ranking that is being made
+        self._making = asyncio.Lock()
 
     def __len__(self) -> int:
         return len(self._agents)
@@ -112,6 +117,25 @@ class Candidates:
         assert candidate is not None, "somebody was first"
         eligible = len(ranking) - sum(other in ranking for other in set(excluded))
         return Choice(candidate, score_of(candidate), eligible)
+
+    async def be_ready(self, kind: str, skill: str | None = None) -> None:
+        """Rank those who can do such work a few at a time, so that to `choose` one holds nobody up, however many."""
+        ranked = Ranked(kind, skill or kind)
+        if self._known(ranked) is not None:
+            return
+        async with self._making:
+            if self._known(ranked) is not None:  # somebody else has made it meanwhile
+                return
+            ranking = _Ranking()
+            self._begun = ranked, ranking
+            try:
+                for number, agent_id in enumerate(list(self._able.get(kind, ())), 1):
+                    ranking.place(self.candidate(agent_id, ranked))
+                    if number % RANKED_AT_ONCE_MAX == 0:
+                        await asyncio.sleep(0)
+                self._keep(ranked, ranking)
+            finally:
+                self._begun = None
 
     def alive(self) -> list[Alive]:
         """All who are alive, those of the pool left out."""
@@ -180,13 +204,13 @@ class Candidates:
         if (agent := self._agents.get(agent_id)) is None:
             return
         for kind in agent.capabilities:
-            for skill, ranking in self._rankings.get(kind, {}).items():
+            for skill, ranking in self._rankings_of(kind):
                 ranking.place(self.candidate(agent_id, Ranked(kind, skill)))
         if agent.is_gone and not agent.holds:
             self._forget(agent_id)
 
     def _be_unable(self, agent_id: str, kind: str) -> None:
-        for ranking in self._rankings.get(kind, {}).values():
+        for _, ranking in self._rankings_of(kind):
             ranking.leave(agent_id)
         self._able[kind].discard(agent_id)
         if not self._able[kind]:
@@ -199,17 +223,30 @@ class Candidates:
         self._costs_usd.pop(agent_id, None)
 
     def _ranking(self, ranked: Ranked) -> _Ranking:
-        found = self._rankings.get(ranked.kind, {}).get(ranked.skill)
+        found = self._known(ranked)
         if found is not None:
             return found
         ranking = _Ranking()
-        for candidate in self.candidates(*ranked):
-            ranking.place(candidate)
-        if self._able.get(ranked.kind):  # what nobody can do isn't worth a place
-            if sum(map(len, self._rankings.values())) >= RANKINGS_MAX:
-                del self._rankings[next(iter(self._rankings))]
-            self._rankings.setdefault(ranked.kind, {})[ranked.skill] = ranking
+        for agent_id in self._able.get(ranked.kind, ()):
+            ranking.place(self.candidate(agent_id, ranked))
+        self._keep(ranked, ranking)
         return ranking
+
+    def _known(self, ranked: Ranked) -> _Ranking | None:
+        return self._rankings.get(ranked.kind, {}).get(ranked.skill)
+
+    def _keep(self, ranked: Ranked, ranking: _Ranking) -> None:
+        if not self._able.get(ranked.kind):  # what nobody can do isn't worth a place
+            return
+        if sum(map(len, self._rankings.values())) >= RANKINGS_MAX:
+            del self._rankings[next(iter(self._rankings))]
+        self._rankings.setdefault(ranked.kind, {})[ranked.skill] = ranking
+
+    def _rankings_of(self, kind: str) -> Iterator[tuple[str, _Ranking]]:
+        """Each by its skill, and with them the one that is being made."""
+        yield from self._rankings.get(kind, {}).items()
+        if self._begun is not None and self._begun[0].kind == kind:
+            yield self._begun[0].skill, self._begun[1]
 
 
 class _Agent:

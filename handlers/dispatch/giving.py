@@ -81,6 +81,7 @@ class Giver:
     async def _for_the_best(self, wish: Wish) -> Given:
         candidates, kind = self._dispatcher.candidates, wish.data.kind
         for _ in range(CHOICES_MAX):
+            await candidates.be_ready(kind, wish.data.skill)
             choice = candidates.choose(kind, wish.data.skill) or await self._choose_later(wish)
             if choice is None:
                 return await self._for_want_of_a_better(wish)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.handlers.dispatch import Candidate, Candidates, Skilled, best, score_of
+from rookery.handlers.dispatch.candidates import RANKED_AT_ONCE_MAX
 from rookery.handlers.fleet import AgentRecord
-from rookery.handlers.proficiency import Rating
+from rookery.handlers.proficiency import Rating, Ratings
 from rookery.handlers.reactions import Happened
 from rookery.handlers.reactions.scenario import NOON
 from rookery.schemas import AgentRegistered, AgentStateChanged, AgentUnregistered, EventData
@@ -169,3 +172,54 @@ def test_who_is_gone_leaves_nothing_behind() -> None:
         known.hear(f"a{number}", 2, Happened(AgentUnregistered(), NOON))
     kept = {name: len(value) for name, value in vars(known).items() if isinstance(value, dict) and value}
     assert kept == {}
+
+
+class TestRankingMany:
+    async def test_others_have_their_turn_and_what_they_tell_counts(self) -> None:
+        """While agents are ranked, some are heard of: the ranking is as if they had been ranked thereafter."""
+        table, count = Candidates(), 3 * RANKED_AT_ONCE_MAX
+        for number in range(count):
+            table.hear(f"a-{number:03}", 1, registered("lint"))
+        making = asyncio.create_task(table.be_ready("lint", "go"))
+        await asyncio.sleep(0)
+        assert not making.done()
+        for number in range(count):
+            table.hold(f"as-{number}", f"a-{number:03}")
+        table.hold("as-7", None)
+        table.hear("late", 1, registered("lint"))
+        table.hold("as-late", "late")
+        for number in (0, count - 1):
+            table.hear(f"a-{number:03}", 2, happened(AgentUnregistered()))
+        await making
+        choice = table.choose("lint", "go")
+        assert choice == best(table.candidates("lint", "go"))
+        assert choice is not None
+        assert (choice.candidate.agent_id, choice.eligible) == ("a-007", count - 1)
+
+    async def test_who_asks_for_the_same_meanwhile_waits_for_it_and_it_is_made_once(self) -> None:
+        looked = list[str]()
+
+        def lookup(agent_id: str, skill: str) -> Rating:
+            looked.append(agent_id)
+            return Ratings().lookup(agent_id, skill, 0)
+
+        table, count = Candidates(lookup=lookup), 2 * RANKED_AT_ONCE_MAX
+        for number in range(count):
+            table.hear(f"a-{number}", 1, registered("lint"))
+        first, *others = (asyncio.create_task(table.be_ready("lint")) for _ in range(5))
+        await asyncio.sleep(0)
+        others[0].cancel()
+        await asyncio.wait([first, *others])
+        assert len(looked) == count
+
+    async def test_who_gives_up_leaves_no_half_a_ranking(self) -> None:
+        table = Candidates()
+        for number in range(2 * RANKED_AT_ONCE_MAX):
+            table.hear(f"a-{number}", 1, registered("lint"))
+        making = asyncio.create_task(table.be_ready("lint"))
+        await asyncio.sleep(0)
+        making.cancel()
+        await asyncio.wait([making])
+        choice = table.choose("lint")
+        assert choice is not None
+        assert choice.eligible == 2 * RANKED_AT_ONCE_MAX
