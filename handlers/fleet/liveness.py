@@ -30,8 +30,12 @@ SUSPECT_INTERVALS = 1.25
 EXPIRE_INTERVALS = 1.75
 # What was due and has not come to pass is due again after this.
 AGAIN_SECONDS = 0.5
+# So many of the gone are kept in mind, to tell what they still say from what nobody known says: those who went last.
+GONE_MAX = 20_000
 # Places that were left for earlier ones lie in the heap until there are so many more than agents.
 _HEAP_SPARE = 64
+
+GONE: tuple[State, ...] = ("evicted", "unregistered")
 
 Step = Literal["suspect", "revive", "expire", "evict"]
 Heard = Fault | Literal["taken"]
@@ -78,15 +82,23 @@ class _Watched:
 class Tracker:
     """Follows the agents' events and beats. `now` is seconds on any clock that only goes forward."""
 
-    def __init__(self, *, evict_seconds: float) -> None:
+    def __init__(self, *, evict_seconds: float, gone_max: int = GONE_MAX) -> None:
         self.counts: Counter[Heard] = Counter()
-        self.is_complete = False  # whether all are known who registered before it began: who watches says so
+        self.knows_the_past = False  # whether it was told of all who registered before it began: who watches says so
+        self._has_forgotten = False
         self._evict_seconds = evict_seconds
         self._agents: dict[str, _Watched] = {}
+        self._gone: dict[str, None] = {}
+        self._gone_max = gone_max
         self._heap: list[tuple[float, str]] = []
 
     def __len__(self) -> int:
         return len(self._agents)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether who is not known here never registered on this bus."""
+        return self.knows_the_past and not self._has_forgotten
 
     def states(self) -> Counter[State]:
         """How many agents are in each state."""
@@ -105,19 +117,23 @@ class Tracker:
     def know(self, agent_id: str, record: AgentRecord, now: float, *, ago_seconds: float = 0.0) -> None:
         """Begin with what is known of an agent, whose state changed so long ago. Its silence begins now."""
         agent = self._agents[agent_id] = _Watched(agent_id, now)
-        agent.record = record
+        agent.record = _kept(record)
         agent.changed_at = now - ago_seconds
         self._queue(agent)
+        self._note_gone(agent)
 
     def correct(self, agent_id: str, record: AgentRecord, now: float) -> None:
         """The agent is as the bus says, and not as was thought here. A new life's silence begins now."""
-        agent = self._agents[agent_id]
+        agent = self._agents.get(agent_id)
+        if agent is None:  # it is gone, and was forgotten meanwhile
+            return
         if record.incarnation != agent.record.incarnation:
             agent.seen_at = now
         if record.state != agent.record.state:
             agent.changed_at = now
         agent.record = _kept(record)
         self._queue(agent)
+        self._note_gone(agent)
 
     def take(self, agent_id: str, fact: EventData, time: datetime, now: float) -> None:
         """Take the next of an agent's events, in their order."""
@@ -136,6 +152,7 @@ class Tracker:
         if agent.record.state != before.state:
             agent.changed_at = now
         self._queue(agent)
+        self._note_gone(agent)
 
     def hear(self, agent_id: str, beat: Beat, now: float, *, at: datetime) -> Fault | None:
         """Take a beat, or the answer to a probe, that came `at` this time. Returns what is wrong with it."""
@@ -154,9 +171,9 @@ class Tracker:
         """What is due. It is due again a little later, unless an event says that it has come to pass."""
         while self._heap and self._heap[0][0] <= now:
             at, agent_id = heapq.heappop(self._heap)
-            agent = self._agents[agent_id]
-            if agent.queued_at != at:
-                continue  # it was put elsewhere meanwhile
+            agent = self._agents.get(agent_id)
+            if agent is None or agent.queued_at != at:
+                continue  # it was put elsewhere meanwhile, or forgotten
             agent.queued_at = None
             found = self._next(agent)
             if found is not None and found[0] <= now:
@@ -168,6 +185,17 @@ class Tracker:
     def next_at(self) -> float | None:
         """When to ask again at the latest."""
         return self._heap[0][0] if self._heap else None
+
+    def _note_gone(self, agent: _Watched) -> None:
+        """Keep the gone in the order in which they went, and not more of them than may be."""
+        self._gone.pop(agent.agent_id, None)
+        if agent.record.state not in GONE:
+            return
+        self._gone[agent.agent_id] = None
+        if len(self._gone) > self._gone_max:
+            forgotten = next(iter(self._gone))
+            del self._gone[forgotten], self._agents[forgotten]
+            self._has_forgotten = True
 
     def _fault_of(self, agent_id: str, beat: Beat) -> Fault | None:
         record = self.record(agent_id)
@@ -227,7 +255,7 @@ def after(moment: datetime, time: datetime) -> datetime:
 
 def _kept(record: AgentRecord) -> AgentRecord:
     """What a watch needs of it: what the gone once told, and will be no more, would pile up."""
-    return record._replace(told=None, declared=None) if record.state in ("evicted", "unregistered") else record
+    return record._replace(told=None, declared=None) if record.state in GONE else record
 
 
 def _after(record: AgentRecord, fact: EventData, time: datetime) -> AgentRecord:

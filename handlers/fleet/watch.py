@@ -30,6 +30,7 @@ TICK_SECONDS_MAX = 0.5
 STALLED_SECONDS = 2.0
 PROBE_SECONDS_MIN = 0.05
 PROBES_MAX = 1_000
+TOLD_MAX = 1_000
 DECISIONS_MAX = 64
 PAUSE_SECONDS = 1.0
 
@@ -62,6 +63,7 @@ class Watch:
         self._load = load
         self._deciding: dict[str, asyncio.Task[None]] = {}
         self._probing: dict[str, asyncio.Task[None]] = {}
+        self._telling: dict[str, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(DECISIONS_MAX)
 
     async def run(self) -> None:
@@ -77,7 +79,7 @@ class Watch:
                 self.is_watching = False
                 await asyncio.sleep(PAUSE_SECONDS)
         finally:
-            for task in (*self._deciding.values(), *self._probing.values()):
+            for task in (*self._deciding.values(), *self._probing.values(), *self._telling.values()):
                 task.cancel()
 
     async def _watch(self) -> None:
@@ -88,7 +90,7 @@ class Watch:
             for agent_id, record in known.agents:
                 ago_seconds = (wall - record.changed_at).total_seconds() if record.changed_at else 0.0
                 self.tracker.know(agent_id, record, now, ago_seconds=max(ago_seconds, 0.0))
-            self.tracker.is_complete = True
+            self.tracker.knows_the_past = True
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow(known.sequence), name="watch: follow")
                 tasks.create_task(self._tick(), name="watch: tick")
@@ -107,7 +109,7 @@ class Watch:
             return
         agent_id = beating(subject)
         if self.tracker.hear(agent_id, found, self._now(), at=datetime.now(UTC)) is not None:
-            self._begin(self._deciding, agent_id, self._say_fenced(agent_id))
+            self._begin(self._telling, agent_id, self._say_fenced(agent_id))
 
     async def _follow(self, sequence: int) -> None:
         async for batch in self._bus.read(after=sequence, subject=AGENT_EVENTS):
@@ -170,6 +172,9 @@ class Watch:
                 self.tracker.hear(due.agent_id, beat, self._now(), at=datetime.now(UTC))
 
     async def _say_fenced(self, agent_id: str) -> None:
+        """Tell whoever beats in that name how it stands; who isn't told, because too many are, is so at its next."""
+        if len(self._telling) > TOLD_MAX:
+            return
         record = self.tracker.record(agent_id)
         with suppress(BusError):
             notice = msgspec.json.encode(Notice(record.incarnation, record.state))

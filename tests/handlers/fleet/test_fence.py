@@ -23,7 +23,7 @@ class World:
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self.tracker = Tracker(evict_seconds=1.0)
-        self.tracker.is_complete = True
+        self.tracker.knows_the_past = True
         self.decider = Decider(bus, AGENTS, source="/nodes/n")
         self.fence = Fence(bus, self.decider, self.tracker)
 
@@ -86,7 +86,7 @@ async def test_only_its_own_claims_are_refused(world: World) -> None:
 
 
 async def test_the_dead_are_refused_also_while_the_watch_does_not_know_them_yet(world: World) -> None:
-    world.tracker.is_complete = False
+    world.tracker.knows_the_past = False
     await world.decide(Register(), Expire(incarnation=1))
     with pytest.raises(Fenced):
         await world.publish(said(AssignmentCompleted(agent_id="a")))

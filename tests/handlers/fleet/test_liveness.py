@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.handlers.fleet.beats import BEAT_BYTES_MAX, Beat, beat_subject, beating, read_beat
-from rookery.handlers.fleet.liveness import Due, Tracker, after
+from rookery.handlers.fleet.liveness import GONE_MAX, Due, Tracker, after
 from rookery.handlers.fleet.registry import AgentRecord
 from rookery.schemas import (
     AgentHeartbeatSent,
@@ -28,8 +28,8 @@ DAY = 86_400.0
 class World:
     """A tracker, a clock, and a registry that decides at once what is due."""
 
-    def __init__(self, *, evict_seconds: float = DAY) -> None:
-        self.tracker = Tracker(evict_seconds=evict_seconds)
+    def __init__(self, *, evict_seconds: float = DAY, gone_max: int = GONE_MAX) -> None:
+        self.tracker = Tracker(evict_seconds=evict_seconds, gone_max=gone_max)
         self.now = 0.0
         self.told: list[tuple[float, str, str]] = []
 
@@ -294,3 +294,38 @@ def test_of_who_is_gone_only_that_much_is_kept() -> None:
     world.happen("a", AgentUnregistered(incarnation=1))
     assert world.tracker.record("a") == AgentRecord("unregistered", 1, None, NOON)
     assert world.beat(incarnation=1) == "fenced"
+
+
+def test_of_the_gone_no_more_are_kept_than_may_be_and_those_who_went_last() -> None:
+    world = World(gone_max=2)
+    world.tracker.knows_the_past = True
+    for name in ("a", "b", "c", "alive"):
+        world.register(name)
+        assert world.tracker.is_complete
+    for name in ("b", "a"):
+        world.happen(name, AgentUnregistered())
+    world.register("b", incarnation=2)
+    for name in ("b", "c"):
+        assert world.tracker.is_complete
+        world.happen(name, AgentUnregistered())
+    assert len(world.tracker) == 3
+    assert not world.tracker.is_complete  # who is unknown by now may have registered
+    assert {name: world.beat(name) for name in ("a", "b", "c", "alive")} == {
+        "a": "unknown",
+        "b": "fenced",
+        "c": "fenced",
+        "alive": None,
+    }
+    world.tracker.correct("a", AgentRecord(), world.now)
+    world.until(DAY)
+    world.register("a", incarnation=2)
+    assert world.beat("a") is None
+
+
+def test_of_the_gone_that_are_known_at_the_beginning_no_more_are_kept_either() -> None:
+    tracker = Tracker(evict_seconds=DAY, gone_max=10)
+    for number in range(100):
+        tracker.know(f"a-{number}", AgentRecord(state="evicted"), 0.0)
+    tracker.knows_the_past = True
+    assert len(tracker) == 10
+    assert not tracker.is_complete

@@ -204,3 +204,26 @@ async def test_a_bus_that_can_not_be_reached_for_a_while_kills_nobody(bus: Bus) 
         long_ago = asyncio.get_running_loop().time() - 50
         await until(lambda: asyncio.sleep(0, watch.tracker._agents["a"].seen_at > long_ago))
         assert not watch.decided
+
+
+async def test_whoever_beats_is_told_also_while_something_is_decided_about_that_name(bus: Bus) -> None:
+    told = asyncio.Queue[bytes]()
+    deciding = asyncio.Event()
+    await bus.listen(fence_subject("a"), lambda _, payload: told.put_nowait(payload))
+
+    class Stuck:
+        """A bus on which what is decided never becomes durable."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(bus, name)
+
+        async def append(self, *_: object, **__: object) -> None:
+            deciding.set()
+            await asyncio.Event().wait()
+
+    async with watching(Stuck()):  # type: ignore[arg-type]
+        await command(bus, Register(heartbeat_interval_seconds=0.05))
+        async with asyncio.timeout(10):
+            await deciding.wait()
+            await beat(bus, incarnation=9)
+            assert msgspec.json.decode(await told.get())["incarnation"] == 1
