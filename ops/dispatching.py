@@ -60,6 +60,8 @@ async def keep_priced(candidates: Candidates, models: ReadModels) -> None:
             await price(candidates, models)
         except ProjectionError as error:
             logger.info("what agents cost is not known anew: %s", error)
+        except Exception:
+            logger.exception("what agents cost is not known anew")
         await asyncio.sleep(max(PRICE_SECONDS, (time.monotonic() - began) / PRICE_SHARE_MAX))
 
 

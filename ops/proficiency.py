@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..handlers.proficiency import Gap, Rating, Ratings, gaps_of_agents, gaps_of_colony
-from ..projections import Answer, Leash, ProjectionError, ReadModels, TablesOutdated
+from ..projections import Answer, Leash, ReadModels, TablesOutdated
 
 OUTCOMES_AT_ONCE_MAX = 100_000
 # How many outcomes may lie behind one that comes late, before all are taken in anew.
@@ -103,7 +103,7 @@ class Proficiency:
                 await asyncio.to_thread(self.level)
             except TablesOutdated:
                 pass  # a rebuild is under way, and the ratings are as they were before
-            except ProjectionError as error:
+            except Exception as error:  # whatever it is: ratings that nobody brings level any more would tell nobody
                 logger.warning("ratings are not brought level with the read models; trying again", exc_info=error)
             await asyncio.sleep(max(REFRESH_SECONDS, (time.monotonic() - began) / REFRESH_SHARE_MAX))
 

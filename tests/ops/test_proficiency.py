@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,7 @@ from rookery.handlers.proficiency import Rating, Ratings
 from rookery.ops import proficiency
 from rookery.ops.proficiency import Proficiency, day_of, gaps, listing
 from rookery.ops.rating_history import rating_history
+from rookery.projections import Leash
 from rookery.schemas import (
     AgentRegistered,
     AgentUnregistered,
@@ -175,3 +177,29 @@ def test_a_history_of_many_outcomes_is_read_in_parts(colony: Colony) -> None:
     colony.given(*(fact(RunCompleted(**whose, success=True), f"r-{index}", index) for index in range(11)))
     (today,) = rating_history(colony.projections, "ada", "lint", now=at(60)).days
     assert today.outcomes == 11
+
+
+class Stumbling(Proficiency):
+    """Ratings that can't be brought level at first, for a reason that nobody foresaw."""
+
+    levelled = 0
+
+    def level(self, leash: Leash | None = None) -> Ratings:
+        self.levelled += 1
+        if self.levelled == 1:
+            raise ArithmeticError("it stumbles")
+        return super().level(leash)
+
+
+async def test_ratings_are_brought_level_again_after_whatever_went_wrong(
+    colony: Colony, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proficiency, "REFRESH_SECONDS", 0.01)
+    colony.given(fact(AssignmentCompleted(agent_id="ada", skill="lint"), "w-1", 0))
+    ratings = Stumbling(colony.projections)
+    keeping = asyncio.create_task(ratings.run())
+    async with asyncio.timeout(10):
+        while not ratings.lookup("ada", "lint").outcomes:
+            await asyncio.sleep(0.01)
+    keeping.cancel()
+    await asyncio.wait([keeping])
