@@ -10,7 +10,7 @@ from typing import Any
 
 from ..bus import Bus
 from ..eventstore import Log
-from ..handlers.dispatch import POOL, Candidates, Dispatcher, commands_in, pool_of
+from ..handlers.dispatch import POOL, Candidates, Dispatcher, commands_in, serve_pool
 from ..handlers.proficiency import Lookup
 from ..projections import ProjectionError, ReadModels
 from .health import Health
@@ -46,10 +46,10 @@ def tell_of(dispatcher: Dispatcher, health: Health) -> None:
     health.set(SUBSYSTEM, "degraded" if dispatcher.trouble else "ready", dispatcher.trouble)
 
 
-async def serve_pool(bus: Bus, settings: Settings) -> None:
+async def serve_offered(bus: Bus, settings: Settings, dispatcher: Dispatcher) -> None:
     """Do what the node offers to do itself, until cancelled; nothing, where it offers nothing."""
     if commands := commands_in(settings.local_work):
-        await pool_of(commands).serve(bus)
+        await serve_pool(bus, commands, dispatcher)
 
 
 async def keep_priced(candidates: Candidates, models: ReadModels) -> None:

@@ -26,7 +26,7 @@ from .archiver import Archiver
 from .bridges import Bridges
 from .data_folder import DataFolder
 from .disk import Disk
-from .dispatching import dispatcher_of, keep_priced, serve_pool, tell_of
+from .dispatching import dispatcher_of, keep_priced, serve_offered, tell_of
 from .embedded import start_server
 from .erasure import Erasure, open_vault, places_of_texts
 from .folders.watched import WatchedFolders
@@ -313,7 +313,7 @@ async def _have_react(stack: AsyncExitStack, node: Node) -> None:
     await stack.enter_async_context(running(node.dispatcher.run(node.reactions.deciders[ASSIGNMENTS.name])))
     await stack.enter_async_context(running(node.reactions.run()))
     await stack.enter_async_context(running(node.watch.run()))
-    await stack.enter_async_context(running(serve_pool(node.bus, node.settings)))
+    await stack.enter_async_context(running(serve_offered(node.bus, node.settings, node.dispatcher)))
     while not node.reactions.has_begun and not node.reactions.trouble:  # what is published from now on is answered
         await asyncio.sleep(SETTLE_POLL_SECONDS)
 

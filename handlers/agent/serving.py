@@ -44,6 +44,7 @@ class Serving:
         self._in_hand: dict[asyncio.Task[None], Work] = {}
         self._under_way: dict[Attempt, None] = {}
         self._takers: list[asyncio.Task[None]] = []
+        self._stand_ins: dict[str, asyncio.Task[None]] = {}
         self._upkeep: list[asyncio.Task[None]] = []
         self._presence: Service | None = None
         self._stops: Service | None = None
@@ -77,18 +78,30 @@ class Serving:
 
         Cancelled meanwhile, it hands back at once what is in hand.
         """
-        for taker in self._takers:
+        takers = [*self._takers, *self._stand_ins.values()]
+        for taker in takers:
             taker.cancel()
         try:
-            await _ended(self._takers)
+            await _ended(takers)
             await self._finish()
         finally:
             await self._hand_back()
             for task in self._upkeep:
                 task.cancel()
-            await _ended([*self._takers, *self._upkeep])
+            await _ended([*takers, *self._upkeep])
             await self._let_go_of_the_name()
             await self._say_goodbye()
+
+    def take_up(self, capability: str) -> None:
+        """Take, until told to `leave_off`, what waits for anybody with the capability: for one that doesn't pull."""
+        if capability not in self._stand_ins:
+            self._stand_ins[capability] = self._keep_up(self._take(capability, None), f"stand in at {capability}")
+
+    async def leave_off(self, capability: str) -> None:
+        """Leave to others what waits for anybody with the capability. What is in hand is finished."""
+        if (taker := self._stand_ins.pop(capability, None)) is not None:
+            taker.cancel()
+            await _ended([taker])
 
     async def _start(self) -> None:
         profile = self._profile

@@ -7,7 +7,7 @@ from .dispatcher import Dispatcher
 from .distributing import Planned, Room, plan
 from .errors import AgentNotAlive, DispatchError, Incapable, NobodyCan
 from .giving import Given, Giver, Wish
-from .pool import POOL, CommandUnusable, commands_in, pool_of
+from .pool import POOL, CommandUnusable, commands_in, pool_of, serve_pool
 
 __all__ = [
     "AGAIN_SECONDS",
@@ -39,4 +39,5 @@ __all__ = [
     "plan",
     "pool_of",
     "score_of",
+    "serve_pool",
 ]

@@ -3,6 +3,9 @@
 What it does is said by the node's settings: a command for each capability. The task's input comes to the command as
 JSON on its standard input; what it prints is the result, as JSON where it is JSON, and else as text. A command that
 ends with another exit code than 0 has failed, for the reason that it printed on standard error.
+
+What is given while nobody alive can do it is given to the pool by name. What was given before, and waits when the last
+one who could do it dies, the pool takes as any agent does, for as long as nobody else can.
 """
 
 from __future__ import annotations
@@ -10,18 +13,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from ...bus import Bus
 from ...schemas import InvalidInput, RookeryError
 from ..agent import Agent, Task
+from ..agent.serving import Serving
+from .dispatcher import Dispatcher
 
 POOL = "local-1"
 ROLE = "local pool"
 COMMANDS_AT_ONCE_MAX = 4
 DRAIN_SECONDS = 5.0
+# How often to look whether anybody else can: who can't be found at two looks is missed.
+LOOK_SECONDS = 1.0
 OUTPUT_BYTES_MAX = 256 * 1024
 ERROR_CHARACTERS_MAX = 2_000
 
@@ -66,6 +74,32 @@ def pool_of(commands: Mapping[str, list[str]]) -> Agent:
     for capability, command in commands.items():
         _offer(agent, capability, command)
     return agent
+
+
+async def serve_pool(bus: Bus, commands: Mapping[str, list[str]], dispatcher: Dispatcher) -> None:
+    """Do what is for the pool, and what waits for anybody while the dispatcher knows of nobody, until cancelled."""
+    async with pool_of(commands).serving(bus) as pool:
+        standing_in = asyncio.create_task(_stand_in(pool, commands, dispatcher), name="pool: stand in")
+        try:
+            await pool.until_it_fails()
+        finally:
+            standing_in.cancel()
+            await asyncio.wait([standing_in])
+
+
+async def _stand_in(pool: Serving, capabilities: Iterable[str], dispatcher: Dispatcher) -> None:
+    await dispatcher.until_begun()
+    missed = set[str]()
+    while True:
+        for capability in capabilities:
+            if not dispatcher.stands_in(capability):
+                missed.discard(capability)
+                await pool.leave_off(capability)
+            elif capability in missed:
+                pool.take_up(capability)
+            else:  # a suspect may be back in a moment
+                missed.add(capability)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _offer(agent: Agent, capability: str, command: list[str]) -> None:

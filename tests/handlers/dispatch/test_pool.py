@@ -1,15 +1,18 @@
-"""The local pool does with commands what is given to it by name, and takes nothing that is for anybody."""
+"""The local pool does with commands what is given to it by name, and what waits for anybody while nobody else can."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import AsyncIterator
 
 import pytest
 from rookery import Colony, TaskFailed
 from rookery.bus import MemoryBus
-from rookery.handlers.dispatch import POOL, CommandUnusable, commands_in, pool_of
+from rookery.handlers.dispatch import POOL, CommandUnusable, commands_in, pool_of, serve_pool
 
-from .conftest import nothing_waits
+from .conftest import ABLE, EXPIRED, LINT, nothing_waits, take
+from .conftest import Colony as World
 
 PYTHON = f"{sys.executable} -c"
 COMMANDS = commands_in(
@@ -40,10 +43,47 @@ async def test_a_command_that_fails_says_why(capability: str, reason: str, monke
         await result(capability, None)
 
 
-async def test_it_takes_nothing_that_is_for_anybody() -> None:
+async def test_by_itself_it_takes_nothing_that_is_for_anybody() -> None:
     async with MemoryBus() as bus, pool_of(COMMANDS).serving(bus):
         await Colony(bus, name="test").assign("count", [1])
         assert not await nothing_waits(bus, "count")
+
+
+@pytest.fixture
+async def standing_in(colony: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """The pool beside the dispatcher, which knows of one agent."""
+    monkeypatch.setattr("rookery.handlers.dispatch.pool.LOOK_SECONDS", 0.01)
+    await colony.happen(ABLE, "a")
+    await colony.act()
+    assert colony.dispatcher
+    serving = asyncio.create_task(serve_pool(colony.bus, {"lint": [sys.executable, "-c", ""]}, colony.dispatcher))
+    yield
+    serving.cancel()
+    await asyncio.wait([serving])
+
+
+@pytest.mark.usefixtures("standing_in")
+class TestStandingIn:
+    async def test_what_waits_when_the_last_who_could_do_it_dies_is_done(self, colony: World) -> None:
+        await colony.give(LINT)
+        await colony.act()
+        await asyncio.sleep(0.05)
+        assert colony.told("assignment.started") == []
+        await colony.happen(EXPIRED, "a")
+        [done] = await colony.until_told("assignment.completed")
+        assert (done.subject, done.source) == ("as-1", f"/agents/{POOL}")
+
+    async def test_once_somebody_can_it_takes_no_more(self, colony: World) -> None:
+        await colony.happen(EXPIRED, "a")
+        await colony.give(LINT)
+        await colony.until_told("assignment.completed")
+        await colony.happen(ABLE, "b")
+        await colony.act()
+        while any("stand in at" in task.get_name() for task in asyncio.all_tasks()):
+            await asyncio.sleep(0.005)
+        await colony.give(LINT, "as-2")
+        await asyncio.sleep(0.05)
+        assert (await take(colony.bus)).event.subject == "as-2"
 
 
 @pytest.mark.parametrize("wrong", ["count=", "count='"])
