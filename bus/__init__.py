@@ -20,6 +20,7 @@ from .contract import (
     Upstream,
     Work,
 )
+from .damage import damaged_streams
 from .errors import (
     AlreadyPublished,
     AppendTooLarge,
@@ -105,5 +106,6 @@ __all__ = [
     "Upstream",
     "Work",
     "WorkQueueFull",
+    "damaged_streams",
     "work_subject_of",
 ]

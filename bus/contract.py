@@ -102,6 +102,12 @@ class EventSource(Protocol):
     async def state(self) -> StreamState:
         """What it holds."""
 
+    async def first_after(self, sequence: int) -> Delivery | None:
+        """See `Bus.first_after`."""
+
+    async def lost_events(self) -> int:
+        """See `Bus.lost_events`."""
+
 
 class Entry(NamedTuple):
     """A key's value and its revision, which `KeyValue.put` can expect."""
@@ -282,6 +288,18 @@ class Bus(Protocol):
 
     async def state(self) -> StreamState:
         """What the event stream holds."""
+
+    async def first_after(self, sequence: int) -> Delivery | None:
+        """The first event after a sequence that the bus has to give; None if there is none by now.
+
+        A server that was damaged may count more events than it gives.
+        """
+
+    async def lost_events(self) -> int:
+        """How many events the server found lost from the stream when it started; 0: its store is whole.
+
+        Otherwise it may give nobody what it acknowledges from then on, until it is started again.
+        """
 
     async def drift(self) -> list[str]:
         """Each setting of the event stream that somebody changed since it was made, as in `max_msgs is 10, not -1`."""

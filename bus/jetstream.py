@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from nats.aio.msg import Msg
 
+from ..schemas import EVENTS
 from .connection import Connection, pauses_seconds
 from .contract import Delivery
 from .errors import BusRefused
@@ -81,6 +82,8 @@ class _GetLast(msgspec.Struct, frozen=True):
 
 class _Message(msgspec.Struct, frozen=True):
     seq: int
+    subject: str
+    time: str
     data: bytes = b""
 
 
@@ -104,13 +107,13 @@ async def call(connection: Connection, subject: str, question: object, response:
 
 async def last_sequence(connection: Connection, stream: str, subject: str) -> int:
     """The sequence of the last event on a subject, as the stream's leader knows it; 0 if there is none."""
-    found = await _last(connection, stream, subject)
+    found = await _found(connection, stream, _GetLast(subject))
     return found.seq if found else 0
 
 
 async def last_message(connection: Connection, stream: str, subject: str) -> bytes | None:
     """The last event's bytes on a subject, as the stream's leader knows it."""
-    found = await _last(connection, stream, subject)
+    found = await _found(connection, stream, _GetLast(subject))
     return found.data if found else None
 
 
@@ -146,9 +149,15 @@ async def stored(
         after = int((answers[-1].headers or {})["Nats-Sequence"])
 
 
-async def _last(connection: Connection, stream: str, subject: str) -> _Message | None:
+async def first_after(connection: Connection, stream: str, sequence: int) -> Delivery | None:
+    """The first event after a sequence that the stream's leader has to give, if there is one."""
+    found = await _found(connection, stream, _Get(seq=sequence + 1, next_by_subj=EVENTS))
+    return Delivery(found.seq, found.subject, found.data, datetime.fromisoformat(found.time)) if found else None
+
+
+async def _found(connection: Connection, stream: str, question: _Get | _GetLast) -> _Message | None:
     try:
-        found = await call(connection, f"STREAM.MSG.GET.{stream}", _GetLast(subject), _MessageResponse)
+        found = await call(connection, f"STREAM.MSG.GET.{stream}", question, _MessageResponse)
     except BusRefused as refused:
         if refused.code == NO_MESSAGE:
             return None

@@ -172,6 +172,15 @@ class MemoryBus:
         size_bytes = sum(len(delivery.payload) + len(delivery.subject) for delivery in self._events)
         return StreamState(self._created, min(count, 1), count, count, size_bytes)
 
+    async def first_after(self, sequence: int) -> Delivery | None:
+        """See `Bus.first_after`."""
+        await self._turn()
+        return next(iter(self._events[sequence : sequence + 1]), None)
+
+    async def lost_events(self) -> int:
+        """See `Bus.lost_events`: memory has no store that could be damaged."""
+        return 0
+
     async def drift(self) -> list[str]:
         """See `Bus.drift`: nobody can change anything here."""
         return []

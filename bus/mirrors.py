@@ -8,6 +8,7 @@ from ..schemas import EVENTS
 from . import reading, streams
 from .connection import Connection
 from .contract import Delivery, StreamState
+from .jetstream import first_after
 
 
 class Mirror:
@@ -30,3 +31,11 @@ class Mirror:
         held = await self._connection.persist(lambda: ask(self._connection, self._stream))
         self._made = True
         return held
+
+    async def first_after(self, sequence: int) -> Delivery | None:
+        """See `Bus.first_after`."""
+        return await self._connection.persist(lambda: first_after(self._connection, self._stream.name, sequence))
+
+    async def lost_events(self) -> int:
+        """See `Bus.lost_events`."""
+        return await self._connection.persist(lambda: streams.lost_events(self._connection, self._stream.name))

@@ -31,7 +31,7 @@ from .contract import (
     Work,
 )
 from .errors import BusError, BusRefused, Entity, WorkQueueFull
-from .jetstream import PAGE_EVENTS_MAX, STREAM_FULL, last_sequence, stored_by_now
+from .jetstream import PAGE_EVENTS_MAX, STREAM_FULL, first_after, last_sequence, stored_by_now
 from .mirrors import Mirror
 from .publisher import PENDING_EVENTS_MAX, PUBLISH_DEADLINE_SECONDS, Publisher
 from .streams import EVENT_STREAM, WORK_STREAM, StreamConfig
@@ -217,6 +217,14 @@ class NatsBus:
     async def state(self) -> StreamState:
         """See `Bus.state`."""
         return await self._connection.persist(lambda: streams.state(self._connection, self._stream))
+
+    async def first_after(self, sequence: int) -> Delivery | None:
+        """See `Bus.first_after`."""
+        return await self._connection.persist(lambda: first_after(self._connection, self._stream.name, sequence))
+
+    async def lost_events(self) -> int:
+        """See `Bus.lost_events`."""
+        return await self._connection.persist(lambda: streams.lost_events(self._connection, self._stream.name))
 
     async def drift(self) -> list[str]:
         """See `Bus.drift`."""

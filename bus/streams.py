@@ -78,11 +78,20 @@ class _UpstreamInfo(msgspec.Struct, frozen=True):
     active: int = -1
 
 
+class _Lost(msgspec.Struct, frozen=True):
+    msgs: list[int] | None = None
+
+
 class _State(msgspec.Struct, frozen=True):
     messages: int
     bytes: int
     first_seq: int
     last_seq: int
+    lost: _Lost = _Lost()
+
+
+class _InfoInDetail(msgspec.Struct, frozen=True):
+    deleted_details: bool = True
 
 
 class _Info(msgspec.Struct, frozen=True):
@@ -149,6 +158,12 @@ async def apply(connection: Connection, stream: StreamConfig | MirrorConfig, *, 
 async def state(connection: Connection, stream: StreamConfig | MirrorConfig) -> StreamState:
     """What the stream holds."""
     return _state_in(await call(connection, f"STREAM.INFO.{stream.name}", None, _Info))
+
+
+async def lost_events(connection: Connection, name: str) -> int:
+    """How many events of a stream the server found lost when it started: it says so to who asks for the details."""
+    info = await call(connection, f"STREAM.INFO.{name}", _InfoInDetail(), _Info)
+    return len(info.state.lost.msgs or ())
 
 
 async def drift(connection: Connection, stream: StreamConfig | MirrorConfig) -> list[str]:

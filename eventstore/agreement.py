@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from functools import partial
 from typing import NamedTuple
 
-from ..bus import Delivery, EventSource
+from ..bus import EventSource
 from .log import Log
-
-ANSWER_SECONDS_MAX = 5.0  # then the bus has nothing readable from there on
 
 
 class Agreement(NamedTuple):
@@ -54,18 +51,6 @@ async def _agrees(bus: EventSource, log: Log, origin: str, n: int, bus_last: int
     record = await asyncio.to_thread(partial(log.get, origin, n))
     if record is None or record.sequence > bus_last:
         return False
-    found = await _first_after(bus, record.sequence - 1)
+    found = await bus.first_after(record.sequence - 1)
     held = (record.sequence, record.payload, record.recorded_time)
     return found is not None and held == (found.sequence, found.payload, found.stored_at)
-
-
-async def _first_after(bus: EventSource, sequence: int) -> Delivery | None:
-    batches = bus.read(after=sequence)
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            return (await anext(batches))[0]
-    except (TimeoutError, StopAsyncIteration):
-        return None
-    finally:
-        if isinstance(batches, AsyncGenerator):
-            await batches.aclose()

@@ -17,6 +17,7 @@ RookeryError
     ├── SourceFailed        what may have the log's bytes could not give them now (source, reason)
     ├── HealingFailed       lines are damaged, and nothing has them (lost)
     ├── BusRegressed        the bus no longer holds what the log took from it (origin, position, reason)
+    ├── BusWithholds        the bus counts events that it gives to nobody (origin, position, lost)
     ├── VaultError          what can go wrong with the keys of people
     │   ├── VaultDamaged    the file of keys is not what was written (path, what)
     │   ├── VaultWriteFailed  the disk refused; what was to be forgotten is when it is asked again (path, reason)
@@ -197,6 +198,20 @@ class BusRegressed(EventStoreError):
             "that it took. If bus and log still agree somewhere, ingest goes on from there by itself. If they agree "
             "nowhere, it may be the bus of another log: name the right one, or restore its store from a backup; or, if "
             "the old bus is lost for good, start the node once with --new-bus (what the log has is known by its id)"
+        )
+
+
+class BusWithholds(EventStoreError):
+    """The bus has acknowledged events, and gives them to nobody."""
+
+    def __init__(self, origin: str, position: int, lost: int) -> None:
+        self.origin = origin
+        self.position = position
+        self.lost = lost
+        why = f" nats-server found its store damaged when it started, and {lost:,} events lost." if lost else ""
+        super().__init__(
+            f"the bus of {origin!r} has acknowledged events after sequence {position}, and gives them to nobody.{why} "
+            "They are on its disk: start nats-server once more. It then reads its store anew, and ingest goes on"
         )
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, NoReturn, TypeVar
 
 from ..bus import BusError, Delivery, EventSource, StreamRewound, StreamState
 from .agreement import Agreement, agreement
-from .errors import BusRegressed, LogDamaged, LogWriteFailed
+from .errors import BusRegressed, BusWithholds, LogDamaged, LogWriteFailed
 from .line import Record
 from .log import Log
 from .writer import Appended
@@ -26,6 +26,7 @@ from .writer import Appended
 GROUP_EVENTS_MAX = 4_096
 QUEUED_BATCHES_MAX = 4
 CHECK_SECONDS = 5.0
+WITHHELD_LOOK_SECONDS = 1.0
 # Sealing as fast as it goes trebled the time of a fold. A fifth of the time is enough to keep up with the fastest bus.
 SEALING_SHARE = 0.2
 RETRY_SECONDS_MIN = 0.05
@@ -222,7 +223,7 @@ class _Session:
     async def run(self) -> None:
         """Read, append, seal and look at the bus, side by side, until one of them fails for good."""
         await self._ingest._recognise(False)
-        created = await self._retrying("bus", self._check_bus)
+        created = (await self._retrying("bus", self._check_bus)).created
         if self._anchor is None:
             await self._ingest._recognise(True)
         if self._log.has_full_segments:
@@ -246,10 +247,12 @@ class _Session:
         try:
             async for batch in self._bus.read(after=anchor):
                 await self._check_anchor(batch[0])
-                await self._note_missing(batch)
+                if await self._note_missing(batch):
+                    return
                 self._read_up_to = batch[-1].sequence
                 await self._queue.put(batch)
                 await self._ingest._note_failure("bus", None)
+                await self._ingest._note_failure("reading", None)
         except StreamRewound as rewound:
             raise self._regressed(f"the bus {rewound.found}") from None
 
@@ -293,12 +296,37 @@ class _Session:
 
     async def _watch(self, created: datetime) -> None:
         while True:
+            read = self._read_up_to
             await asyncio.sleep(self._ingest._check_seconds)
-            if await self._retrying("bus", self._check_bus) != created:
+            held = await self._retrying("bus", self._check_bus)
+            if held.created != created:
                 raise self._regressed("the bus's stream was made anew")
+            if self._read_up_to == read:
+                await self._look_at_what_comes(held)
 
-    async def _check_bus(self) -> datetime:
-        """When the bus's stream was made. Raises `BusRegressed` where the log is ahead of it."""
+    async def _look_at_what_comes(self, held: StreamState) -> None:
+        """Where nothing has come for a while and the bus counts more, ask it for that: it may have none to give."""
+        if self._anchor is None and held.last_sequence <= self._read_up_to:
+            await self._ingest._note_failure("reading", None)
+            return
+        if self._queue.full():
+            return
+        next_up = self._anchor.sequence if self._anchor else self._read_up_to + 1
+        found = await self._retrying("bus", partial(self._bus.first_after, next_up - 1))
+        if self._anchor:
+            if found is None or found.sequence > next_up:
+                raise self._regressed(f"the bus no longer gives the event at {next_up}")
+        elif found is None and next_up == self._read_up_to + 1:
+            await self._note_withheld()
+
+    async def _note_withheld(self) -> int:
+        """Tell that the bus doesn't give what comes next; returns how much it found lost when it started."""
+        lost = await self._retrying("bus", self._bus.lost_events)
+        await self._ingest._note_failure("reading", BusWithholds(self._origin, self._read_up_to, lost))
+        return lost
+
+    async def _check_bus(self) -> StreamState:
+        """What the bus holds. Raises `BusRegressed` where the log is ahead of it."""
         position = max(self._read_up_to, self._ingest.position)
         held: StreamState = await self._bus.state()
         if held.last_sequence < position:
@@ -308,7 +336,7 @@ class _Session:
         if self._anchor and held.first_sequence > self._anchor.sequence:
             self._anchor = None  # the bus no longer has it to compare
             await self._ingest._recognise(True)
-        return held.created
+        return held
 
     async def _check_anchor(self, delivery: Delivery) -> None:
         anchor, self._anchor = self._anchor, None
@@ -324,12 +352,21 @@ class _Session:
         last = self._log.get(self._origin, self._log.vector().get(self._origin, 0))
         return last if last and last.sequence == self._read_up_to else None
 
-    async def _note_missing(self, batch: list[Delivery]) -> None:
+    async def _note_missing(self, batch: list[Delivery]) -> bool:
+        """Whether the bus is to be read again from here: it has been started anew, and may give now what is missing."""
         fresh = [delivery.sequence for delivery in batch if delivery.sequence > self._read_up_to]
         missing = fresh[-1] - self._read_up_to - len(fresh) if fresh else 0
-        if missing:
+        if not missing:
+            return False
+        withheld = False
+        while await self._retrying("bus", self._bus.lost_events):
+            withheld = True
+            await self._note_withheld()
+            await asyncio.sleep(WITHHELD_LOOK_SECONDS)
+        if not withheld:
             logger.error("the bus lost %d events of %s before %d", missing, self._origin, fresh[-1])
             await self._ingest._note(missing=self._ingest.status.missing + missing)
+        return withheld
 
     async def _retrying(
         self, what: str, attempt: Callable[[], Awaitable[Result]], passing: Passing = (BusError, LogWriteFailed)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ..bus import Bus, BusError
 from ..eventstore import Healed, Regression
-from ..schemas import BusRegressed, Event, EventData, LogHealed, OriginForked, derived_id, new_id
+from ..schemas import BusDamaged, BusRegressed, Event, EventData, LogHealed, OriginForked, derived_id, new_id
 from .health import Health
 from .syncing import Fork
 
 BUS_HISTORY = "bus-history"
+BUS_STORE = "bus-store"
 HEALING = "healing"
 WAITING_MAX = 1_000  # events that are not told yet; more would be a disk that damages everything
 RETRY_SECONDS = 1.0
@@ -47,6 +48,17 @@ class Incidents:
         )
         self._tell(fact, found.origin, str(found.position), str(found.agreed), str(found.events))
 
+    def damaged(self, lost: Mapping[str, int]) -> None:
+        """The node's nats-server had found its store damaged, and was started once more."""
+        for stream, messages in lost.items():
+            what = (
+                f"nats-server found its store damaged when it started: {messages:,} messages of its stream {stream} "
+                "are gone. It was started once more, so that it gives what is published from now on. Look after the "
+                "disk; this note stays until the node is started again"
+            )
+            self._health.set(BUS_STORE, "degraded", what)
+            self._tell(BusDamaged(stream=stream, lost_messages=messages), self._origin, stream, new_id())
+
     def forked(self, fork: Fork) -> None:
         """An origin has another history at a peer than here; neither is merged."""
         self.counts["origin_forked"] += 1
@@ -62,6 +74,11 @@ class Incidents:
             self._health.set(HEALING, "ready", what)
             fact = LogHealed(segment=one.file, first=one.first, last=one.last, giver=one.source, reason=one.what)
             self._tell(fact, one.origin, one.file, new_id())
+
+    async def hear_of(self, damages: asyncio.Queue[Mapping[str, int]]) -> None:
+        """Note what the node's nats-server found damaged, until cancelled."""
+        while True:
+            self.damaged(await damages.get())
 
     async def run(self) -> None:
         """Publish what has to be told, until cancelled; a bus that is away is waited for."""

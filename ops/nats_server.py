@@ -180,6 +180,13 @@ class NatsServer:
             raise RuntimeError("only a server that has ended by itself can be started again")
         await self._spawn()
 
+    async def start_again(self) -> None:
+        """End the server and start it anew, on the same port and store."""
+        if self._process is None or self._stopping:
+            raise RuntimeError("only a server that was started and is not stopped can be started again")
+        await _end(self._process, STOP_TIMEOUT_SECONDS)
+        await self._spawn()
+
     async def stop(self, *, timeout_seconds: float = STOP_TIMEOUT_SECONDS) -> None:
         """End the server: SIGTERM, and SIGKILL if that takes longer than `timeout_seconds`. May be called twice."""
         self._stopping = True

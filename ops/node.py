@@ -27,7 +27,7 @@ from .bridges import Bridges
 from .data_folder import DataFolder
 from .disk import Disk
 from .dispatching import dispatcher_of, keep_priced, serve_offered, tell_of
-from .embedded import start_server
+from .embedded import Damages, start_server
 from .erasure import Erasure, open_vault, places_of_texts
 from .folders.watched import WatchedFolders
 from .giving_way import GivingWay, step_back
@@ -232,9 +232,9 @@ async def running_node(
     """
     health = Health()
     async with AsyncExitStack() as stack:
-        disk = Disk(folder.path, health)
+        disk, damages = Disk(folder.path, health), Damages()
         disk.ensure_room()
-        nats_url = settings.nats_url or await start_server(stack, folder.path, settings, health, disk)
+        nats_url = settings.nats_url or await start_server(stack, folder.path, settings, health, disk, damages)
         bus = await _connected(stack, nats_url, settings)
         reach = partial(peer_at, bus_url=nats_url, credentials=settings.nats_credentials)
         await complete_own_history(folder, settings.origin, settings.peers, bus, reach)
@@ -274,7 +274,7 @@ async def running_node(
         for part in (node.verifier, node.side_car_maker, node.graph_projector, node.projector, node.rebuilds):
             stack.callback(part.close)
         node.incidents.healed(healed)
-        await _set_going(stack, node)
+        await _set_going(stack, node, damages)
         started = await node.announce(NodeStarted(version=__version__, host=platform.node() or None))
         stack.push_async_callback(_farewell, node)
         await _settle(node, started.sequence)
@@ -318,7 +318,7 @@ async def _have_react(stack: AsyncExitStack, node: Node) -> None:
         await asyncio.sleep(SETTLE_POLL_SECONDS)
 
 
-async def _set_going(stack: AsyncExitStack, node: Node) -> None:
+async def _set_going(stack: AsyncExitStack, node: Node, damages: Damages) -> None:
     """Let every part do its work from now on, each beside the others."""
     node.health.set("projector", "starting")
     node.health.set("graph", "ready")  # nobody waits for it: one that is made anew is behind for a while, and answers
@@ -330,6 +330,7 @@ async def _set_going(stack: AsyncExitStack, node: Node) -> None:
     for work in (
         node.ingest.run(),
         node.incidents.run(),
+        node.incidents.hear_of(damages.found),
         node.projector.run(),
         node.rebuilds.run(),
         node.graph_projector.run(),

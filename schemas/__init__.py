@@ -80,7 +80,7 @@ from .runs import (
     RunProgressed,
     RunStarted,
 )
-from .safekeeping import BusRegressed, LogHealed
+from .safekeeping import BusDamaged, BusRegressed, LogHealed
 from .subjects import EVENTS, WORK, entity_filter, escape, fact_filter, publisher_in, subject_of, unescape, work_subject
 from .tools import ToolCallCompleted
 from .vocabulary import usd
@@ -106,6 +106,7 @@ __all__ = [
     "AssignmentReleased",
     "AssignmentStarted",
     "AssignmentTimedOut",
+    "BusDamaged",
     "BusRegressed",
     "CommitRecorded",
     "DatasubjectForgotten",

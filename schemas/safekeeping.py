@@ -30,6 +30,17 @@ class BusRegressed(EventData, frozen=True, kw_only=True):
     reason: Reason
 
 
+@event_type("bus.damaged")
+class BusDamaged(EventData, frozen=True, kw_only=True):
+    """nats-server found its store damaged when it started, and cut it off there. The event's subject is the origin.
+
+    What the log had taken is in the log: `bus.regressed` then says how much that was.
+    """
+
+    stream: Annotated[str, Meta(description="The stream that lost messages, as in `EVENTS`.")]
+    lost_messages: Annotated[Count, Meta(description="How many messages it says are lost.")]
+
+
 @event_type("log.healed")
 class LogHealed(EventData, frozen=True, kw_only=True):
     """A file of the log was damaged, and is again what it was. The event's subject is the origin.

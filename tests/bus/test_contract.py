@@ -392,6 +392,15 @@ class TestRead:
             await bus.publish(make_event("as-1"))
         assert (await bus.history(ONE)).deliveries == await collect(bus, 3)
 
+    async def test_the_first_event_after_a_sequence_is_the_one_that_readers_get(
+        self, bus: Bus, make_event: MakeEvent
+    ) -> None:
+        for _ in range(3):
+            await bus.publish(make_event())
+        read = await collect(bus, 3)
+        assert [await bus.first_after(sequence) for sequence in range(4)] == [*read, None]
+        assert await bus.lost_events() == 0
+
     async def test_state_says_what_the_stream_holds(self, bus: Bus, make_event: MakeEvent) -> None:
         empty = await bus.state()
         assert (empty.last_sequence, empty.messages) == (0, 0)

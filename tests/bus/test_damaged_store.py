@@ -1,4 +1,4 @@
-"""A bit of nats-server's store has flipped: it skips that event and says nothing, but nothing is decided without it."""
+"""A bit of nats-server's store has flipped: it tells nobody unasked, but nothing is decided without what it lost."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from rookery.bus import Entity, HistoryDamaged, NatsBus
 from rookery.handlers.reactions import Decider
+from rookery.ops.embedded import forget_what_is_lost
 from rookery.ops.nats_server import ANY_FREE_PORT, NatsServer
-from rookery.schemas import Event, InsightRecorded
+from rookery.schemas import Event, InsightRecorded, encode
+from rookery.tests.blocks import move_sequence
 from rookery.tests.handlers.reactions.test_deciding import COUNTS, count, counts
 
 BLOCK = "nats/jetstream/$G/streams/EVENTS/msgs/1.blk"
@@ -60,3 +62,18 @@ async def test_a_log_that_has_them_stands_in_for_the_bus(told: list[Event], tmp_
         decided = await Decider(bus, COUNTS, source="/nodes/local", earlier=earlier).handle(count())
         assert decided.sequence == 6
         assert (await counts(bus))[-1] == "5"
+
+
+async def test_a_server_that_found_its_store_damaged_is_started_once_more_and_gives_what_it_acknowledges(
+    told: list[Event], tmp_path: Path
+) -> None:
+    move_sequence(tmp_path, 2, bit=6)
+    async with await NatsServer.start(tmp_path, port=ANY_FREE_PORT) as server:
+        assert await forget_what_is_lost(server) == {"EVENTS": 4}
+        assert await forget_what_is_lost(server) == {}
+        async with await NatsBus.connect(server.url) as bus:
+            receipt = await bus.publish(told[1])
+            given = await bus.first_after(receipt.sequence - 1)
+            assert given is not None
+            assert (given.sequence, given.payload) == (receipt.sequence, encode(told[1]))
+            assert await bus.first_after(receipt.sequence) is None

@@ -18,8 +18,9 @@ from rookery.eventstore.agreement import agreement
 from rookery.eventstore.ingest import Regression
 from rookery.ops.nats_server import ANY_FREE_PORT, NatsServer
 from rookery.schemas import encode
+from rookery.tests.blocks import move_sequence
 from rookery.tests.eventstore.deliveries import event
-from rookery.tests.eventstore.test_ingest import logged, publish, published, run_for_a_while, running
+from rookery.tests.eventstore.test_ingest import logged, publish, published, run_for_a_while, running, until
 
 
 class LossyBus(MemoryBus):
@@ -229,3 +230,52 @@ async def test_a_server_that_silently_lost_its_end_while_it_is_read_costs_the_lo
         await ingest.wait_for(12)
     assert [(one.position, one.agreed, one.events) for one in found] == [(10, 7, 3)]
     assert logged(log) == published(1, 15)
+
+
+async def damaged(server: NatsServer, bus: NatsBus, log: Log, folder: Path) -> None:
+    """The log has five events of the bus, which cuts itself off after the second, and withholds what comes up to 11."""
+    for at in range(1, 6):
+        await bus.publish(event(f"run-{at}", at=at))
+    async with running(Ingest(bus, log, "here")) as ingest:
+        await ingest.wait_for(5)
+    os.kill(server.pid, signal.SIGTERM)
+    await server.wait()
+    move_sequence(folder / "nats-server", 3, bit=3)
+    await server.restart()
+    assert (await bus.state()).last_sequence == 2
+
+
+@pytest.mark.parametrize("last", [8, 16])
+async def test_what_a_damaged_server_acknowledges_and_withholds_is_told_and_taken_in_order_when_it_gives_it(
+    log: Log, nats_server: NatsServer, nats_bus: NatsBus, tmp_path: Path, last: int
+) -> None:
+    await damaged(nats_server, nats_bus, log, tmp_path)
+    for at in range(6, last + 1):  # the first nine of these are given to nobody, those behind them are
+        receipt = await nats_bus.publish(event(f"run-{at}", at=at))
+    async with running(Ingest(nats_bus, log, "here", check_seconds=0.05)) as ingest:
+        await until(lambda: ingest.status.state == "failing", ingest)
+        assert "gives them to nobody" in ingest.status.reason
+        assert "3 events lost" in ingest.status.reason
+        assert logged(log) == published(1, 5)
+        await nats_server.start_again()
+        await ingest.wait_for(receipt.sequence)
+        assert (ingest.status.state, ingest.status.missing) == ("running", 0)
+    assert logged(log) == published(1, last)
+
+
+async def test_what_comes_on_a_bus_that_counts_its_lost_end_still_is_taken_without_anything_more_being_published(
+    log: Log, nats_server: NatsServer, nats_bus: NatsBus, tmp_path: Path
+) -> None:
+    await damaged(nats_server, nats_bus, log, tmp_path)
+    for at in (6, 7):
+        await nats_bus.publish(event(f"run-{at}", at=at))
+    os.kill(nats_server.pid, signal.SIGKILL)
+    await nats_server.wait()
+    await nats_server.restart()
+    held = await nats_bus.state()
+    assert (held.messages, held.last_sequence) == (4, 5)  # at 5 there is nothing, where the log's last line was
+    found: list[Regression] = []
+    async with running(Ingest(nats_bus, log, "here", on_regression=found.append, check_seconds=0.05)) as ingest:
+        await until(lambda: ingest.position == 4, ingest)
+    assert "no longer gives the event at 5" in found[0].reason
+    assert logged(log) == published(1, 7)

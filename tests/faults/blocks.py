@@ -17,6 +17,7 @@ from random import Random
 
 from rookery.bus import Delivery, Entity, NatsBus
 from rookery.eventstore import Ingest, Log
+from rookery.ops.embedded import forget_what_is_lost
 from rookery.ops.nats_server import ANY_FREE_PORT, NatsServer, NatsServerError
 from rookery.schemas import Event, RunStarted, decode, encode
 
@@ -100,16 +101,18 @@ async def _is_missed(bus: NatsBus, payload: bytes) -> bool:
 @asynccontextmanager
 async def _node(data: Path) -> AsyncIterator[tuple[NatsBus, Log, Ingest]]:
     """As much of a node as takes events from a bus into a log."""
-    async with await NatsServer.start(data, port=ANY_FREE_PORT) as server, await NatsBus.connect(server.url) as bus:
-        with Log.open(data / "log", own=(ORIGIN,)) as log:
-            ingest = Ingest(bus, log, ORIGIN, accept_regression=True)
-            running = asyncio.create_task(ingest.run())
-            try:
-                yield bus, log, ingest
-            finally:
-                running.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await running
+    async with await NatsServer.start(data, port=ANY_FREE_PORT) as server:
+        await forget_what_is_lost(server)
+        async with await NatsBus.connect(server.url) as bus:
+            with Log.open(data / "log", own=(ORIGIN,)) as log:
+                ingest = Ingest(bus, log, ORIGIN, accept_regression=True)
+                running = asyncio.create_task(ingest.run())
+                try:
+                    yield bus, log, ingest
+                finally:
+                    running.cancel()
+                    with suppress(asyncio.CancelledError, Exception):
+                        await running
 
 
 async def _published(bus: NatsBus, ingest: Ingest, name: str, count: int) -> None:

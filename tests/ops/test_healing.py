@@ -19,6 +19,7 @@ from rookery.ops.node import Node, running_node
 from rookery.ops.settings import Settings
 from rookery.ops.syncing import LogPeer
 from rookery.schemas import encode
+from rookery.tests.blocks import move_sequence
 from rookery.tests.eventstore.test_recovery import flip
 from rookery.tests.ops.conftest import command_line
 
@@ -68,6 +69,25 @@ async def test_a_node_heals_its_log_from_its_bus_and_from_itself_before_it_serve
         assert held.items() >= whole.items()
     told = await with_node(tmp_path, lambda node: list(node.log.search(types={"log.healed"})))
     assert len(told) == len(DAMAGES)
+
+
+async def test_a_node_whose_nats_server_found_its_store_damaged_loses_nothing_and_says_what_it_found(
+    tmp_path: Path,
+) -> None:
+    await lived(tmp_path)
+    move_sequence(tmp_path, 30, bit=12)
+    with DataFolder(tmp_path) as owned:
+        async with running_node(owned, settings(tmp_path)) as node:
+            await node.take([encode(event) for event in workload.events(5, seed=2)])
+            parts = node.look().subsystems
+            assert node.health.is_ready
+            assert {name: parts[name].state for name in ("bus-store", "bus-history", "ingest")} == {
+                "bus-store": "degraded", "bus-history": "degraded", "ingest": "ready"
+            }  # fmt: skip
+            assert "messages of its stream EVENTS are gone" in parts["bus-store"].detail
+            for told in ("bus.damaged", "bus.regressed"):
+                while not list(node.log.search(types={told})):
+                    await asyncio.sleep(0.01)
 
 
 async def test_what_nobody_has_keeps_the_node_from_starting_and_is_told(tmp_path: Path) -> None:
