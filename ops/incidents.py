@@ -52,8 +52,8 @@ class Incidents:
         """The node's nats-server had found its store damaged, and was started once more."""
         for stream, messages in lost.items():
             what = (
-                f"nats-server found its store damaged when it started: {messages:,} messages of its stream {stream} "
-                "are gone. It was started once more, so that it gives what is published from now on. Look after the "
+                f"nats-server's store was damaged when it started: {messages:,} messages of its stream {stream} are "
+                "gone, and it was started once more, so that it gives what is published from now on. Look after the "
                 "disk; this note stays until the node is started again"
             )
             self._health.set(BUS_STORE, "degraded", what)

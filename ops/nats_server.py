@@ -7,6 +7,7 @@ RookeryError
 └── NatsServerError
     ├── NatsServerNotFound     there is no binary, or it is too old (looked_in)
     ├── NatsServerFailed       it did not become ready (log: the end of what it wrote)
+    ├── NatsStoreDamaged       a block of its store keeps it from coming up (leap)
     ├── PortInUse              something else listens there (port, option)
     └── DataFolderInUse        another node runs on this folder (folder)
 """
@@ -17,6 +18,7 @@ import asyncio
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import re
 import shutil
@@ -30,15 +32,19 @@ from types import TracebackType
 from typing import IO, Self
 
 from ..schemas import RookeryError
+from .nats_store import Leap, leaps_in
 
 VERSION_MIN = (2, 12)
 DEFAULT_PORT = 4222
 ANY_FREE_PORT = -1
 MAX_PAYLOAD_BYTES = 1024 * 1024
 START_TIMEOUT_SECONDS = 30.0
+DOUBT_SECONDS = 2.0  # then its store is searched for what may keep it from coming up
 STOP_TIMEOUT_SECONDS = 10.0
 LOG_BYTES_MAX = 16 * 1024 * 1024
 LOG_FILES_MAX = 3
+
+logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.005
 _LOG_TAIL_BYTES = 2_000
@@ -80,6 +86,19 @@ class NatsServerFailed(NatsServerError):
         super().__init__(f"nats-server {reason}; the end of {log_file}:\n{log or '(empty)'}")
 
 
+class NatsStoreDamaged(NatsServerError):
+    """A block of nats-server's store keeps it from coming up, and no flipped bit explains it."""
+
+    def __init__(self, leap: Leap) -> None:
+        self.leap = leap
+        super().__init__(
+            f"nats-server does not come up: {leap.block} is damaged. At byte {leap.at} of it a message says that it is "
+            f"{leap.sequence}, where {leap.expected} follows, and nats-server counts all that is between. Move this "
+            "file to somewhere else and start again: the log has every event that it took, and the stream goes on "
+            "behind what the file holds. Keep the file: only it has what was acknowledged and not yet in the log"
+        )
+
+
 class PortInUse(NatsServerError):
     """Something else listens on the port."""
 
@@ -111,6 +130,7 @@ class NatsServer:
         self._lock = lock
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self.mended: list[Leap] = []  # what had to be put right in its store for it to come up, this time
 
     @classmethod
     async def start(
@@ -205,6 +225,23 @@ class NatsServer:
         await self.stop()
 
     async def _spawn(self) -> None:
+        """Start the process; where its store keeps it from coming up, put that right and start it once more."""
+        self.mended = await self._attempt()
+        if not self.mended:
+            return
+        for leap in self.mended:
+            if not leap.is_one_bit:
+                raise NatsStoreDamaged(leap)
+        assert self._process is not None
+        await _end(self._process, STOP_TIMEOUT_SECONDS)
+        for leap in self.mended:
+            logger.error("nats-server does not come up: %s; that bit is flipped back, and it is started again", leap)
+            await asyncio.to_thread(leap.mend)
+        if again := await self._attempt():
+            raise NatsStoreDamaged(again[0])
+
+    async def _attempt(self) -> list[Leap]:
+        """Start the process and return when it is ready, or with what keeps it from that."""
         config_file = self._folder / "nats-server.conf"
         config_file.write_text(json.dumps(self._config, indent=2, ensure_ascii=False) + "\n")
         for stale in self._folder.glob("*.ports"):
@@ -219,7 +256,25 @@ class NatsServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C at the terminal is for the node, which stops the server last
             )
-        self._config["port"] = await self._ready(self._process, log_start)
+        ready = asyncio.create_task(self._ready(self._process, log_start))
+        ended = threading.Event()
+        doubting = asyncio.create_task(self._doubt(ended))
+        try:
+            await asyncio.wait((ready, doubting), return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done() and (leaps := doubting.result()):
+                return leaps
+            self._config["port"] = await ready
+            return []
+        finally:
+            ended.set()
+            ready.cancel()
+            doubting.cancel()
+
+    async def _doubt(self, ended: threading.Event) -> list[Leap]:
+        await asyncio.sleep(DOUBT_SECONDS)
+        with contextlib.suppress(OSError):
+            return await asyncio.to_thread(leaps_in, self._folder / "nats", ended)
+        return []
 
     async def _ready(self, process: asyncio.subprocess.Process, log_start: int) -> int:
         ports_file = self._folder / f"{self._binary.name}_{process.pid}.ports"

@@ -16,16 +16,19 @@ from pathlib import Path
 
 import pytest
 from rookery.bus import EventTooLarge, NatsBus
+from rookery.ops import nats_server
 from rookery.ops.nats_server import (
     ANY_FREE_PORT,
     DataFolderInUse,
     NatsServer,
     NatsServerFailed,
     NatsServerNotFound,
+    NatsStoreDamaged,
     PortInUse,
     find_binary,
 )
 from rookery.schemas import AssignmentFailed, Event
+from rookery.tests.blocks import move_sequence
 
 MakeEvent = Callable[..., Event]
 
@@ -239,3 +242,35 @@ def test_it_starts_in_the_main_thread_only(tmp_path: Path) -> None:
     thread.start()
     thread.join()
     assert "main thread" in str(errors[0])
+
+
+async def test_a_message_whose_sequence_leaps_keeps_it_from_coming_up_until_its_bit_is_flipped_back(
+    tmp_path: Path, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await start(tmp_path) as server, await NatsBus.connect(server.url) as bus:
+        for _ in range(4):
+            await bus.publish(make_event())
+    monkeypatch.setattr(nats_server, "DOUBT_SECONDS", 0.3)
+    move_sequence(tmp_path, 3, bit=40)
+    async with await start(tmp_path) as server, await NatsBus.connect(server.url) as bus:
+        assert [(leap.sequence, leap.expected) for leap in server.mended] == [(3 + (1 << 40), 3)]
+        assert (await bus.state()).messages == 4
+        assert [found.sequence for at in range(4) if (found := await bus.first_after(at))] == [1, 2, 3, 4]
+        assert await bus.lost_events() == 0
+
+
+async def test_a_leap_that_no_flipped_bit_explains_is_named_with_its_file_and_what_to_do(
+    tmp_path: Path, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await start(tmp_path) as server, await NatsBus.connect(server.url) as bus:
+        for _ in range(4):
+            await bus.publish(make_event())
+    monkeypatch.setattr(nats_server, "DOUBT_SECONDS", 0.3)
+    move_sequence(tmp_path, 3, bit=40)
+    move_sequence(tmp_path, 3 + (1 << 40), bit=41)
+    with pytest.raises(NatsStoreDamaged, match=r"1\.blk is damaged"):
+        await start(tmp_path)
+    (block,) = (tmp_path / "nats").rglob("EVENTS/msgs/*.blk")
+    block.rename(tmp_path / "aside")  # as it says
+    async with await start(tmp_path) as server, await NatsBus.connect(server.url) as bus:
+        assert (await bus.publish(make_event())).sequence == 5
