@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..bus import Bus, EventTooLarge, Receipt
+from ..bus import Bus, EventTooLarge, HistoryDamaged, Receipt
 from ..eventstore import KeyGone, Log
 from ..eventstore.vault import Vault, sealed_event
 from ..handlers.fleet import Fenced
 from ..handlers.fleet.fence import Fence
+from ..handlers.reactions import Contended
 from ..schemas import Event, InvalidEvent, check, decode, is_pseudonym, refuse_chained, refuse_replayed
 
 
@@ -24,10 +25,14 @@ class Refusal(msgspec.Struct, frozen=True):
     field: str = ""
 
 
-class FencedRefusal(Refusal, frozen=True):
-    """It was refused because its agent is dead, or lives anew elsewhere."""
+class DeniedRefusal(Refusal, frozen=True, kw_only=True):
+    """The event is as it should be, and contradicts what is so; `error` is why, as the error's type is called.
 
-    error: str = "Fenced"
+    `may_pass`: what is so may change by itself, and then it is taken.
+    """
+
+    error: str
+    may_pass: bool = False
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -56,8 +61,8 @@ class Intake:
     async def take(self, payloads: Sequence[bytes]) -> Taken:
         """Publish what is valid and not in the log yet. Returns when all of it is durable.
 
-        Raises what the bus raises, when every event has its outcome: then some may be durable and others not, and
-        to publish all of them again is safe.
+        What concerns one event alone refuses that one. Raises what the bus raises where it concerns all of them, when
+        every event has its outcome: then some may be durable and others not, and to publish all again is safe.
         """
         fresh, refusals = await asyncio.to_thread(self._sift, payloads)
         outcomes = await self._publish_in_order(fresh)
@@ -129,7 +134,9 @@ class Intake:
         try:
             return await self._publish_one(event, payload)
         except Fenced as error:
-            return FencedRefusal(index, str(error), "source")
+            return DeniedRefusal(index, str(error), "source", error="Fenced")
+        except (Contended, HistoryDamaged) as error:
+            return DeniedRefusal(index, str(error), error=type(error).__name__, may_pass=True)
         except EventTooLarge as error:
             return Refusal(index, str(error))
         except InvalidEvent as error:

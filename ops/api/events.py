@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from ...eventstore import Log, Record
 from ...schemas import MalformedEvent
-from ..intake import FencedRefusal
+from ..intake import DeniedRefusal, Refusal
 from ..lanes import Lane
 from ..node import Node, Wait
 from ..seen import Filters, Seen, line_of, position_in
@@ -41,7 +41,9 @@ async def publish(request: Request, node: ServingNode, room: BodyRoom, wait: Wai
     Answers when all of them are durable on the bus, in the log, or visible to queries, as `wait` says. An event
     whose id is known already is a duplicate and changes nothing. Where some are invalid the others are taken all
     the same, and the answer (422) says which were refused and why. What an agent that was declared dead claims to have
-    begun or ended is refused, too (409, where nothing else is wrong): it has to register anew.
+    begun or ended is refused, too (409, where nothing else is wrong): it has to register anew. What can't be held
+    against how its agent is, because that changes too fast, is named likewise, with `may_pass` (503, where nothing
+    else is wrong): send that one again.
 
     While the bus is away this waits for it, for 45 seconds at most, and then answers 503: some of the events may be
     durable by then. While the log or the read models can't take on what is durable, it answers 503 as soon as that has
@@ -55,10 +57,17 @@ async def publish(request: Request, node: ServingNode, room: BodyRoom, wait: Wai
     if not taken.refusals:
         return json(taken, HTTPStatus.ACCEPTED)
     first = taken.refusals[0]
-    is_fenced = all(isinstance(refusal, FencedRefusal) for refusal in taken.refusals)
-    status = HTTPStatus.CONFLICT if is_fenced else HTTPStatus.UNPROCESSABLE_ENTITY
     where = f"event {first.index}" + (f", {first.field}" if first.field else "")
-    return problem(status, f"{where}: {first.reason}", **msgspec.to_builtins(taken))
+    return problem(_status_of(taken.refusals), f"{where}: {first.reason}", **msgspec.to_builtins(taken))
+
+
+def _status_of(refusals: Sequence[Refusal]) -> HTTPStatus:
+    """What is invalid stays so, and outweighs what contradicts the present; and that, what may pass by itself."""
+    denied = [refusal for refusal in refusals if isinstance(refusal, DeniedRefusal)]
+    if len(denied) < len(refusals):
+        return HTTPStatus.UNPROCESSABLE_ENTITY
+    may_pass = all(refusal.may_pass for refusal in denied)
+    return HTTPStatus.SERVICE_UNAVAILABLE if may_pass else HTTPStatus.CONFLICT
 
 
 @router.get("/events")

@@ -7,17 +7,18 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from rookery.bus import BusUnavailable, MemoryBus, NatsBus
 from rookery.eventstore import Log
 from rookery.eventstore.vault import Vault, revealed_event
-from rookery.handlers.fleet import AGENTS
+from rookery.handlers.fleet import AGENTS, Register
 from rookery.handlers.fleet.fence import Fence
 from rookery.handlers.fleet.liveness import Tracker
-from rookery.handlers.reactions import Decider
-from rookery.ops.intake import Intake
+from rookery.handlers.reactions import Command, Decider
+from rookery.ops.intake import DeniedRefusal, Intake
 from rookery.ops.nats_server import NatsServer
 from rookery.schemas import AgentRegistered, Event, RunCompleted, RunStarted, encode
 
@@ -147,3 +148,27 @@ async def test_what_the_fence_looks_at_first_keeps_its_place_among_the_rest(
     payloads = [encode(Event.of(fact, subject="r", source="/agents/a")) for fact in facts]
     assert (await Intake(memory_bus, log, vault, fence).take(payloads)).new == len(payloads)
     assert await in_stream(memory_bus, count=len(payloads)) == payloads
+
+
+async def test_a_claim_that_cannot_be_held_against_its_agent_is_refused_and_what_is_stored_is_told_as_stored(
+    memory_bus: MemoryBus, log: Log, vault: Vault
+) -> None:
+    """Its agent changes again and again between the look at it and the append: others change it here."""
+    decider = Decider(memory_bus, AGENTS, source="/nodes/local")
+    await decider.handle(Command.of(Register(), subject="a", source="/agents/a"))
+
+    class Restless(Decider):
+        async def look(self, subject: str) -> tuple[Any, int]:
+            found = await super().look(subject)
+            await decider.handle(Command.of(Register(again=True), subject=subject, source="/agents/a"))
+            return found
+
+    fence = Fence(memory_bus, Restless(memory_bus, AGENTS, source="/nodes/local"), Tracker(evict_seconds=60))
+    facts = [RunStarted(), RunCompleted(), RunStarted()]
+    payloads = [encode(Event.of(fact, subject="r", source="/agents/a")) for fact in facts]
+    taken = await Intake(memory_bus, log, vault, fence).take(payloads)
+    assert (taken.new, taken.duplicates) == (2, 0)
+    [refused] = taken.refusals
+    assert isinstance(refused, DeniedRefusal)
+    assert (refused.index, refused.error, refused.may_pass) == (1, "Contended", True)
+    assert "try again later" in refused.reason
