@@ -11,7 +11,7 @@ import msgspec
 
 from ..bus import Entity
 from ..eventstore import Record, position_text
-from ..schemas import InvalidInput, UnknownEventType, all_types
+from ..schemas import InvalidInput, UnknownEventType, agent_in, all_types
 
 UNDECODABLE = "undecodable"
 
@@ -99,7 +99,7 @@ class Filters(NamedTuple):
     def _is_agents(self, seen: Seen) -> bool:
         return (
             seen.agent_id == self.agent
-            or seen.source == f"/agents/{self.agent}"
+            or agent_in(seen.source) == self.agent
             or (seen.subject == self.agent and seen.type.startswith("agent."))
         )
 

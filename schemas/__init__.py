@@ -19,7 +19,7 @@ from .assignments import (
     AssignmentTimedOut,
 )
 from .commits import CommitRecorded
-from .envelope import Event, derived_id, new_id, publisher_of
+from .envelope import Event, agent_in, derived_id, new_id, publisher_of
 from .erasure import DatasubjectForgotten
 from .errors import InvalidData, InvalidEvent, InvalidInput, MalformedEvent, RookeryError, UnknownEventType
 from .feedback import FeedbackGiven, FeedbackGivenV1
@@ -148,6 +148,7 @@ __all__ = [
     "Sealed",
     "ToolCallCompleted",
     "UnknownEventType",
+    "agent_in",
     "all_types",
     "check",
     "check_strictly",

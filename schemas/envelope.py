@@ -25,6 +25,7 @@ EventId = Annotated[
         description="The event's own id, unique for ever: a UUIDv7, or derived from what it is about.",
     ),
 ]
+AGENTS_SOURCE = "/agents/"
 Source = Annotated[
     str,
     msgspec.Meta(
@@ -147,3 +148,8 @@ def derived_id(*parts: str) -> str:
 def publisher_of(source: str) -> str:
     """The last segment of a source: `coder-7` of `/agents/coder-7`."""
     return source.rpartition("/")[2]
+
+
+def agent_in(source: str) -> str | None:
+    """The agent whose word it is: the publisher, where the source is an agent's, as in `/agents/eu/coder-7`."""
+    return publisher_of(source) if source.startswith(AGENTS_SOURCE) else None

@@ -25,6 +25,7 @@ from ...schemas import (
     Event,
     InvalidEvent,
     RookeryError,
+    agent_in,
     all_types,
     decode,
     derived_id,
@@ -382,7 +383,7 @@ class Dispatcher:
     async def stop_who_has_it(self, cause: Cause) -> Answer:
         """Tell the agent, where somebody else ended what it has in hand. One that isn't there needs no telling."""
         agent_id = cause.data.agent_id
-        if agent_id is None or (cause.event is not None and cause.event.publisher == agent_id):
+        if agent_id is None or (cause.event is not None and agent_in(cause.event.source) == agent_id):
             return None
         await stop(self._bus, agent_id, cause.entity.id)
         return []

@@ -6,7 +6,7 @@ The kit's agents do so themselves. This is for those who hand in events over HTT
 from __future__ import annotations
 
 from ...bus import Bus, ConcurrencyConflict, Entity, Receipt
-from ...schemas import Event
+from ...schemas import Event, agent_in
 from ..reactions import Contended, Decider
 from ..reactions.deciding import CONFLICTS_MAX
 from .liveness import Tracker
@@ -22,7 +22,6 @@ CLAIMS = frozenset(
         "run.failed",
     }
 )
-AGENT_SOURCE = "/agents/"
 SEQUENCES_MAX = 100_000
 
 
@@ -75,6 +74,4 @@ class Fence:
 
 def _claimant(event: Event) -> str | None:
     """Which agent claims something by this event: nobody's word but its own makes it one."""
-    if event.type not in CLAIMS or not event.source.startswith(AGENT_SOURCE):
-        return None
-    return event.source.removeprefix(AGENT_SOURCE)
+    return agent_in(event.source) if event.type in CLAIMS else None

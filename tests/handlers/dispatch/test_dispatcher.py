@@ -251,6 +251,20 @@ async def test_who_has_what_is_called_off_is_told_to_stop(colony: Colony) -> Non
     assert told == [b"as-1"]
 
 
+async def test_who_stopped_by_itself_is_not_told_to_and_who_has_anothers_name_is(colony: Colony) -> None:
+    told = list[bytes]()
+
+    async def hear(payload: bytes) -> bytes:
+        told.append(payload)
+        return b""
+
+    await colony.bus.serve(stop_subject("a"), hear, queue="agent")
+    for subject, source in (("as-1", "/agents/eu/a"), ("as-2", "/people/a")):
+        await colony.bus.publish(Event.of(AssignmentCancelled(agent_id="a"), subject=subject, source=source))
+    await colony.act()
+    assert told == [b"as-2"]
+
+
 async def test_the_living_are_known_with_what_they_hold(colony: Colony) -> None:
     await colony.happen(ABLE, "a")
     await colony.give(CHOSEN)

@@ -76,6 +76,15 @@ async def test_who_died_since_it_was_last_found_alive_is_refused(world: World) -
     await world.publish(said(RunCompleted()))
 
 
+async def test_a_longer_source_names_the_agent_that_the_bus_knows_as_its_publisher(world: World) -> None:
+    await world.register()
+    await world.decide(Expire(incarnation=1))
+    with pytest.raises(Fenced, match="'a'"):
+        await world.publish(said(RunCompleted(), "/agents/eu/a"))
+    await world.publish(said(RunCompleted(), "/agents/a/eu"))
+    await world.publish(said(RunCompleted(), "/people/a"))
+
+
 async def test_only_its_own_claims_are_refused(world: World) -> None:
     await world.register()
     await world.decide(Expire(incarnation=1))
