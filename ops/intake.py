@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import msgspec
 from ..bus import Bus, EventTooLarge, HistoryDamaged, Receipt
 from ..eventstore import KeyGone, Log
 from ..eventstore.vault import Vault, sealed_event
+from ..handlers.assignments import AssignmentOver, NotTheHolder
 from ..handlers.fleet import Fenced
 from ..handlers.fleet.fence import Fence
 from ..handlers.reactions import Contended
@@ -35,6 +37,10 @@ class DeniedRefusal(Refusal, frozen=True, kw_only=True):
     may_pass: bool = False
 
 
+# Why what is valid may be refused all the same, as `error` says it.
+DENIALS = (Fenced, AssignmentOver, NotTheHolder, Contended, HistoryDamaged)
+
+
 class Taken(msgspec.Struct, frozen=True):
     """What became of a request's events. `sequence` is the bus sequence that holds them all."""
 
@@ -49,7 +55,7 @@ class Intake:
 
     Only of an event that names its data subject, what is personal is sealed on the way. An id that is known already is
     a duplicate, whatever the rest of the event says: the first one counts. A `fence` refuses what an agent claims who
-    is dead.
+    is dead, or of work that is not its own; `denied` counts that, by the error.
     """
 
     def __init__(self, bus: Bus, log: Log, vault: Vault, fence: Fence | None = None) -> None:
@@ -57,6 +63,7 @@ class Intake:
         self._fence = fence
         self._log = log
         self._vault = vault
+        self.denied = Counter[str]()
 
     async def take(self, payloads: Sequence[bytes]) -> Taken:
         """Publish what is valid and not in the log yet. Returns when all of it is durable.
@@ -133,14 +140,19 @@ class Intake:
     async def _publish(self, index: int, event: Event, payload: bytes) -> Receipt | Refusal:
         try:
             return await self._publish_one(event, payload)
-        except Fenced as error:
-            return DeniedRefusal(index, str(error), "source", error="Fenced")
+        except (Fenced, AssignmentOver, NotTheHolder) as error:
+            field = "source" if isinstance(error, Fenced) else "subject"
+            return self._denied(DeniedRefusal(index, str(error), field, error=type(error).__name__))
         except (Contended, HistoryDamaged) as error:
-            return DeniedRefusal(index, str(error), error=type(error).__name__, may_pass=True)
+            return self._denied(DeniedRefusal(index, str(error), error=type(error).__name__, may_pass=True))
         except EventTooLarge as error:
             return Refusal(index, str(error))
         except InvalidEvent as error:
             return Refusal(index, error.reason, error.field)
+
+    def _denied(self, refusal: DeniedRefusal) -> DeniedRefusal:
+        self.denied[refusal.error] += 1
+        return refusal
 
 
 def sealed_alone(payload: bytes, vault: Vault) -> bytes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..handlers.assignments import ASSIGNMENTS
 from ..handlers.fleet import AGENTS, AgentRecord
 from ..handlers.fleet.fence import Fence
 from ..handlers.fleet.liveness import Tracker
@@ -37,8 +38,9 @@ def watch_of(node: Node) -> Watch:
 
 
 def fence_of(node: Node) -> Fence:
-    """What lets in, over HTTP, what agents claim who are not dead."""
-    return Fence(node.bus, node.reactions.deciders[AGENTS.name], node.watch.tracker)
+    """What lets in, over HTTP, what agents claim who are not dead, of work that is theirs."""
+    deciders = node.reactions.deciders
+    return Fence(node.bus, deciders[AGENTS.name], deciders[ASSIGNMENTS.name], node.watch.tracker)
 
 
 class _Row(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ from ..handlers.fleet.registry import State as AgentState
 from .colony import Colony, Watch
 from .colony import families as colony_families
 from .families import counter, gauge, histogram
+from .intake import DENIALS
 from .lanes import Lane
 from .node import INGEST_STATES, Node
 from .status import replicas_in
@@ -318,6 +319,12 @@ def _of_agents(node: Node) -> Iterator[Metric]:
         "Changes of agents' liveness that this node decided since it started.",
         ["step"],
         [([step], node.watch.decided[step]) for step in STEPS],
+    )
+    yield counter(
+        "claims_denied",
+        "What agents claimed over HTTP and was refused since the node started, by why.",
+        ["error"],
+        [([error.__name__], node.intake.denied[error.__name__]) for error in DENIALS],
     )
 
 

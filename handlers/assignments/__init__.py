@@ -1,5 +1,6 @@
 """Assignments: their life from being given to their one end."""
 
+from .claims import refuse_claim
 from .errors import AssignmentError, AssignmentOver, NotTheHolder, NotToRetry, UnknownAssignment
 from .lifecycle import ASSIGNMENTS, OPEN, Assignment, Cancel, Complete, Fail, GiveUp, Release, Start, Status, TimeOut
 from .stopping import stop, stop_subject
@@ -21,6 +22,7 @@ __all__ = [
     "Status",
     "TimeOut",
     "UnknownAssignment",
+    "refuse_claim",
     "stop",
     "stop_subject",
 ]

@@ -127,6 +127,11 @@ class Assignment(NamedTuple):
         """Whether nothing more can come of it."""
         return self.status not in ("unknown", *OPEN)
 
+    @property
+    def holder(self) -> str | None:
+        """Who has it in hand."""
+        return self.agent_id if self.status == "running" else None
+
     def is_held_by(self, agent_id: str, run_id: str | None = None) -> bool:
         """Whether the agent has it in hand; in this very run, where one is named."""
         return self.status == "running" and self.agent_id == agent_id and run_id in (None, self.run_id)
@@ -154,8 +159,7 @@ def decide(command: Command, assignment: Assignment) -> Sequence[EventData]:
             by = assignment.tried_by or asked.agent_id
             return [AssignmentFailed(agent_id=by, skill=asked.skill, error=asked.error)]
         case _:
-            holder = assignment.agent_id if assignment.status == "running" else None
-            return [AssignmentCancelled(reason=asked.reason, agent_id=holder)]
+            return [AssignmentCancelled(reason=asked.reason, agent_id=assignment.holder)]
 
 
 def _started(assignment_id: str, asked: Start, assignment: Assignment) -> Sequence[EventData]:
@@ -168,8 +172,7 @@ def _started(assignment_id: str, asked: Start, assignment: Assignment) -> Sequen
 
 def _ended(assignment_id: str, asked: Complete | Fail, assignment: Assignment) -> EventData:
     if not assignment.is_held_by(asked.agent_id, asked.run_id):
-        holder = assignment.agent_id if assignment.status == "running" else None
-        raise NotTheHolder(assignment_id, asked.agent_id, holder)
+        raise NotTheHolder(assignment_id, asked.agent_id, assignment.holder)
     told: dict[str, Any] = {
         "agent_id": asked.agent_id,
         "skill": asked.skill or (assignment.created.skill if assignment.created else None),
@@ -186,8 +189,7 @@ def _timed_out(asked: TimeOut, assignment: Assignment) -> Sequence[EventData]:
     if is_anothers or is_past:
         return []
     skill = asked.skill or (assignment.created.skill if assignment.created else None)
-    holder = assignment.agent_id if assignment.status == "running" else None
-    return [AssignmentTimedOut(agent_id=holder, skill=skill, duration_seconds=asked.duration_seconds)]
+    return [AssignmentTimedOut(agent_id=assignment.holder, skill=skill, duration_seconds=asked.duration_seconds)]
 
 
 def _released(asked: Release, assignment: Assignment) -> Sequence[EventData]:

@@ -41,9 +41,10 @@ async def publish(request: Request, node: ServingNode, room: BodyRoom, wait: Wai
     Answers when all of them are durable on the bus, in the log, or visible to queries, as `wait` says. An event
     whose id is known already is a duplicate and changes nothing. Where some are invalid the others are taken all
     the same, and the answer (422) says which were refused and why. What an agent that was declared dead claims to have
-    begun or ended is refused, too (409, where nothing else is wrong): it has to register anew. What can't be held
-    against how its agent is, because that changes too fast, is named likewise, with `may_pass` (503, where nothing
-    else is wrong): send that one again.
+    begun or ended is refused, too (409, where nothing else is wrong): it has to register anew. So is what an agent says
+    of work that is over, or that another has: its first end counts, and only who has it can tell it. What can't be held
+    against how things are, because they change too fast, is named likewise, with `may_pass` (503, where nothing else is
+    wrong): send that one again.
 
     While the bus is away this waits for it, for 45 seconds at most, and then answers 503: some of the events may be
     durable by then. While the log or the read models can't take on what is durable, it answers 503 as soon as that has

@@ -29,6 +29,7 @@ from rookery.schemas import (
     AssignmentTimedOut,
     Event,
     EventData,
+    encode,
 )
 
 from .conftest import Rookery
@@ -121,6 +122,34 @@ class TestOverHttp:
         await tell(bus, told["assignment_id"], AssignmentCompleted(agent_id="other", result="late"))
         over = await ask(client, told["assignment_id"])
         assert (over["status"], over["error"], over["result"]) == ("failed", "first", None)
+
+    async def test_a_result_that_is_too_late_or_anothers_is_refused_and_changes_nothing(
+        self, client: Client, bus: NatsBus
+    ) -> None:
+        claim = AssignmentCompleted(agent_id="coder-7", result="mine")
+        told = await give(client, capability="http.claimed")
+        given = told["assignment_id"]
+
+        async def denied(error: str) -> str:
+            event = Event.of(claim, subject=given, source=AGENT)
+            with pytest.raises(RequestRefused) as refused:
+                await asyncio.to_thread(client.post, "/events", encode(event))
+            assert (refused.value.status, refused.value.problem["new"]) == (409, 0)
+            [refusal] = refused.value.problem["refusals"]
+            assert (refusal["error"], refusal["field"]) == (error, "subject")
+            return str(refusal["reason"])
+
+        await tell(bus, given, AssignmentStarted(agent_id="other"))
+        assert f"assignment {given} is held by other, and not, in this attempt, by coder-7" in await denied(
+            "NotTheHolder"
+        )
+        assert (await ask(client, given))["status"] == "running"
+        await tell(bus, given, AssignmentFailed(agent_id="other", error="first"))
+        assert "is over (failed, by other)" in await denied("AssignmentOver")
+        assert (await ask(client, given))["error"] == "first"
+        counted = await asyncio.to_thread(client.fetch, "GET", "/metrics")
+        for error in ("NotTheHolder", "AssignmentOver"):
+            assert f'rookery_claims_denied_total{{error="{error}"}} 1.0' in counted.content.decode()
 
     async def test_an_id_is_given_once(self, client: Client, bus: NatsBus) -> None:
         once = {"capability": "http.once", "id": "as/once ü", "input": 1}

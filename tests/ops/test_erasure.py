@@ -57,9 +57,9 @@ FACTS: list[EventData] = [
 ]
 
 
-def told(subject: str | None = NAME, facts: list[EventData] = FACTS) -> list[bytes]:
+def told(subject: str | None = NAME, facts: list[EventData] = FACTS, about: str = "x") -> list[bytes]:
     return [
-        encode(Event.of(fact, subject=f"x-{n}", source="/agents/gardener", datasubject=subject))
+        encode(Event.of(fact, subject=f"{about}-{n}", source="/agents/gardener", datasubject=subject))
         for n, fact in enumerate(facts)
     ]
 
@@ -120,7 +120,7 @@ def test_no_byte_of_a_node_says_anything_of_a_person_and_after_forgetting_nobody
         node_process(data, SEGMENT, f"--archive={cold}", "--archive-hours=0") as running,
         Client(running.node.url) as client,
     ):
-        client.publish([payload for _ in range(2) for payload in told()])
+        client.publish([*told(), *told(about="y")])
         client.post("/snapshot", b"")
         until(lambda: client.get("/status")["graph_lag_events"] == 0)
         until(lambda: list(data.rglob("*.parquet")))

@@ -14,13 +14,24 @@ import pytest
 from rookery.bus import BusUnavailable, MemoryBus, NatsBus
 from rookery.eventstore import Log
 from rookery.eventstore.vault import Vault, revealed_event
+from rookery.handlers.assignments import ASSIGNMENTS
 from rookery.handlers.fleet import AGENTS, Register
 from rookery.handlers.fleet.fence import Fence
 from rookery.handlers.fleet.liveness import Tracker
 from rookery.handlers.reactions import Command, Decider
 from rookery.ops.intake import DeniedRefusal, Intake
 from rookery.ops.nats_server import NatsServer
-from rookery.schemas import AgentRegistered, Event, RunCompleted, RunStarted, encode
+from rookery.schemas import (
+    AgentRegistered,
+    AssignmentCompleted,
+    AssignmentCreated,
+    AssignmentFailed,
+    AssignmentStarted,
+    Event,
+    RunCompleted,
+    RunStarted,
+    encode,
+)
 
 from ..conftest import MakeEvent
 
@@ -34,6 +45,10 @@ def log(tmp_path: Path) -> Iterator[Log]:
 @pytest.fixture
 def vault(tmp_path: Path) -> Vault:
     return Vault.open(tmp_path / "vault")
+
+
+def fence_on(bus: MemoryBus, agents: Decider) -> Fence:
+    return Fence(bus, agents, Decider(bus, ASSIGNMENTS, source="/nodes/local"), Tracker(evict_seconds=60))
 
 
 NAMES = ["user-17", "user-18", "user-17"]
@@ -143,7 +158,7 @@ async def test_what_cannot_be_sealed_is_refused_with_its_field_and_the_others_ar
 async def test_what_the_fence_looks_at_first_keeps_its_place_among_the_rest(
     memory_bus: MemoryBus, log: Log, vault: Vault
 ) -> None:
-    fence = Fence(memory_bus, Decider(memory_bus, AGENTS, source="/nodes/local"), Tracker(evict_seconds=60))
+    fence = fence_on(memory_bus, Decider(memory_bus, AGENTS, source="/nodes/local"))
     facts = [RunStarted(), RunCompleted(), RunStarted(), RunCompleted(), RunStarted()]
     payloads = [encode(Event.of(fact, subject="r", source="/agents/a")) for fact in facts]
     assert (await Intake(memory_bus, log, vault, fence).take(payloads)).new == len(payloads)
@@ -163,7 +178,7 @@ async def test_a_claim_that_cannot_be_held_against_its_agent_is_refused_and_what
             await decider.handle(Command.of(Register(again=True), subject=subject, source="/agents/a"))
             return found
 
-    fence = Fence(memory_bus, Restless(memory_bus, AGENTS, source="/nodes/local"), Tracker(evict_seconds=60))
+    fence = fence_on(memory_bus, Restless(memory_bus, AGENTS, source="/nodes/local"))
     facts = [RunStarted(), RunCompleted(), RunStarted()]
     payloads = [encode(Event.of(fact, subject="r", source="/agents/a")) for fact in facts]
     taken = await Intake(memory_bus, log, vault, fence).take(payloads)
@@ -172,3 +187,24 @@ async def test_a_claim_that_cannot_be_held_against_its_agent_is_refused_and_what
     assert isinstance(refused, DeniedRefusal)
     assert (refused.index, refused.error, refused.may_pass) == (1, "Contended", True)
     assert "try again later" in refused.reason
+
+
+async def test_what_is_claimed_of_work_is_held_against_what_came_before_it_in_the_same_request(
+    memory_bus: MemoryBus, log: Log, vault: Vault
+) -> None:
+    facts = [
+        AssignmentCreated(kind="lint"),
+        AssignmentStarted(agent_id="a"),
+        AssignmentCompleted(agent_id="b"),
+        AssignmentCompleted(agent_id="a"),
+        AssignmentFailed(agent_id="a", error="too late"),
+    ]
+    payloads = [encode(Event.of(fact, subject="as-1", source="/agents/a")) for fact in facts]
+    intake = Intake(memory_bus, log, vault, fence_on(memory_bus, Decider(memory_bus, AGENTS, source="/nodes/local")))
+    taken = await intake.take(payloads)
+    assert (taken.new, [(one.index, one.field) for one in taken.refusals]) == (3, [(2, "subject"), (4, "subject")])
+    assert "is held by a, and not" in taken.refusals[0].reason
+    assert "is over (completed, by a)" in taken.refusals[1].reason
+    assert intake.denied == {"NotTheHolder": 1, "AssignmentOver": 1}
+    again = await intake.take(payloads)
+    assert (again.new, again.duplicates, len(again.refusals)) == (0, 3, 2)

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from rookery.bus import Bus
+from rookery.handlers.assignments import ASSIGNMENTS, AssignmentOver, NotTheHolder
 from rookery.handlers.fleet import AGENTS, Expire, Fenced, Register, Revive, Suspect
 from rookery.handlers.fleet.fence import Fence
 from rookery.handlers.fleet.liveness import Tracker
 from rookery.handlers.reactions import Command, CommandData, Decider
-from rookery.schemas import AgentRegistered, AssignmentCompleted, Event, EventData, RunCompleted, RunStarted, encode
+from rookery.schemas import (
+    AgentRegistered,
+    AssignmentCancelled,
+    AssignmentCompleted,
+    AssignmentCreated,
+    AssignmentFailed,
+    AssignmentReleased,
+    AssignmentStarted,
+    AssignmentTimedOut,
+    Event,
+    EventData,
+    RunCompleted,
+    RunStarted,
+    encode,
+)
 
 
 def said(data: EventData, source: str = "/agents/a") -> Event:
@@ -25,7 +41,8 @@ class World:
         self.tracker = Tracker(evict_seconds=1.0)
         self.tracker.knows_the_past = True
         self.decider = Decider(bus, AGENTS, source="/nodes/n")
-        self.fence = Fence(bus, self.decider, self.tracker)
+        self.assignments = Decider(bus, ASSIGNMENTS, source="/nodes/n")
+        self.fence = Fence(bus, self.decider, self.assignments, self.tracker)
 
     async def decide(self, *asked: CommandData) -> None:
         for data in asked:
@@ -37,6 +54,11 @@ class World:
 
     async def publish(self, event: Event) -> None:
         await self.fence.publish(event, encode(event))
+
+    async def happen(self, *facts: EventData) -> None:
+        """To the assignment `x`, as who has it tells it on the bus."""
+        for fact in facts:
+            await self.bus.publish(said(fact))
 
     async def stored(self) -> int:
         return (await self.bus.state()).messages
@@ -100,3 +122,63 @@ async def test_the_dead_are_refused_also_while_the_watch_does_not_know_them_yet(
     with pytest.raises(Fenced):
         await world.publish(said(AssignmentCompleted(agent_id="a")))
     await world.publish(said(RunCompleted(), "/agents/nobody"))
+
+
+GIVEN = AssignmentCreated(kind="lint")
+BEGUN = AssignmentStarted(agent_id="a", run_id="r1")
+
+
+@pytest.mark.parametrize(
+    ("facts", "refusal"),
+    [
+        ((GIVEN, BEGUN, AssignmentCompleted(agent_id="a")), AssignmentOver),
+        ((GIVEN, AssignmentCancelled()), AssignmentOver),
+        ((GIVEN, AssignmentStarted(agent_id="b")), NotTheHolder),
+        ((GIVEN, BEGUN, AssignmentReleased(agent_id="a")), NotTheHolder),
+        ((AssignmentCreated(kind="lint", agent_id="b"),), NotTheHolder),
+    ],
+    ids=["over", "called off", "another's", "released", "for another"],
+)
+async def test_what_came_of_work_that_is_over_or_another_has_is_refused(
+    world: World, facts: tuple[EventData, ...], refusal: type[Exception]
+) -> None:
+    await world.happen(*facts)
+    before = await world.stored()
+    for claim in (AssignmentCompleted(agent_id="a"), AssignmentFailed(agent_id="a", error="x"), AssignmentTimedOut()):
+        with pytest.raises(refusal):
+            await world.publish(said(claim))
+    assert await world.stored() == before
+
+
+async def test_what_came_of_its_own_work_is_published_once(world: World) -> None:
+    await world.happen(GIVEN, BEGUN)
+    done = said(AssignmentCompleted(agent_id="a"))
+    first = await world.fence.publish(done, encode(done))
+    assert await world.fence.publish(done, encode(done)) == (first.sequence, True)
+    for claim in (BEGUN, AssignmentCompleted(agent_id="a")):
+        with pytest.raises(AssignmentOver, match="completed, by a"):
+            await world.publish(said(claim))
+
+
+async def test_work_that_nobody_begun_or_that_was_given_elsewhere_may_be_ended(world: World) -> None:
+    await world.publish(said(AssignmentCompleted(agent_id="a")))
+    event = Event.of(AssignmentCreated(kind="lint", agent_id="a"), subject="y", source="/people/ann")
+    await world.bus.publish(event)
+    await world.publish(Event.of(AssignmentCompleted(agent_id="a"), subject="y", source="/agents/a"))
+
+
+async def test_work_that_is_taken_away_while_it_is_looked_at_is_not_ended(world: World) -> None:
+    await world.register()
+    await world.happen(GIVEN, BEGUN)
+    look = world.assignments.look
+
+    async def taken_away(subject: str) -> tuple[Any, int]:
+        found = await look(subject)
+        if found[0].status == "running":
+            await world.decide(Expire(incarnation=1))
+            await world.happen(AssignmentReleased(agent_id="a"))
+        return found
+
+    world.assignments.look = taken_away  # type: ignore[method-assign]
+    with pytest.raises(Fenced):
+        await world.publish(said(AssignmentCompleted(agent_id="a")))
