@@ -18,17 +18,19 @@ import pytest
 from rookery.bus import NatsBus, Receipt
 from rookery.eventstore import Ingest, Log
 from rookery.eventstore.signing import Signer, new_seed
-from rookery.handlers.agent import Agent
+from rookery.eventstore.vault import Vault
+from rookery.handlers.agent import Agent, NameTaken
 from rookery.handlers.agent.colony import Colony
 from rookery.handlers.fleet import AGENTS, Expire
 from rookery.handlers.fleet.beats import Beat, fence_subject, probe_subject, read_beat
 from rookery.handlers.reactions import Command, Decider
 from rookery.ops.health import Health, Subsystem
+from rookery.ops.intake import sealed_alone
 from rookery.ops.settings import Settings
 from rookery.ops.spokes import Spoke
 from rookery.ops.syncing import LogPeer, NatsPeer, Offering, Pull, Pulled, serve_sync
 from rookery.ops.topology import Site, sites, write_cluster, write_hub
-from rookery.schemas import Event, InvalidInput
+from rookery.schemas import SEAL_COMMAND, Event, InvalidInput
 from rookery.tests.eventstore.deliveries import many
 from rookery.tests.eventstore.test_ingest import running
 from rookery.tests.sites import Servers, free_addresses
@@ -221,6 +223,12 @@ async def test_the_hub_can_read_a_spoke_and_not_change_it(both: Sites, servers: 
         "$JS.API.STREAM.CREATE.COPY",
         "$KV.AGENTS.another",
         "cmd.sync.north",
+        "cmd.agent.expire",
+        "cmd.agent.register",
+        "cmd.agent.stop.judge-1",
+        "cmd.assignments.cancel",
+        "cmd.assignments.complete",
+        "cmd.reactions.discard",
         "beat.judge-1",
         "fence.coder-7",
     ],
@@ -236,13 +244,22 @@ async def test_an_agents_key_is_good_for_no_more_than_its_own(servers: Servers, 
     assert any("permissions violation" in error.lower() and subject.lower() in error.lower() for error in refused)
 
 
-async def test_an_agent_works_with_its_own_key(servers: Servers, both: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_agent_lives_its_whole_life_with_its_own_key(
+    servers: Servers, both: Sites, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    vault = Vault.open(tmp_path / "vault")
+
+    async def seal(payload: bytes) -> bytes:
+        return sealed_alone(payload, vault)
+
+    sealing = await both.north.serve(SEAL_COMMAND, seal, queue="vault")
     agent = Agent("coder-7", ["review"], nats_url=settings_of(servers, "north").nats_url, heartbeat_seconds=0.05)
     beats = list[bytes]()
     await both.north.listen("beat.>", lambda _, payload: beats.append(payload))
 
     @agent.on("review")
     def review(task: Any) -> str:
+        task.remember("likes short diffs", about="user-17")
         return f"{task.input} is fine"
 
     monkeypatch.setenv("ROOKERY_NATS_CREDENTIALS", str(servers.folder / "north" / "keys" / "coder-7.nk"))
@@ -250,6 +267,8 @@ async def test_an_agent_works_with_its_own_key(servers: Servers, both: Sites, mo
     colony = Colony(both.north, name="lead")
     assert await colony.result(await colony.assign("review", "the diff")) == "the diff is fine"
     assert isinstance(read_beat(await both.north.request(probe_subject("coder-7"), b"")), Beat)
+    with pytest.raises(NameTaken):
+        await agent.serve()
     async with asyncio.timeout(20):
         while not beats:
             await asyncio.sleep(0.01)
@@ -261,6 +280,9 @@ async def test_an_agent_works_with_its_own_key(servers: Servers, both: Sites, mo
             await asyncio.sleep(0.01)
     serving.cancel()
     await asyncio.wait([serving])
+    left, _ = await Decider(both.north, AGENTS, source="/t").look("coder-7")
+    assert left.state == "unregistered"
+    await sealing.close()
 
 
 class TestFiles:
