@@ -5,12 +5,14 @@ Their clients register again under the same name whenever they start, and take a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
+from ...handlers.reactions import InvalidCommand
 from ...projections import Leash
 from ...schemas import MalformedEvent
 from .. import agents as found
@@ -38,6 +40,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 TRANSPORTS = {"http": "rest", "https": "rest", "stdio": "rpc", "queue": "file"}
 HEALTHY = ("alive", "suspect")
+_FIELD = re.compile(r"\$\.(\w+)")
 
 router = APIRouter(tags=["agents"])
 
@@ -53,7 +56,10 @@ async def register(request: Request, node: ServingNode, room: BodyRoom, roster: 
     async with room.for_body(request):
         asked = in_body(await read_body(request, bytes_max=REGISTRATION_BYTES_MAX), dict[str, Any])
         wanted = registration_in(asked)
-        record = await roster.register(wanted, strictly=False)
+        try:
+            record = await roster.register(wanted, strictly=False)
+        except InvalidCommand as error:
+            raise InvalidCommand(error.reason, _words_in(asked).get(error.field, error.field)) from None
     agent = found.agent_in(record, wanted.agent_id, node.watch.tracker.seen)
     answer = {"status": "registered", "agent_id": wanted.agent_id, "incarnation": record.incarnation}
     return json(answer | {"agent": service(agent)})
@@ -116,11 +122,8 @@ async def hierarchy(request: Request, node: ServingNode, lanes: OpenLanes, momen
 
 def registration_in(asked: dict[str, Any]) -> Registration:
     """What a client of those systems asks for. Raises `MalformedEvent`."""
-    told: dict[str, Any] = {}
-    for name, words in WORDS.items():
-        given = next((asked[word] for word in words if asked.get(word) is not None), None)
-        if given is not None:
-            told[name] = given
+    said = _words_in(asked)
+    told: dict[str, Any] = {name: asked[word] for name, word in said.items()}
     if isinstance(transport := told.get("transport"), str):
         told["transport"] = TRANSPORTS.get(transport.lower(), transport.lower())
     if "agent_id" not in told:
@@ -134,7 +137,14 @@ def registration_in(asked: dict[str, Any]) -> Registration:
         wanted = {**told, "metadata": {**rest, **metadata} or None, "again": True}
         return msgspec.convert(wanted, Registration)
     except msgspec.ValidationError as error:
-        raise MalformedEvent(str(error), "body") from None
+        reason = _FIELD.sub(lambda found: f"$.{said.get(found[1], found[1])}", str(error))
+        raise MalformedEvent(reason, "body") from None
+
+
+def _words_in(asked: dict[str, Any]) -> dict[str, str]:
+    """By which word a client said what, by what that is called here."""
+    found = {name: next((word for word in words if asked.get(word) is not None), "") for name, words in WORDS.items()}
+    return {name: word for name, word in found.items() if word}
 
 
 def service(agent: Agent) -> dict[str, Any]:

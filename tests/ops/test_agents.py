@@ -415,6 +415,23 @@ class TestUnderTheOldPaths:
         assert http.get("/api/services?name=old-3").json()["total"] == 0
         assert http.delete("/hobby/subagents/nobody").status_code == 404
 
+    @pytest.mark.parametrize(
+        ("asked", "named"),
+        [
+            ({"name": 5}, "`$.name`"),
+            ({"service_id": 5, "name": "x"}, "`$.service_id`"),
+            ({"id": "x", "skills": [1]}, "`$.skills[0]`"),
+            ({"id": "x", "max_concurrent": 0}, "`$.max_concurrent`"),
+            ({"id": "x", "heartbeat_interval": 1e9}, "heartbeat_interval:"),
+            ({"id": "x", "parent": "x"}, "parent:"),
+        ],
+    )
+    def test_what_is_wrong_is_named_as_it_was_sent(self, http: httpx.Client, asked: dict[str, Any], named: str) -> None:
+        refused = http.post("/hobby/subagents/register", json=asked)
+        assert refused.status_code == 422
+        assert named in refused.json()["detail"]
+        assert "agent_id" not in refused.json()["detail"]
+
     @pytest.mark.parametrize("asked", [{}, {"id": 7}, {"id": "x", "metadata": "y"}, {"id": "x", "tier": "boss"}])
     def test_what_can_not_be_is_refused(self, http: httpx.Client, asked: dict[str, Any]) -> None:
         assert http.post("/hobby/subagents/register", json=asked).status_code == 422
