@@ -7,6 +7,7 @@ waits listens to the live events, which all share.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,7 +18,16 @@ from msgspec import Meta
 from ..bus import Bus, Delivery, Entity, HistoryDamaged, work_subject_of
 from ..eventstore import Log, Record
 from ..handlers.agent.assigning import created
-from ..handlers.assignments import ASSIGNMENTS, Cancel, NotToRetry, UnknownAssignment
+from ..handlers.assignments import (
+    ASSIGNMENTS,
+    Cancel,
+    Complete,
+    Fail,
+    NotToRetry,
+    Release,
+    Start,
+    UnknownAssignment,
+)
 from ..handlers.dispatch import Given, Wish
 from ..handlers.reactions import Command
 from ..projections import Condition, Question
@@ -39,7 +49,7 @@ from ..schemas import (
     type_of,
 )
 from ..schemas.assignments import AttemptsMax
-from ..schemas.envelope import Source
+from ..schemas.envelope import AGENTS_SOURCE, Source
 from ..schemas.vocabulary import AgentId, AssignmentId, Labels, Name, Skill
 from .lanes import Lane
 from .live import Live, ReaderTooSlow
@@ -49,6 +59,7 @@ if TYPE_CHECKING:
     from .node import Node, Wait
 
 OPERATOR = "/people/operator"
+NAMEABLE = re.compile("[!-.0-~]{1,128}")  # ids of agents that a source can name
 MODEL = "assignments"
 
 Status = Literal["pending", "running", "completed", "failed", "timed_out", "cancelled"]
@@ -140,6 +151,18 @@ async def cancel(node: Node, assignment_id: str, reason: str | None, wait: Wait 
     """Call the assignment off, whoever has it, if it is not over. Raises `UnknownAssignment` or `AssignmentOver`."""
     command = Command.of(Cancel(reason=reason), subject=assignment_id, source=OPERATOR)
     decided = await node.reactions.handle(ASSIGNMENTS, command)
+    await node.until(decided.sequence, wait)
+    return await standing(node.bus, assignment_id)
+
+
+async def carry_out(
+    node: Node, assignment_id: str, word: Start | Complete | Fail | Release, wait: Wait = "visible", *, id: str | None
+) -> Standing:
+    """Have the assignment's context carry out what its agent says. Raises as that does, as on the bus."""
+    is_nameable = NAMEABLE.fullmatch(word.agent_id)
+    source = f"{AGENTS_SOURCE}{word.agent_id}" if is_nameable else node.reactions.source
+    node.disk.ensure_room()
+    decided = await node.reactions.handle(ASSIGNMENTS, Command.of(word, subject=assignment_id, source=source, id=id))
     await node.until(decided.sequence, wait)
     return await standing(node.bus, assignment_id)
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -40,7 +41,8 @@ def program(node: NodeProcess, tmp_path: Path) -> Callable[[str, int], Path]:
 
     def write(language: str, nth: int = 0) -> Path:
         path = tmp_path / f"program.{language}"
-        path.write_text(PROGRAMS[language][nth].replace("nats://127.0.0.1:4222", node.node.nats_url))
+        text = PROGRAMS[language][nth].replace("nats://127.0.0.1:4222", node.node.nats_url)
+        path.write_text(text.replace("http://127.0.0.1:8800", node.node.url))
         return path
 
     return write
@@ -93,7 +95,7 @@ def test_the_nats_command_publishes(node: NodeProcess, program: Callable[..., Pa
 
 
 def test_work_is_given_taken_and_its_result_told(node: NodeProcess, program: Callable[..., Path]) -> None:
-    (give, gives), (wait, told) = (session.split("\n", 1) for session in SESSIONS)
+    (give, gives), (wait, told) = (session.split("\n", 1) for session in SESSIONS[:2])
     assert console(give, node) == gives
     agent = subprocess.Popen([*PYTHON, program("python", 1)])
     try:
@@ -102,6 +104,20 @@ def test_work_is_given_taken_and_its_result_told(node: NodeProcess, program: Cal
         agent.kill()
         agent.wait()
     assert run_of("counter-1", node)["status"] == "completed"
+
+
+def test_work_is_done_over_http_alone(node: NodeProcess, program: Callable[..., Path]) -> None:
+    command, told = SESSIONS[2].split("\n", 1)
+    agent = subprocess.Popen([*PYTHON, program("python", 2)])
+    try:
+        deadline = time.monotonic() + SECONDS_MAX
+        while httpx.get(f"{node.node.url}/agents/counter-9", trust_env=False).status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert console(command, node) == told
+    finally:
+        agent.kill()
+        agent.wait()
 
 
 async def test_rookerys_own_agents_take_from_the_queue_that_the_program_made(node: NodeProcess) -> None:

@@ -40,12 +40,17 @@ _PENDING = {
     "result": None,
     "error": None,
 }
-_COMPLETED = {
+_RUNNING = {
     **_PENDING,
-    "status": "completed",
+    "status": "running",
     "agent_id": "coder-7",
     "run_id": "run-9",
+    "attempts": 1,
     "started_at": "2026-11-20T12:00:01Z",
+}
+_COMPLETED = {
+    **_RUNNING,
+    "status": "completed",
     "ended_at": "2026-11-20T12:00:03Z",
     "duration_seconds": 2.0,
     "result": {"findings": 3},
@@ -63,6 +68,8 @@ _OLD: dict[str, Any] = {
     "error": None,
     "reasons": None,
 }
+
+_WORDS = (404, 409, 413, 422, 503, 507)
 
 ROUTES: dict[tuple[str, str], Told] = {
     ("POST", "/assignments"): Told(
@@ -100,6 +107,30 @@ ROUTES: dict[tuple[str, str], Told] = {
         answers={"application/json": _PENDING | {"status": "cancelled", "error": "the branch is gone"}},
         body={"application/json": {"reason": "the branch is gone"}},
         problems=(404, 409, 413, 422, 503),
+    ),
+    ("POST", "/assignments/{assignment_id}/start"): Told(
+        "Begin work",
+        answers={"application/json": _RUNNING},
+        body={"application/json": {"agent_id": "coder-7", "run_id": "run-9"}},
+        problems=_WORDS,
+    ),
+    ("POST", "/assignments/{assignment_id}/complete"): Told(
+        "Say that work is done",
+        answers={"application/json": _COMPLETED},
+        body={"application/json": {"agent_id": "coder-7", "result": {"findings": 3}, "duration_seconds": 2}},
+        problems=_WORDS,
+    ),
+    ("POST", "/assignments/{assignment_id}/fail"): Told(
+        "Say that work failed",
+        answers={"application/json": _RUNNING | {"status": "failed", "error": "no such path"}},
+        body={"application/json": {"agent_id": "coder-7", "error": "no such path"}},
+        problems=_WORDS,
+    ),
+    ("POST", "/assignments/{assignment_id}/release"): Told(
+        "Give work back",
+        answers={"application/json": _PENDING | {"attempts": 1}},
+        body={"application/json": {"agent_id": "coder-7", "reason": "I am stopped"}},
+        problems=_WORDS,
     ),
     ("GET", "/assignments/{assignment_id}"): Told(
         "Ask how an assignment stands", answers={"application/json": _COMPLETED}, problems=(404, 422, 503)

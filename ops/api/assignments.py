@@ -13,6 +13,7 @@ from ...projections import Leash
 from ...schemas import MalformedEvent
 from .. import assignments, distribution
 from ..node import Wait
+from . import holding
 from .bodies import read_body
 from .dependencies import BodyRoom, OpenLanes, ServingNode, in_time, json, unless_gone
 from .past import AsOf, dated
@@ -25,6 +26,7 @@ LISTED_MAX = 10_000
 Asked = TypeVar("Asked")
 
 router = APIRouter(tags=["assignments"])
+router.include_router(holding.router)
 
 Id = Annotated[str, Path(min_length=1, max_length=256, description="The assignment's id.")]
 WaitSeconds = Annotated[
