@@ -33,11 +33,23 @@ def created(task: AssignmentCreated, assignment_id: str, *, source: str, **envel
 
     Raises `InvalidData` for what JSON can't hold.
     """
-    event_id = derived_id(assignment_id, "created")
+    event_id = _id_of_created(assignment_id)
     try:
         return Event.of(task, subject=assignment_id, source=source, id=event_id, **envelope)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidData(f"can't be written as JSON: {error}", "data.input") from None
+
+
+def is_to_be_given(event: Event) -> bool:
+    """Whether whoever recorded the task gives it to the bus, too, as all do who make the event with `created`.
+
+    Who only keeps a record here of work that is done elsewhere has other ids.
+    """
+    return event.id == _id_of_created(event.subject)
+
+
+def _id_of_created(assignment_id: str) -> str:
+    return derived_id(assignment_id, "created")
 
 
 async def assign(bus: Bus, event: Event) -> int:

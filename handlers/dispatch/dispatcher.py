@@ -30,6 +30,7 @@ from ...schemas import (
     decode,
     derived_id,
 )
+from ..agent.assigning import is_to_be_given
 from ..assignments import ASSIGNMENTS, AssignmentOver, Release, TimeOut, UnknownAssignment, stop
 from ..proficiency import Lookup
 from ..reactions import Answer, Ask, Cause, Command, Decider, Happened, Reactions
@@ -177,14 +178,16 @@ class Dispatcher:
 
         async def give(assignment_id: str) -> None:
             known = self.board.open.get(assignment_id)
+            event = await self._given(known.given_n) if known else None
+            if event is None or not is_to_be_given(event):
+                return
             state, _ = await decider.look(assignment_id)  # it may have been begun and ended since it was looked for
-            if known is not None and is_as_given(state):
-                await self._bus.give(await self._given(known.given_n))
+            if is_as_given(state):
+                await self._bus.give(event)
+                logger.warning("assignment %s was recorded and waited nowhere: it is given now", assignment_id)
 
         async def look() -> None:
-            if strays := await strays_of(self._bus, self.board):
-                logger.warning("%d assignments were recorded and wait nowhere: they are given now", len(strays))
-                await _each(strays, give)
+            await _each(await strays_of(self._bus, self.board), give)
 
         pause_seconds = STRAYS_SECONDS
         while not await self._well("give work that waits nowhere", look()):
@@ -366,12 +369,16 @@ class Dispatcher:
                 del self._handed[assignment_id]
             elif handed.is_due(now):
                 self._handed[assignment_id] = handed._replace(times=handed.times + 1, at=now)
-                created = known.assignment.created
-                if known.assignment.bound_to is None and created and self.candidates.choose(created.kind):
+                if known.assignment.bound_to is None:
                     due.append(assignment_id)
 
         async def hand_over(assignment_id: str) -> None:
-            await self._hand_over(self.board.open[assignment_id], self._handed[assignment_id])
+            known, handed = self.board.open[assignment_id], self._handed[assignment_id]
+            created = known.assignment.created
+            assert created is not None, "it was given"
+            await self.candidates.be_ready(created.kind)
+            if self.candidates.choose(created.kind):
+                await self._hand_over(known, handed)
 
         await _each(due, hand_over)
 

@@ -77,7 +77,10 @@ class TestTime:
             await colony.pass_time(61)
             assert len(await colony.until_told("assignment.timed_out", 3)) == 3
 
-    async def test_one_that_can_not_be_ended_keeps_nobody_else_from_it(self, tmp_path: Path) -> None:
+    async def test_one_that_can_not_be_ended_keeps_nobody_else_from_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rookery.handlers.dispatch.dispatcher.AT_ONCE_MAX", 1)
         async with closing(Colony(tmp_path, bus=Stumbling("as-0"))) as colony:
             for number in range(3):
                 await colony.happen(AssignmentCreated(kind="lint", deadline_seconds=60), f"as-{number}")

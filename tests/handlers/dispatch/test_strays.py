@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rookery.bus import MemoryBus, Receipt, WorkQueueFull
+from rookery.handlers.agent.assigning import created
 from rookery.handlers.assignments import ASSIGNMENTS
 from rookery.handlers.dispatch import Dispatcher
 from rookery.handlers.reactions import Decider
@@ -18,7 +19,7 @@ from .conftest import ABLE, CHOSEN, LINT, NAMED, ORIGIN, Colony, closing, nothin
 
 async def record(colony: Colony, data: AssignmentCreated, subject: str = "as-1") -> Event:
     """As one who dies before it gives what it has recorded."""
-    event = Event.of(data, subject=subject, source="/people/ada")
+    event = created(data, subject, source="/people/ada")
     await colony.bus.publish(event)
     return event
 
@@ -71,6 +72,12 @@ async def test_what_was_begun_or_is_over_is_not_given(colony: Colony, fact: Even
     assert await nothing_waits(colony.bus)
 
 
+async def test_work_that_is_done_elsewhere_and_only_recorded_here_is_not_given(colony: Colony) -> None:
+    await colony.happen(LINT, "as-1")
+    await begin_anew(colony)
+    assert await tasks_held(colony) == 0
+
+
 async def test_what_came_to_an_end_since_the_log_was_read_is_not_given(colony: Colony) -> None:
     await record(colony, LINT)
     await colony.act()
@@ -104,7 +111,9 @@ async def test_one_that_can_not_be_given_keeps_no_other_from_it_and_is_given_lat
         await colony.start()
         assert {(await take(bus)).event.subject for _ in range(2)} == {"as-0", "as-2"}
         assert colony.dispatcher
-        assert "it can't give work that waits nowhere" in colony.dispatcher.trouble
+        async with asyncio.timeout(10):
+            while "it can't give work that waits nowhere" not in colony.dispatcher.trouble:
+                await asyncio.sleep(0.001)
         bus.refused = ""
         assert (await take(bus)).event.subject == "as-1"
         await colony.dispatcher.until_no_strays()
