@@ -155,8 +155,10 @@ class OriginLog:
         self._last = found.last if position is None else min(found.last, position)
         self._position, self._stale = position, False
 
-    def records(self, *, after: int = 0, last: int | None = None) -> Iterator[Record]:
-        """The lines after `after`, up to `last` or what is durable now."""
+    def records(
+        self, *, after: int = 0, last: int | None = None, may_hold: Callable[[bytes], bool] | None = None
+    ) -> Iterator[Record]:
+        """The lines after `after`, up to `last` or what is durable now; of those only the ones that `may_hold` it."""
         last = self._last if last is None else min(last, self._last)
         n = after + 1
         while n <= last:
@@ -165,7 +167,8 @@ class OriginLog:
                 for lines in part.lines(n, min(last, part.last)):
                     for line in lines:
                         self._refuse_distrusted(n, part)
-                        yield self._parsed(line, n, part)
+                        if may_hold is None or may_hold(line):
+                            yield self._parsed(line, n, part)
                         n += 1
             except FileNotFoundError:
                 self._find_again(part, n)
@@ -281,12 +284,13 @@ class OriginLog:
 
     def search(self, wanted: Wanted, *, after: int = 0, last: int | None = None) -> Iterator[Record]:
         """The records that are wanted, with a look only into the segments that may hold some."""
+        may_hold = wanted.look_alike()
         for part in self._parts:
             if part.last <= after or (last is not None and part.first > last):
                 continue
             if isinstance(part, PlainPart) or self.summary(part).may_hold(wanted):
                 end = part.last if last is None else min(part.last, last)
-                records = self.records(after=max(after, part.first - 1), last=end)
+                records = self.records(after=max(after, part.first - 1), last=end, may_hold=may_hold)
                 yield from filter(wanted.admits, records)
 
     def verify(self) -> None:

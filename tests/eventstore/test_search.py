@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.eventstore import Log, LogDamaged
-from rookery.schemas import Event, decode
+from rookery.schemas import Event, decode, encode
 from rookery.tests.eventstore.deliveries import (
     deliver,
     event,
@@ -51,6 +51,15 @@ def test_a_search_gives_what_fits_all_that_is_asked(log: Log) -> None:
     assert searched(log, since=moment(8), until=moment(9)) == [("here", 8)]
     assert searched(log, after={"here": 9}, types=["run.started", "run.completed"]) == [("here", 10), ("there", 1)]
     assert searched(log, since=moment(500)) == []
+
+
+def test_a_search_by_type_finds_also_who_writes_it_with_escapes(log: Log) -> None:
+    first, second = event("run-1"), event("run-2")
+    name = second.type.encode()
+    escaped = encode(second).replace(name, name.replace(b".", rb"\u002e"))
+    assert name not in escaped
+    log.append("here", [deliver(1, first), deliver(2, second)._replace(payload=escaped), deliver(3, feedback("run-1"))])
+    assert searched(log, types=[second.type]) == [("here", 1), ("here", 2)]
 
 
 def test_a_search_ends_where_a_vector_says_and_leaves_out_origins_that_it_does_not_name(log: Log) -> None:
