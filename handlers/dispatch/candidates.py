@@ -7,6 +7,7 @@ to choose one is to look at the first, however many there are.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Iterator
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -62,6 +63,7 @@ class Candidates:
         self._pool = frozenset(pool)
         self._agents: dict[str, _Agent] = {}
         self._able: dict[str, set[str]] = {}
+        self._offered: Counter[str] = Counter()  # by how many who are alive, where there is any
         self._holders: dict[str, str] = {}
         self._costs_usd: dict[str, float] = {}
         self._rankings: dict[str, dict[str, _Ranking]] = {}
@@ -165,9 +167,7 @@ class Candidates:
 
     def anybody_can(self, kind: str) -> bool:
         """Whether an agent is alive that has the capability, be it as busy as it may."""
-        return any(
-            self._agents[agent_id].is_alive for agent_id in self._able.get(kind, ()) if agent_id not in self._pool
-        )
+        return kind in self._offered
 
     def agents(self) -> list[str]:
         """All who are known."""
@@ -184,14 +184,25 @@ class Candidates:
         return agent.sequence if agent else 0
 
     def _become(self, agent_id: str, agent: _Agent, record: AgentRecord) -> None:
-        before = agent.capabilities
+        before, could = agent.capabilities, self._offered_by(agent_id, agent)
         agent.become(record)
+        can = self._offered_by(agent_id, agent)
+        for kind in can - could:
+            self._offered[kind] += 1
+        for kind in could - can:
+            self._offered[kind] -= 1
+            if not self._offered[kind]:
+                del self._offered[kind]
         if agent.capabilities != before:
             for kind in before:
                 self._be_unable(agent_id, kind)
             for kind in agent.capabilities:
                 self._able.setdefault(kind, set()).add(agent_id)
         self.rank(agent_id)
+
+    def _offered_by(self, agent_id: str, agent: _Agent) -> frozenset[str]:
+        """What an agent does by now: the dead do nothing, and the pool only what nobody else can."""
+        return agent.capabilities if agent.is_alive and agent_id not in self._pool else frozenset()
 
     def _skilled(self, agent_id: str, skill: str) -> Skilled:
         if self._lookup is None:

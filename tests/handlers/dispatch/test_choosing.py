@@ -160,6 +160,7 @@ def test_the_ranking_chooses_as_the_pure_function_does(history: list[tuple]) -> 
         found = table.choose(kind)
         assert found == best(table.candidates(kind))
         assert found is None or found.score == score_of(found.candidate)
+        assert table.anybody_can(kind) == any(one.is_alive for one in table.candidates(kind))
 
 
 def test_who_is_gone_leaves_nothing_behind() -> None:
