@@ -80,7 +80,7 @@ async def test_both_faces_come_to_the_same(client: Client, bus: NatsBus, name: s
 
 
 async def test_work_that_nobody_gave_or_that_is_for_another_is_not_begun(client: Client, bus: NatsBus) -> None:
-    await asyncio.to_thread(client.post, "/agents", b'{"agent_id": "b"}')
+    await asyncio.to_thread(client.post, "/agents", b'{"agent_id": "b", "capabilities": ["c"]}')
     await give(client, "bound", agent_id="b")
     for name, error in (("nobody-gave", "UnknownAssignment"), ("bound", "NotTheHolder")):
         refused = await over_http(client, name, "start", A)
