@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -227,9 +228,10 @@ class Described(NamedTuple):
     description: str
 
 
-def described() -> list[Described]:
+@cache
+def described() -> tuple[Described, ...]:
     """Every setting, for `--help` and the documentation."""
-    return [_described(field) for field in msgspec.structs.fields(Settings)]
+    return tuple(_described(field) for field in msgspec.structs.fields(Settings))
 
 
 def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
@@ -250,14 +252,13 @@ def _described(field: msgspec.structs.FieldInfo) -> Described:
             type(field.default), "PATH"
         ),
         default=default,
-        description=_description(field.name),
+        description=str(field.type.__metadata__[-1].description),
     )
 
 
 def _description(name: str) -> str:
     """What a setting is for; empty if there is none of that name."""
-    kinds = {field.name: field.type for field in msgspec.structs.fields(Settings)}
-    return str(kinds[name].__metadata__[-1].description) if name in kinds else ""
+    return next((setting.description for setting in described() if setting.name == name), "")
 
 
 Found = dict[str, tuple[Any, str]]
