@@ -5,6 +5,9 @@ BIN := .venv/bin
 SEEDS ?= 200
 MINUTES ?= 30
 
+# Bytecode is kept, whatever the shell says: every node and command that a test starts is there sooner by a quarter of a second.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help up down test check bench fuzz sim faults marathon docs node format clean
 
@@ -18,7 +21,7 @@ down: .venv/base ## Stop the node that runs on the default data folder
 	$(BIN)/rookery down
 
 test: check ## Install everything, check it and run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 check: .venv/all ## Lint, format, types, layers
 	$(BIN)/ruff check .

@@ -322,7 +322,11 @@ def test_a_line_whose_signature_was_taken_off_or_altered_opens_no_log(folder: Pa
             opened(folder)
 
 
-@pytest.mark.parametrize("seed", [b"", b"SN", b"SUAM", KEY.public.encode(), new_seed()[:-2], b"\xff" * 58])
+@pytest.mark.parametrize(
+    "seed",
+    [b"", b"SN", b"SUAM", KEY.public.encode(), new_seed()[:-2], b"\xff" * 58],
+    ids=["none", "two-letters", "four-letters", "a-public-key", "cut-off", "no-letters"],
+)
 def test_what_is_no_seed_signs_nothing(seed: bytes) -> None:
     with pytest.raises(ValueError, match="seed"):
         Signer(seed)

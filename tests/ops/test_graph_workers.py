@@ -17,7 +17,7 @@ from rookery.projections import QueryFailed, QueryRefused
 from rookery.projections.graph.patterns import merged
 
 TRIPLES = 100_000
-SECONDS_MAX = 1.5
+SECONDS_MAX = 4.0  # more than an easy question takes on a busy machine
 COUNT = "SELECT (COUNT(*) AS ?n) {?s ?p ?o}"
 EXPLODING = "SELECT * {?a ?b ?c . ?d ?e ?f . ?g ?h ?i} ORDER BY ?a ?f ?i"
 ENDLESS = "SELECT (COUNT(*) AS ?n) {?a ?b ?c . ?d ?e ?f . ?g ?h ?i}"
@@ -80,9 +80,11 @@ async def test_a_query_that_needs_too_much_memory_is_ended_and_its_memory_is_fre
     assert await ask(workers, COUNT) == f"n\r\n{TRIPLES}\r\n"
 
 
-async def test_a_query_that_takes_too_long_is_ended(workers: GraphWorkers) -> None:
-    with pytest.raises(QueryFailed, match=r"longer than 1.5 s \(query_seconds_max\)"):
+async def test_a_query_that_takes_too_long_is_ended(store: Store, tmp_path: Path) -> None:
+    workers = GraphWorkers(lambda: store, lambda: 0, tmp_path / "copies", seconds_max=0.5)
+    with pytest.raises(QueryFailed, match=r"longer than 0.5 s \(query_seconds_max\)"):
         await ask(workers, ENDLESS)
+    await workers.close()
     assert processes() == []
 
 

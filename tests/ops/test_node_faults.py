@@ -30,8 +30,6 @@ from rookery.tests.small_disk import small_disk
 
 FAULTS = 3
 ACKNOWLEDGED_BETWEEN_FAULTS_MAX = 400
-# Another history each time. The test's name has the seed that replays it.
-SEEDS = [int(os.environ.get("ROOKERY_TEST_SEED") or random.randrange(2**32))]
 NOW = datetime.now(UTC)
 UP = [sys.executable, "-m", "rookery.ops.cli", "up", "--port=0", "--nats-port=0"]
 
@@ -66,6 +64,14 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
     nodes = Nodes(tmp_path / "data")
     yield nodes
     await nodes.stop()
+
+
+@pytest.fixture
+def seed() -> int:
+    """Another history each time; what a failed test printed replays it."""
+    seed = int(os.environ.get("ROOKERY_TEST_SEED") or random.randrange(2**32))
+    print(f"ROOKERY_TEST_SEED={seed}")
+    return seed
 
 
 class Publishers:
@@ -147,7 +153,6 @@ def assert_whole(running: NodeProcess, acknowledged: list[str]) -> None:
         assert report["events"] == len(lines)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_node_killed_at_any_moment_loses_and_doubles_nothing(nodes: Nodes, seed: int) -> None:
     moments = random.Random(seed)
     running = await nodes.start()
@@ -162,7 +167,6 @@ async def test_a_node_killed_at_any_moment_loses_and_doubles_nothing(nodes: Node
     await asyncio.to_thread(assert_whole, running, publishers.acknowledged)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_nats_server_killed_while_publishing_loses_and_doubles_nothing(nodes: Nodes, seed: int) -> None:
     moments = random.Random(seed)
     running = await nodes.start()
