@@ -72,9 +72,10 @@ WEEK = [
 ]
 
 
-@pytest.fixture
-def models(tmp_path: Path) -> Iterator[Projections]:
-    with Colony(tmp_path) as colony:
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Projections]:
+    """What the week comes to, folded at once, for tests that only look."""
+    with Colony(tmp_path_factory.mktemp("week")) as colony:
         yield colony.given(*WEEK).projections
 
 
@@ -206,18 +207,18 @@ def test_periods_may_lie_apart_and_never_overlap(models: Projections) -> None:
 @settings(deadline=None, max_examples=10)
 @given(cuts=st.sets(st.integers(0, len(WEEK)), max_size=4), reverse=st.booleans())
 def test_the_history_is_the_same_however_it_was_folded(
-    tmp_path_factory: pytest.TempPathFactory, cuts: set[int], reverse: bool
+    tmp_path_factory: pytest.TempPathFactory, models: Projections, cuts: set[int], reverse: bool
 ) -> None:
     week = WEEK[::-1] if reverse else WEEK
     with Colony(tmp_path_factory.mktemp("colony")) as colony:
         for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(week)], strict=True):
             colony.given(*week[begin:end])
-        whole = comparison(colony.projections, "agent", start=MONDAY + DAY, end=MONDAY + 2 * DAY)
-        days = rows(colony.projections, "agent", "day", "runs_completed", "llm_calls", "cost_usd")
-    with Colony(tmp_path_factory.mktemp("colony")) as colony:
-        other = colony.given(*WEEK).projections
-        assert whole == comparison(other, "agent", start=MONDAY + DAY, end=MONDAY + 2 * DAY)
-        assert days == rows(other, "agent", "day", "runs_completed", "llm_calls", "cost_usd")
+        assert figures_of(colony.projections) == figures_of(models)
+
+
+def figures_of(models: Projections) -> tuple[object, ...]:
+    days = rows(models, "agent", "day", "runs_completed", "llm_calls", "cost_usd")
+    return comparison(models, "agent", start=MONDAY + DAY, end=MONDAY + 2 * DAY), days
 
 
 @pytest.fixture

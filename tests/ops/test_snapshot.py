@@ -62,15 +62,15 @@ def test_before_the_first_snapshot_there_is_none(http: httpx.Client) -> None:
 def test_another_process_sees_only_whole_states_while_the_node_writes(
     client: Client, http: httpx.Client, data: Path
 ) -> None:
-    events = [encode(event) for event in workload.events(6_000)]
+    events = [encode(event) for event in workload.events(1_900)]
     client.publish(events[:100])
     path = http.post("/snapshot").json()["path"]
     assert path == str(data / "snapshot" / "rookery.duckdb")
     command = [sys.executable, "-c", READER, path]
     reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     written = []
-    for start in range(100, len(events), 500):
-        client.publish(events[start : start + 500], wait="logged")
+    for start in range(100, len(events), 300):
+        client.publish(events[start : start + 300], wait="logged")
         written.append(http.post("/snapshot").json()["checkpoint"]["local"])
     out, _ = reader.communicate("")
     seen = [int(line) for line in out.splitlines()]
