@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,18 @@ from .colony import Colony, fact
 ENDLESS = "select count(*) from range(1_000_000_000) as a, range(1_000_000_000) as b"
 
 
-@pytest.fixture
-def lively(colony: Colony) -> Colony:
-    return colony.given(
-        fact(RunStarted(task="mend it"), "run-1", 0),
-        fact(MessageRecorded(run_id="run-1", step=0, role="user", content="hi"), "m-1", 1),
-        fact(LlmCallCompleted(provider="p", request_model="m", run_id="run-1", cost_usd="0.0034375"), "c-1", 2),
-    )
+LIFE = [
+    fact(RunStarted(task="mend it"), "run-1", 0),
+    fact(MessageRecorded(run_id="run-1", step=0, role="user", content="hi"), "m-1", 1),
+    fact(LlmCallCompleted(provider="p", request_model="m", run_id="run-1", cost_usd="0.0034375"), "c-1", 2),
+]
+
+
+@pytest.fixture(scope="module")
+def lively(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Colony]:
+    """What `LIFE` comes to, for tests that only look."""
+    with Colony(tmp_path_factory.mktemp("lively") / "colony") as colony:
+        yield colony.given(*LIFE)
 
 
 @pytest.mark.parametrize(
@@ -77,24 +83,24 @@ def test_whatever_only_reads_is_answered(lively: Colony, text: str) -> None:
     assert lively.projections.sql(text).rows
 
 
-def test_other_files_are_out_of_reach(lively: Colony, tmp_path: Path) -> None:
-    secret = tmp_path / "secret.txt"
+def test_other_files_are_out_of_reach(lively: Colony) -> None:
+    secret = lively.folder.parent / "secret.txt"
     secret.write_text("secret")
     for text in (
         f"select * from read_text('{secret}')",
-        f"select * from glob('{tmp_path}/*')",
+        f"select * from glob('{secret.parent}/*')",
         f"select * from read_csv('{lively.folder}/log/../../secret.txt')",
     ):
         with pytest.raises(QueryRefused, match="can't be selected from"):
             lively.projections.sql(text)
 
 
-def test_a_query_sees_the_events_of_the_log(lively: Colony) -> None:
-    lively.append([b'{"not":"an event"}', b"nonsense"])
-    answer = lively.projections.sql("select origin, n, type, subject, data from events order by n")
+def test_a_query_sees_the_events_of_the_log(colony: Colony) -> None:
+    colony.given(*LIFE).append([b'{"not":"an event"}', b"nonsense"])
+    answer = colony.projections.sql("select origin, n, type, subject, data from events order by n")
     assert answer.rows[0] == ["here", 1, "run.started", "run-1", {"task": "mend it"}]
     assert [row[2] for row in answer.rows] == ["run.started", "message.recorded", "llm_call.completed", None, None]
-    (event,) = lively.projections.sql("from events where n = 2").records()
+    (event,) = colony.projections.sql("from events where n = 2").records()
     assert (event["time"], event["source"]) == ("2026-11-20T12:00:01.000000Z", "/agents/coder-7")
     assert event["recorded_time"].endswith("Z")
 

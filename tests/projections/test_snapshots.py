@@ -41,15 +41,16 @@ def asked(path: Path, query: str) -> list[tuple[Any, ...]]:
 def test_a_snapshot_holds_every_read_model_as_a_table_and_nothing_else(colony: Colony, target: Path) -> None:
     colony.given(*workload.events(200))
     taken = colony.projections.snapshot(target)
-    tables = dict(asked(target, "select table_name, estimated_size from duckdb_tables()"))
     models = {model.name: model for model in colony.projections.models()}
-    assert tables.keys() == models.keys() | {"rookery_checkpoint", "rookery_snapshot"}
-    assert asked(target, "select view_name from duckdb_views() where not internal") == []
-    for name, model in models.items():
-        columns = asked(target, f"select column_name, column_type from (describe {name})")
-        assert columns == [(column.name, column.type) for column in model.columns]
-        rows = len(colony.projections.rows(name).rows)
-        assert asked(target, f"select count(*) from {name}") == [(rows,)]
+    with duckdb.connect(str(target), read_only=True) as con:
+        tables = con.execute("select table_name from duckdb_tables()").fetchall()
+        assert {name for (name,) in tables} == models.keys() | {"rookery_checkpoint", "rookery_snapshot"}
+        assert con.execute("select view_name from duckdb_views() where not internal").fetchall() == []
+        for name, model in models.items():
+            columns = con.execute(f"select column_name, column_type from (describe {name})").fetchall()
+            assert columns == [(column.name, column.type) for column in model.columns]
+            rows = len(colony.projections.rows(name).rows)
+            assert con.execute(f"select count(*) from {name}").fetchall() == [(rows,)]
     assert (taken.path, taken.size_bytes) == (target, target.stat().st_size)
 
 
@@ -64,12 +65,11 @@ def test_a_snapshot_says_of_when_and_of_what_it_is(colony: Colony, target: Path)
 
 def test_tables_and_columns_are_described(colony: Colony, target: Path) -> None:
     colony.given(fact(RunStarted(), "run-1")).projections.snapshot(target)
+    tables = dict(asked(target, "select table_name, comment from duckdb_tables()"))
+    columns = asked(target, "select table_name, column_name, comment from duckdb_columns()")
     for model in colony.projections.models():
-        assert asked(target, f"select comment from duckdb_tables() where table_name = '{model.name}'") == [
-            (model.description,)
-        ]
-        comments = asked(target, f"select column_name, comment from duckdb_columns() where table_name = '{model.name}'")
-        assert {name: comment or "" for name, comment in comments} == {
+        assert tables[model.name] == model.description
+        assert {name: comment or "" for table, name, comment in columns if table == model.name} == {
             column.name: column.description for column in model.columns
         }
 
