@@ -26,6 +26,8 @@ GROUP_BYTES_MAX = 4 * 1024 * 1024
 PENDING_APPENDS_MAX = 5_000
 # Batches in flight that one bus has at most, of the 50 that a stream allows.
 ALONE_MAX = 8
+# So many lone events go by themselves, side by side: a batch costs nats-server as much as ten of them.
+LONE_EVENTS_MAX = 8
 
 _TO_BLAME = frozenset({*WRONG_LAST_SEQUENCE, DUPLICATE_IN_BATCH})
 
@@ -149,8 +151,8 @@ class Appender:
 
     async def _commit(self, group: Group) -> None:
         """Settle every append of the group: with receipts, or with the error that its caller gets."""
-        if len(group) == 1:
-            await group[0].alone()
+        if len(group) == 1 or _are_few_lone_events(group):
+            await self._each_alone(group)
             return
         items = [item for waiting in group for item in waiting.append.items]
         headers: dict[int, Mapping[str, str]] = {}
@@ -187,6 +189,10 @@ class Appender:
         for waiting in group:
             waiting.settle(waiting.append.stored_from(first_sequence))
             first_sequence += len(waiting.append.items)
+
+
+def _are_few_lone_events(group: Group) -> bool:
+    return len(group) <= LONE_EVENTS_MAX and all(len(waiting.append.items) == 1 for waiting in group)
 
 
 def _ids(append: Append) -> set[str]:

@@ -36,6 +36,9 @@ from .mirrors import Mirror
 from .publisher import PENDING_EVENTS_MAX, PUBLISH_DEADLINE_SECONDS, Publisher
 from .streams import EVENT_STREAM, WORK_STREAM, StreamConfig
 
+# Work has no order among what is given at the same time, and who gives it waits for it.
+GIVEN_SINGLY_MAX = 8
+
 
 class NatsBus:
     """A connection to the bus. Make one with `await NatsBus.connect(url)`; `close()` it, or use it as a context."""
@@ -269,7 +272,9 @@ class NatsBus:
         async with self._giver_made:
             if self._giver is None:
                 held = await self._connection.persist(lambda: streams.apply(self._connection, self._work_stream))
-                self._giver = Publisher(self._connection, WORK_STREAM.name, held.last_sequence)
+                self._giver = Publisher(
+                    self._connection, WORK_STREAM.name, held.last_sequence, singly_max=GIVEN_SINGLY_MAX
+                )
         return self._giver
 
     async def __aenter__(self) -> Self:
