@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Protocol
 
 from ..projections import Folded, TablesOutdated
@@ -14,6 +15,10 @@ from .timings import Timings
 
 RETRY_SECONDS_MIN = 0.1
 RETRY_SECONDS_MAX = 30.0
+# To fold a few events takes nearly as long as a thousand. So a trickle of them, where nobody waits to see one, is folded
+# half of the time at most: after a fold of so few, others have the processor for as long as it took.
+FEW_EVENTS = 100
+REST_SECONDS_MAX = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +56,8 @@ class Projector:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=on_thread)
         self._grown = asyncio.Event()
         self._folded = asyncio.Condition()
+        self._waiting = 0
+        self._awaited = asyncio.Event()
         self._grown.set()
         self.fold_seconds = Timings()
         self.folded_events = 0
@@ -81,8 +88,15 @@ class Projector:
 
     async def wait_for(self, vector: Mapping[str, int]) -> None:
         """Return when everything up to `vector` is folded."""
-        async with self._folded:
-            await self._folded.wait_for(lambda: self.has(vector))
+        self._waiting += 1
+        self._awaited.set()
+        try:
+            async with self._folded:
+                await self._folded.wait_for(lambda: self.has(vector))
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._awaited.clear()
 
     def has(self, vector: Mapping[str, int]) -> bool:
         """Whether everything up to `vector` is folded."""
@@ -96,6 +110,14 @@ class Projector:
             self.folded_events += folded.events
         async with self._folded:
             self._folded.notify_all()
+        if 0 < folded.events < FEW_EVENTS:
+            await self._rest(min(folded.seconds, REST_SECONDS_MAX))
+
+    async def _rest(self, seconds: float) -> None:
+        """Let a few events gather, unless somebody waits for them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._awaited.wait()
 
     def close(self) -> None:
         """End folding after the present batch, and wait for that."""

@@ -13,7 +13,7 @@ from rookery.bus import Delivery
 from rookery.eventstore import Log
 from rookery.ops.health import Health, HeldUp
 from rookery.ops.projector import Projector
-from rookery.projections import Projections
+from rookery.projections import Folded, Projections
 from rookery.schemas import Event, RunStarted, encode, subject_of
 
 
@@ -102,6 +102,41 @@ async def test_who_waits_for_a_part_that_stays_unwell_is_told(monkeypatch: pytes
     health.set("projector", "failed", "the disk is full")
     with pytest.raises(HeldUp, match="projector is held up: the disk is full"):
         await health.while_well(never(), "ingest", "projector")
+
+
+async def test_a_trickle_gathers_until_somebody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rookery.ops.projector.REST_SECONDS_MAX", 3_600.0)
+    folds = OneByOne()
+    projector = Projector(folds, Health())
+    task = asyncio.create_task(projector.run())
+    try:
+        while not folds.folded:
+            await asyncio.sleep(0.001)
+        projector.wake()
+        await asyncio.sleep(0.05)
+        assert folds.folded == 1
+        await projector.wait_for({"local": 2})
+        assert folds.folded == 2
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        projector.close()
+
+
+class OneByOne:
+    """Folds one event at a time, each in an hour as it says."""
+
+    folded = 0
+
+    def catch_up(self) -> Folded:
+        self.folded += 1
+        return Folded(1, 3_600.0)
+
+    def vector(self) -> dict[str, int]:
+        return {"local": self.folded}
+
+    def stop(self) -> None:
+        pass
 
 
 async def test_closing_ends_a_fold_after_its_batch(tmp_path: Path) -> None:
