@@ -1,4 +1,4 @@
-"""Asking: how long one row by its key takes while events pour in."""
+"""Asking: how long one row by its key takes while events pour in, beside what any answer takes just then."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import multiprocessing
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from ..client import Client
 from . import workload
@@ -22,7 +23,10 @@ PAUSE_SECONDS = 0.005
 def query(
     known_events: int = KNOWN_EVENTS, *, events_per_second: int = EVENTS_PER_SECOND, seconds: float = SECONDS
 ) -> list[Figure]:
-    """How long `/query/runs` takes for one run, with nothing else to do and while a process publishes."""
+    """How long `/query/runs` takes for one run, with nothing else to do and while a process publishes.
+
+    Beside it, in turn with it, `/health/live`, which looks at no table: the least that the node takes for an answer.
+    """
     with (
         TemporaryDirectory(prefix="rookery-bench-") as folder,
         node_process(Path(folder)) as running,
@@ -43,10 +47,28 @@ def query(
         finally:
             publisher.join()
     return [
-        Figure.of("query.by_key_p50_quiet", percentile(quiet, 0.5) * 1e3, "ms"),
-        Figure.of("query.by_key_p99_quiet", percentile(quiet, 0.99) * 1e3, "ms"),
-        Figure.of("query.by_key_p50", percentile(busy, 0.5) * 1e3, "ms"),
-        Figure.of("query.by_key_p99", percentile(busy, 0.99) * 1e3, "ms"),
+        *_figures("_quiet", quiet),
+        *_figures("", busy),
+    ]
+
+
+class _Taken(NamedTuple):
+    """The seconds of each answer."""
+
+    by_key: list[float]
+    at_least: list[float]
+
+
+def _figures(when: str, taken: _Taken) -> list[Figure]:
+    return [
+        Figure.of(
+            f"query.by_key_{name}{when}",
+            percentile(taken.by_key, share) * 1e3,
+            "ms",
+            rival="/health/live, which looks at no table",
+            rival_value=percentile(taken.at_least, share) * 1e3,
+        )
+        for name, share in (("p50", 0.5), ("p99", 0.99))
     ]
 
 
@@ -55,12 +77,16 @@ def _until_level(client: Client) -> None:
         time.sleep(TICK_SECONDS)
 
 
-def _ask(client: Client, runs: list[str], seconds: float) -> list[float]:
-    taken: list[float] = []
+def _ask(client: Client, runs: list[str], seconds: float) -> _Taken:
+    taken = _Taken([], [])
     until = time.perf_counter() + seconds
     while (began := time.perf_counter()) < until:
-        answer = client.get("/query/runs", run_id=runs[len(taken) % len(runs)])
-        taken.append(time.perf_counter() - began)
+        answer = client.get("/query/runs", run_id=runs[len(taken.by_key) % len(runs)])
+        taken.by_key.append(time.perf_counter() - began)
         assert len(answer["rows"]) == 1
+        time.sleep(PAUSE_SECONDS)
+        began = time.perf_counter()
+        client.get("/health/live")
+        taken.at_least.append(time.perf_counter() - began)
         time.sleep(PAUSE_SECONDS)
     return taken

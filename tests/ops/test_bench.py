@@ -103,10 +103,10 @@ FIGURES = {
         ("trust.proof_p99", "ms", False),
     ],
     "query": [
-        ("query.by_key_p50_quiet", "ms", False),
-        ("query.by_key_p99_quiet", "ms", False),
-        ("query.by_key_p50", "ms", False),
-        ("query.by_key_p99", "ms", False),
+        ("query.by_key_p50_quiet", "ms", True),
+        ("query.by_key_p99_quiet", "ms", True),
+        ("query.by_key_p50", "ms", True),
+        ("query.by_key_p99", "ms", True),
     ],
     "live_readers": [
         ("live_readers.delivered_p50", "ms", False),
