@@ -1,13 +1,16 @@
-"""What agents' work has cost, by the read models, is what the choice goes by."""
+"""What agents' work has cost, by the read models, is what the choice goes by; health says what can't be dispatched."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from rookery.handlers.dispatch import Candidates
+from rookery.bus import MemoryBus
+from rookery.eventstore import Log
+from rookery.handlers.dispatch import Candidates, Dispatcher
 from rookery.handlers.reactions import Happened
-from rookery.ops.dispatching import price
+from rookery.ops.dispatching import price, tell_of
+from rookery.ops.health import Health
 from rookery.schemas import AgentRegistered, AssignmentStarted, LlmCallCompleted
 from rookery.tests.projections.colony import Colony, at, fact
 
@@ -40,3 +43,16 @@ async def test_who_costs_less_is_chosen_and_what_is_not_known_whole_counts_as_un
     choice = candidates.choose("lint")
     assert choice is not None
     assert choice.candidate.agent_id == "cheap"
+
+
+def test_what_the_dispatcher_could_not_take_in_is_told_and_the_node_is_ready_nevertheless(tmp_path: Path) -> None:
+    log, health = Log.open(tmp_path), Health()
+    dispatcher = Dispatcher(log, MemoryBus(), "local")
+    tell_of(dispatcher, health)
+    assert health.subsystems["dispatcher"].state == "ready"
+    dispatcher.set_aside = 2
+    tell_of(dispatcher, health)
+    told = health.subsystems["dispatcher"]
+    assert (told.state, told.detail.partition(" could")[0]) == ("degraded", "2 events")
+    assert health.is_ready
+    log.close()
