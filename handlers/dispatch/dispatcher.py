@@ -41,6 +41,8 @@ from .strays import is_as_given, strays_of
 
 TYPES = frozenset(known.name for known in all_types() if known.name.startswith(("agent.", "assignment.")))
 CHUNK_EVENTS_MAX = 2_000
+# So many of them are taken in before others have their turn.
+HEARD_AT_ONCE_MAX = 100
 TROUBLE_SECONDS = 1.0
 IDLE_SECONDS_MAX = 60.0
 HEARD_SECONDS_MAX = 1.0
@@ -242,8 +244,10 @@ class Dispatcher:
             heard = self._log.bus_sequence(self._origin)
             end = self._log.vector().get(self._origin, 0)
             records = await asyncio.to_thread(self._read, end) if end > self._position else []
-            for record in records:
+            for number, record in enumerate(records, 1):
                 self._hear_or_set_aside(record)
+                if number % HEARD_AT_ONCE_MAX == 0:
+                    await asyncio.sleep(0)
             async with self._moved:
                 is_all = len(records) < CHUNK_EVENTS_MAX
                 self._position = end if is_all else records[-1].n
