@@ -59,10 +59,10 @@ async def publish(request: Request, node: ServingNode, room: BodyRoom, wait: Wai
         return json(taken, HTTPStatus.ACCEPTED)
     first = taken.refusals[0]
     where = f"event {first.index}" + (f", {first.field}" if first.field else "")
-    return problem(_status_of(taken.refusals), f"{where}: {first.reason}", **msgspec.to_builtins(taken))
+    return problem(status_of_refusals(taken.refusals), f"{where}: {first.reason}", **msgspec.to_builtins(taken))
 
 
-def _status_of(refusals: Sequence[Refusal]) -> HTTPStatus:
+def status_of_refusals(refusals: Sequence[Refusal]) -> HTTPStatus:
     """What is invalid stays so, and outweighs what contradicts the present; and that, what may pass by itself."""
     denied = [refusal for refusal in refusals if isinstance(refusal, DeniedRefusal)]
     if len(denied) < len(refusals):

@@ -19,7 +19,8 @@ from rookery.handlers.fleet import AGENTS, Register
 from rookery.handlers.fleet.fence import Fence
 from rookery.handlers.fleet.liveness import Tracker
 from rookery.handlers.reactions import Command, Decider
-from rookery.ops.intake import DeniedRefusal, Intake
+from rookery.ops.api.events import status_of_refusals
+from rookery.ops.intake import DeniedRefusal, Intake, Refusal
 from rookery.ops.nats_server import NatsServer
 from rookery.schemas import (
     AgentRegistered,
@@ -208,3 +209,18 @@ async def test_what_is_claimed_of_work_is_held_against_what_came_before_it_in_th
     assert intake.denied == {"NotTheHolder": 1, "AssignmentOver": 1}
     again = await intake.take(payloads)
     assert (again.new, again.duplicates, len(again.refusals)) == (0, 3, 2)
+
+
+INVALID = Refusal(0, "no JSON")
+LATE = DeniedRefusal(1, "it is over", error="AssignmentOver")
+RESTLESS = DeniedRefusal(2, "try again later", error="Contended", may_pass=True)
+
+
+@pytest.mark.parametrize(
+    ("refusals", "status"),
+    [([INVALID, LATE, RESTLESS], 422), ([RESTLESS, LATE], 409), ([LATE], 409), ([RESTLESS, RESTLESS], 503)],
+)
+def test_only_where_all_that_is_refused_may_pass_by_itself_is_the_request_to_be_tried_again(
+    refusals: list[Refusal], status: int
+) -> None:
+    assert status_of_refusals(refusals) == status
