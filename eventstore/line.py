@@ -135,6 +135,12 @@ def chain_of(line: bytes) -> str:
     return sha256(line).hexdigest()[:CHAIN_CHARS] if chain is None else chain.decode()
 
 
+def chain_span(line: bytes) -> tuple[int, int] | None:
+    """Where a line says its chain, from first byte to behind the last, if it does. Raises `ValueError`."""
+    head = _matched(line)
+    return None if head[_MEMBER] is None else head.span(_MEMBER)
+
+
 def _line(n: int, sequence: int, stored_at: datetime, rest: bytes, before: str) -> bytes:
     recorded = stored_at.astimezone(UTC).isoformat(timespec="microseconds")[:_MICROSECONDS_CHARS]
     address = b'{"n":%d,"seq":%d,' % (n, sequence)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...schemas import RookeryError
 from ..disk import Disk
-from ..line import Chain, chain_of, is_next, number_in
+from ..line import Chain, chain_span, is_next, number_in
 from ..origin import LOCK
 from ..parts import PLAIN_SUFFIX, SealedPart, plain_name
 from ..recovery import PLAIN_NAME, UNWRITTEN
@@ -45,11 +45,11 @@ class OpenLines:
         self._position = self._durable_up_to()
         self._held: defaultdict[int, list[bytes]] = defaultdict(list)  # what says that it is the line of an event
         self._good: dict[int, bytes] = {}
-        self._broken = 0  # whole lines at the end that say so of no event that there can be
+        self._broken: list[bytes] = []  # whole lines at the end that say so of no event that there can be
         for first in self._firsts:
             self._read(first)
         # Up to here there were lines: by what the writer said, and by what is there.
-        self._expected = max(self._position, self._sealed_last, max(self._held, default=0) + self._broken)
+        self._expected = max(self._position, self._sealed_last, max(self._held, default=0) + len(self._broken))
 
     def holes(self) -> list[Hole]:
         """What is wrong, each closed with what a source gives, up to the first that none can close."""
@@ -61,7 +61,7 @@ class OpenLines:
                 n += 1
                 continue
             hole = self._closed(n, chain)
-            if hole.source is None and n > max(self._held, default=0) + self._broken:
+            if hole.source is None and n > max(self._held, default=0) + len(self._broken):
                 break  # what was cut off at the end is ingest's to take again
             found.append(hole)
             if hole.source is None:
@@ -113,11 +113,10 @@ class OpenLines:
         return None
 
     def _contradicts(self, n: int, line: bytes) -> bool:
-        """Whether what is left of the last line bears it out: either its chain or all the rest must be the same."""
-        return not any(
-            chain_of(ours) == chain_of(line) or _without_chain(ours) == _without_chain(line)
-            for ours in self._held.get(n, [line])
-        )
+        """Whether what is left of the last line denies it: either its chain or all the rest must be the same."""
+        is_broken = n == max(self._held, default=0) + len(self._broken)
+        left = self._held.get(n) or (self._broken[-1:] if is_broken else [])
+        return bool(left) and not any(_bears_out(ours, line) for ours in left)
 
     def _following(self, n: int, chain: Chain) -> bytes | None:
         """Our line of an event, if there is one that follows."""
@@ -140,7 +139,7 @@ class OpenLines:
 
     def _read(self, first: int) -> None:
         *lines, _ = self._disk.read(self._folder / plain_name(first)).split(b"\n")
-        self._broken = 0
+        self._broken = []
         for index, line in enumerate(lines):
             if UNWRITTEN in line:
                 return
@@ -150,14 +149,17 @@ class OpenLines:
                 n = 0
             if first <= n <= max(self._position, first + index):
                 self._held[n].append(line)
-                self._broken = 0
+                self._broken = []
             else:
-                self._broken += 1
+                self._broken.append(line)
 
     def _file_of(self, n: int) -> str:
         return plain_name(max((first for first in self._firsts if first <= n), default=self._sealed_last + 1))
 
 
-def _without_chain(line: bytes) -> bytes:
-    head, _, rest = line.partition(b'"recordedtime":')
-    return head.partition(b'"chain":')[0] + rest
+def _bears_out(ours: bytes, line: bytes) -> bool:
+    span = chain_span(line)
+    if span is None:
+        return ours == line
+    begin, end = span
+    return ours[begin:end] == line[begin:end] or ours[:begin] + ours[end:] == line[:begin] + line[end:]

@@ -158,6 +158,11 @@ def flip_line(path: Path, index: int, offset: int) -> None:
     flip(path, at_line(path, index, offset))
 
 
+def write_in_line(path: Path, index: int, offset: int, written: bytes) -> None:
+    held, at = path.read_bytes(), at_line(path, index, offset)
+    path.write_bytes(held[:at] + written + held[at + len(written) :])
+
+
 SEALED: dict[str, Callable[[Path], object]] = {
     "a bit of a segment": lambda here: flip(here / FIRST, 60),
     "a bit of the other": lambda here: flip(here / SECOND, 200),
@@ -172,6 +177,10 @@ LINES: dict[str, Callable[[Path], object]] = {
     "a bit of the last line": lambda here: flip_line(here / OPEN, 5, 140),
     "a bit of a chain": lambda here: flip_line(here / OPEN, 2, 30),
     "a bit of the last chain": lambda here: flip_line(here / OPEN, 5, 30),
+    "a character of the last chain": lambda here: write_in_line(here / OPEN, 5, 30, b"g"),
+    "a bit of the last head": lambda here: flip_line(here / OPEN, 5, 2),
+    "a bit of the last number": lambda here: flip_line(here / OPEN, 5, 6),
+    "a bit of the last chain's name": lambda here: write_in_line(here / OPEN, 5, 18, b"o"),
     "a bit of a number": lambda here: flip_line(here / OPEN, 2, 5),
     "a bit of a head": lambda here: flip_line(here / OPEN, 3, 2),
     "a line's end": lambda here: flip_line(here / OPEN, 2, -1),
