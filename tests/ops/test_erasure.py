@@ -90,8 +90,12 @@ def content_of(path: Path) -> Iterator[bytes]:
 def files_with(words: list[str], *folders: Path) -> list[str]:
     """The files that hold one of these words in any bytes."""
     wanted = [word.encode() for word in words]
-    paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    return [path.name for path in paths for data in content_of(path) if any(word in data for word in wanted)]
+    while True:
+        paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        try:
+            return [path.name for path in paths for data in content_of(path) if any(word in data for word in wanted)]
+        except FileNotFoundError:  # it was put into its place meanwhile: look for it there
+            continue
 
 
 def receipts(client: Client) -> list[dict[str, Any]]:

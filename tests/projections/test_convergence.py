@@ -31,6 +31,7 @@ from rookery.schemas import (
     AssignmentReleased,
     AssignmentStarted,
     AssignmentTimedOut,
+    BusDamaged,
     BusRegressed,
     CommitRecorded,
     DatasubjectForgotten,
@@ -102,6 +103,7 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
     AssignmentFailed: {"agent_id": entities, "skill": maybe, "error": entities, "duration_seconds": durations},
     AssignmentTimedOut: {"agent_id": maybe, "skill": maybe},
     AssignmentCancelled: {"reason": maybe, "agent_id": maybe},
+    BusDamaged: {"stream": entities, "lost_messages": tokens},
     BusRegressed: {"position": tokens, "agreed": tokens, "missing_events": tokens, "reason": entities},
     CommitRecorded: {
         "repository": entities,
