@@ -1,4 +1,4 @@
--- projection: agent_stats   version: 2   key: agent_id   uses: cost_by_agent
+-- projection: agent_stats   version: 3   key: agent_id   uses: cost_by_agent
 -- What came of each agent's work: what it has begun, how that ended, how long it took, and what it cost.
 --
 -- Work that went from one agent to another counts for both: as given back for the one, and by its end for the other.
@@ -20,19 +20,23 @@ create table agent_task_ends (
 create view agent_stats as
 with tasks as (
     select
-        agent_id, assignment_id, ended.status, ended.score::double as score, started.started_at, ended.ended_at,
+        agent_id, assignment_id, ended.status, ended.score, started.started_at, ended.ended_at,
         coalesce(started.times, 0) as begun,
         coalesce(released.times, 0) as released,
         ended.status is null and started.happened is not null
             and (released.happened is null or started.happened > released.happened) as is_running,
         coalesce(
-            ended.duration_seconds::double,
-            if(ended.ended_at >= started.started_at, date_diff('microsecond', started.started_at, ended.ended_at) / 1e6, null)
+            ended.duration_seconds,
+            if(
+                ended.ended_at >= started.started_at,
+                (date_diff('microsecond', started.started_at, ended.ended_at) / 1e6)::decimal(18, 6),
+                null
+            )
         ) as seconds
     from agent_task_starts as started
     full join agent_task_releases as released using (agent_id, assignment_id)
     full join agent_task_ends as ended using (agent_id, assignment_id)
-), work as (
+), work as (  -- no avg: a sum of doubles depends on the order of rows
     select
         agent_id,
         sum(begun)::bigint as begun,
@@ -42,10 +46,10 @@ with tasks as (
         count_if(status = 'timed_out') as timed_out,
         count_if(status = 'cancelled') as cancelled,
         sum(released)::bigint as released,
-        avg(score) as mean_score,
-        avg(seconds) as mean_seconds,
-        quantile_cont(seconds, 0.5) as median_seconds,
-        quantile_cont(seconds, 0.95) as p95_seconds,
+        sum(score)::double / count(score) as mean_score,
+        sum(seconds)::double / count(seconds) as mean_seconds,
+        quantile_cont(seconds::double, 0.5) as median_seconds,
+        quantile_cont(seconds::double, 0.95) as p95_seconds,
         max(started_at) as last_started_at,
         max(ended_at) as last_ended_at
     from tasks

@@ -98,6 +98,14 @@ class TestWhatCameOfItsWork:
         assert stats["p95_seconds"] == pytest.approx(27.0)
         assert stats["last_ended_at"] == "2026-11-20T12:01:39.000000Z"
 
+    def test_is_the_same_to_the_last_bit_in_whatever_order_the_rows_lie(self, colony: Colony) -> None:
+        seconds = [3600.0, *(0.1 + n / 1000 for n in range(200))]
+        for agent_id, told in (("a", seconds), ("b", seconds[::-1])):
+            done = [AssignmentCompleted(agent_id=agent_id, score=one / 3600, duration_seconds=one) for one in told]
+            colony.given(*(fact(one, f"{agent_id}-{number}", number % 60) for number, one in enumerate(done)))
+        (_, *of_a), (_, *of_b) = colony.rows("agent_stats", "agent_id", "mean_score", "mean_seconds", "median_seconds")
+        assert of_a == of_b
+
     def test_counts_for_both_where_it_went_from_one_to_another(self, colony: Colony) -> None:
         colony.given(
             fact(AssignmentStarted(agent_id="dead"), "as", 0),
