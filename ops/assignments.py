@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -51,6 +52,7 @@ from ..schemas import (
 from ..schemas.assignments import AttemptsMax
 from ..schemas.envelope import AGENTS_SOURCE, Source
 from ..schemas.vocabulary import AgentId, AssignmentId, Labels, Name, Skill
+from .health import HeldUp
 from .lanes import Lane
 from .live import Live, ReaderTooSlow
 from .seen import Filters
@@ -217,10 +219,7 @@ def _happening(event: Event) -> Happening:
 
 async def standing(bus: Bus, assignment_id: str) -> Standing:
     """How the assignment stands. Raises `UnknownAssignment`."""
-    found = await _standing(bus, assignment_id)
-    if found is None:
-        raise UnknownAssignment(assignment_id)
-    return found
+    return (await _standing(bus, assignment_id))[0]
 
 
 def stood(log: Log, assignment_id: str, moment: Mapping[str, int]) -> Standing:
@@ -233,14 +232,23 @@ def stood(log: Log, assignment_id: str, moment: Mapping[str, int]) -> Standing:
     return found
 
 
-async def until_over(node: Node, assignment_id: str, wait_seconds: float, reads: Lane) -> Standing:
-    """How the assignment stands when it is over, or after so long. Raises `UnknownAssignment`, `TooManyReaders`."""
+async def until_over(
+    node: Node, assignment_id: str, wait_seconds: float, reads: Lane, wait: Wait = "durable"
+) -> Standing:
+    """How the assignment stands when it is over and the record of that as far as `wait` says, or after so long.
+
+    Raises `UnknownAssignment`, `TooManyReaders`.
+    """
     loop = asyncio.get_running_loop()
     until = loop.time() + wait_seconds
     while True:
         position = node.log.vector()  # what is not on the bus yet comes into the log behind this
-        found = await standing(node.bus, assignment_id)
+        found, sequence = await _standing(node.bus, assignment_id)
         left = until - loop.time()
+        if found.is_over and left > 0:
+            with suppress(TimeoutError, HeldUp):  # what came of it is known, and worth more than the record of it
+                async with asyncio.timeout(left):
+                    await node.until(sequence, wait)
         if found.is_over or left <= 0 or node.is_closing:
             return found
         await _hear_of_end(node.live, position, assignment_id, left, reads)
@@ -255,12 +263,16 @@ async def _hear_of_end(live: Live, position: dict[str, int], assignment_id: str,
             return
 
 
-async def _standing(bus: Bus, assignment_id: str) -> Standing | None:
+async def _standing(bus: Bus, assignment_id: str) -> tuple[Standing, int]:
+    """How it stands, and the bus sequence of the last that happened to it."""
     entity = Entity("assignment", assignment_id)
     history = await bus.history(entity)
     if history.missing:
         raise HistoryDamaged(entity, history.missing)
-    return _told(assignment_id, history.deliveries)
+    found = _told(assignment_id, history.deliveries)
+    if found is None:
+        raise UnknownAssignment(assignment_id)
+    return found, history.deliveries[-1].sequence
 
 
 async def _recorded(bus: Bus, assignment_id: str) -> Given | None:

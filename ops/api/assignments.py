@@ -150,17 +150,19 @@ async def standing(
     lanes: OpenLanes,
     assignment_id: Id,
     wait_seconds: WaitSeconds = 0.0,
+    wait: Wait = "visible",
     moment: AsOf = None,
 ) -> Response:
     """How an assignment stands, what came of it, or why it failed: at once, or when it is over.
 
+    Who waits for its end is told when the record of that is as far as `wait` says: by default, queries show it by then.
     How it stood at a moment of the past is told at once.
     """
 
     async def answer() -> Response:
         if moment is not None:
             return json(await lanes.reads.run(partial(assignments.stood, node.log, assignment_id, moment)))
-        return json(await assignments.until_over(node, assignment_id, wait_seconds, lanes.reads))
+        return json(await assignments.until_over(node, assignment_id, wait_seconds, lanes.reads, wait))
 
     return dated(await unless_gone(request, answer()), moment)
 

@@ -110,6 +110,14 @@ class TestOverHttp:
         assert (over["status"], over["error"]) == (status, error)
         assert over["duration_seconds"] == getattr(end, "duration_seconds", None)
 
+    async def test_who_was_told_the_end_finds_it_in_queries(self, client: Client, bus: NatsBus) -> None:
+        told = await give(client, capability="http.visible")
+        waiting = asyncio.create_task(ask(client, told["assignment_id"], wait_seconds=30))
+        await do(bus, "http.visible", AssignmentCompleted(agent_id="coder-7", result=1))
+        await waiting
+        found = await asyncio.to_thread(client.get, "/query/assignments", assignment_id=told["assignment_id"])
+        assert [row["status"] for row in found["rows"]] == ["completed"]
+
     async def test_who_waits_too_short_is_told_how_it_stands(self, client: Client, bus: NatsBus) -> None:
         told = await give(client, capability="http.slow")
         assert (await ask(client, told["assignment_id"], wait_seconds=0.01))["status"] == "pending"

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from rookery.bus import Delivery
 from rookery.eventstore import Log
@@ -20,6 +18,8 @@ from rookery.ops.graph_workers import GraphWorkers
 from rookery.projections.graph import Graph, PastGraphNotMade
 from rookery.projections.graph.exchange import Imports
 from rookery.schemas import AgentRegistered, Event, RunStarted, encode, subject_of
+
+from .graph_processes import processes
 
 AGENTS = 20
 TRIPLES = "SELECT ?s ?p ?o {?s ?p ?o} ORDER BY ?s ?p ?o"
@@ -93,15 +93,6 @@ async def ask(workers: GraphWorkers, n: int, query: str = AGENT_COUNT) -> str:
 
 def kept(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "graph" / "past").glob("*"))
-
-
-def processes() -> list[psutil.Process]:
-    found = []
-    for one in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):  # it is ending
-            if "rookery.projections.graph.worker" in one.cmdline():
-                found.append(one)
-    return found
 
 
 async def test_the_past_answers_as_a_node_that_had_stopped_then(

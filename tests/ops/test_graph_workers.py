@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psutil
 import pytest
 from pyoxigraph import Literal, NamedNode, Quad, Store
 from rookery.ops import graph_workers
@@ -15,6 +14,8 @@ from rookery.ops.graph_workers import GraphWorkers
 from rookery.ops.lanes import TooBusy
 from rookery.projections import QueryFailed, QueryRefused
 from rookery.projections.graph.patterns import merged
+
+from .graph_processes import processes
 
 TRIPLES = 100_000
 SECONDS_MAX = 4.0  # more than an easy question takes on a busy machine
@@ -53,10 +54,6 @@ async def workers(store: Store, tmp_path: Path) -> AsyncIterator[GraphWorkers]:
 
 async def ask(workers: GraphWorkers, text: str, rows_max: int = 1_000) -> str:
     return (await workers.ask("sparql", text=text, media_type="text/csv", rows_max=rows_max)).decode()
-
-
-def processes() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "rookery.projections.graph.worker" in one.cmdline()]
 
 
 async def test_a_worker_answers_and_stays_for_the_next_question(workers: GraphWorkers) -> None:
