@@ -17,7 +17,7 @@ RETRY_SECONDS_MIN = 0.1
 RETRY_SECONDS_MAX = 30.0
 # To fold a few events takes nearly as long as a thousand. So a trickle of them, where nobody waits to see one, takes
 # half of the time at most: after a fold of so few, others have the processor for as long as it took.
-FEW_EVENTS = 100
+FEW_EVENTS = 25
 REST_SECONDS_MAX = 0.1
 
 logger = logging.getLogger(__name__)
