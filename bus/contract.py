@@ -209,6 +209,9 @@ class Bus(Protocol):
     def connected(self) -> bool:
         """Whether the bus can be reached right now; while it can't, calls wait up to their deadlines."""
 
+    def ensure_fits(self, event: Event) -> None:
+        """Raise `EventTooLarge` or `InvalidEvent` for what can't be appended, whatever it expects."""
+
     async def publish(self, event: Event, payload: bytes | None = None) -> Receipt:
         """Return when the event is durable. Publishing the same event again is safe: it is stored once.
 

@@ -46,7 +46,7 @@ from .errors import (
 )
 from .handover import message_id
 from .memory_work import MemoryQueue
-from .outgoing import Outgoing
+from .outgoing import Outgoing, ensure_fits
 from .work import places_of, work_subject_of
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
@@ -78,6 +78,10 @@ class MemoryBus:
     def connected(self) -> bool:
         """See `Bus.connected`."""
         return not self._closed
+
+    def ensure_fits(self, event: Event) -> None:
+        """See `Bus.ensure_fits`."""
+        ensure_fits(event, self._max_payload_bytes)
 
     async def publish(self, event: Event, payload: bytes | None = None) -> Receipt:
         """See `Bus.publish`."""

@@ -33,6 +33,7 @@ from .contract import (
 from .errors import BusError, BusRefused, Entity, WorkQueueFull
 from .jetstream import PAGE_EVENTS_MAX, STREAM_FULL, first_after, last_sequence, stored_by_now
 from .mirrors import Mirror
+from .outgoing import ensure_fits
 from .publisher import PENDING_EVENTS_MAX, PUBLISH_DEADLINE_SECONDS, Publisher
 from .streams import EVENT_STREAM, WORK_STREAM, StreamConfig
 
@@ -112,6 +113,10 @@ class NatsBus:
     def pending_events(self) -> int:
         """How many published events wait to be acknowledged."""
         return self._publisher.pending_events
+
+    def ensure_fits(self, event: Event) -> None:
+        """See `Bus.ensure_fits`."""
+        ensure_fits(event, self._connection.max_payload_bytes)
 
     async def publish(self, event: Event, payload: bytes | None = None) -> Receipt:
         """See `Bus.publish`."""

@@ -57,6 +57,11 @@ class Outgoing:
             )
 
 
+def ensure_fits(event: Event, max_payload_bytes: int) -> None:
+    """Raise for an event that would not fit with an expectation of any entity in its headers."""
+    Outgoing(event, None, max_payload_bytes, extra_header_bytes=SUBJECT_BYTES_MAX)
+
+
 def checked(event: Event) -> bytes:
     """The event's bytes, which hold what the envelope promises. Raises `MalformedEvent`."""
     payload = encode(event)

@@ -1,29 +1,34 @@
-"""The beginning of an attempt: what is told of the run and of the assignment, in one append that only its taker makes.
+"""The beginning of an attempt: a claim that only one can make, and the beginning of its run, which only the living can.
 
-The append expects the assignment as it was looked at, and the agent as it was registered. So what was called off
-meanwhile is never begun, who was declared dead begins nothing, and attempts are counted where all can see them.
+The claim expects the assignment as it was looked at: what was called off meanwhile is never begun, and attempts are
+counted where all can see them. The run's beginning expects the agent as it was registered: who was declared dead
+begins nothing, and gives back what it had claimed. These are two appends of one event each, because each is stored at
+once, where an atomic batch of two makes nats-server prepare a store on disk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
 from ...bus import AlreadyPublished, Bus, ConcurrencyConflict, Entity, Work
-from ...schemas import AssignmentCreated, EventData, RunFailed, RunStarted, derived_id
+from ...schemas import AssignmentCreated, Event, EventData, RunFailed, RunStarted, derived_id
 from ...schemas.vocabulary import RunId
-from ..assignments import ASSIGNMENTS, Assignment, GiveUp, Start
+from ..assignments import ASSIGNMENTS, Assignment, GiveUp, Release, Start
+from ..fleet import Fenced
 from ..reactions import Command, Contended, Decider, Happened
 from ..reactions.deciding import CONFLICTS_MAX, checked
-from .ending import Begun, Life
+from .ending import Begun, Life, append_alive, claimed
 from .profile import Profile
 from .telling import Run, appended, insisting
 from .tracing import child_of
 
 LOST = "nothing was heard of it any more: its agent died, or lost the bus for too long"
+FENCED = "its agent was declared dead as it began"
 ALL_LOST = "every attempt at it was lost with its agent"
 
 
@@ -71,7 +76,7 @@ async def begin(bus: Bus, profile: Profile, life: Life, work: Work) -> Beginning
             await task.give_up(state, sequence)
             return None
         except (ConcurrencyConflict, AlreadyPublished):
-            await insisting(life.membership.look)
+            continue
     raise Contended(Entity("assignment", task.id), CONFLICTS_MAX)
 
 
@@ -96,7 +101,7 @@ class _Task:
         return state.attempts >= self.attempts_max or (not state.attempts and self._work.exhausted)
 
     async def start(self, state: Assignment, sequence: int) -> Beginning:
-        """Tell that the run and the attempt begin, all of it or nothing."""
+        """Tell that the attempt and its run begin. Who is dead by then raises `Fenced`, and has given it back."""
         agent_id, run = self._profile.agent_id, self._run(state.attempts + 1)
         run_started = RunStarted(
             agent_id=agent_id,
@@ -106,23 +111,39 @@ class _Task:
             assignment_id=self.id,
             metadata={"attempt": state.attempts + 1} if state.attempts else None,
         )
+        run_begins = checked(run.says(run_started, subject=run.id, id=derived_id(run.id, "started")))
+        await self._life.membership.until_sure()
+        self._life.sequence(agent_id)  # who knows that it is dead claims nothing
         [claim] = self._decided(Start(agent_id=agent_id, run_id=run.id), state)
-        told = [
-            checked(run.says(run_started, subject=run.id, id=derived_id(run.id, "started"))),
-            checked(run.says(claim, subject=self.id, id=derived_id(run.id, "assignment started"))),
-        ]
-        expected = {Entity("assignment", self.id): sequence, Entity("agent", agent_id): self._life.sequence(agent_id)}
-        begun_at = await appended(self._bus, told, expected)
-        after = ASSIGNMENTS.evolve(state, Happened(claim, told[1].time))
-        return Beginning(run, Begun(after, begun_at), self.attempts_max)
+        claims = checked(run.says(claim, subject=self.id, id=derived_id(run.id, "assignment started")))
+        begun = Begun(ASSIGNMENTS.evolve(state, Happened(claim, claims.time)), await self._claim(claims, sequence))
+        try:
+            await append_alive(run, self._life, run_begins)
+        except Fenced:
+            await self._give_back(run, begun)
+            raise
+        return Beginning(run, begun, self.attempts_max)
+
+    async def _claim(self, claims: Event, sequence: int) -> int:
+        """Claim it; returns the claim's sequence. The bus answers the same claim of another as it did that one's."""
+        receipt = await appended(self._bus, claims, {Entity("assignment", self.id): sequence})
+        if receipt.duplicate:
+            raise AlreadyPublished([claims.id])
+        return receipt.sequence
+
+    async def _give_back(self, run: Run, begun: Begun) -> None:
+        """What another has moved on meanwhile is no longer this one's to give back."""
+        release = Release(agent_id=self._profile.agent_id, run_id=run.id, reason=FENCED)
+        event = claimed(run, self.id, begun.assignment, release)
+        with suppress(ConcurrencyConflict):
+            await appended(self._bus, event, {Entity("assignment", self.id): begun.sequence})
 
     async def give_up(self, state: Assignment, sequence: int) -> None:
         """Tell that nobody is to try any more."""
         run = self._run(state.attempts)
         told = self._decided(GiveUp(agent_id=self._profile.agent_id, skill=self._skill, error=ALL_LOST), state)
         ended = checked(run.says(told[0], subject=self.id, id=derived_id(self.id, "ended")))
-        expected = {Entity("assignment", self.id): sequence}
-        await insisting(partial(self._bus.append, [ended], expected=expected))
+        await appended(self._bus, ended, {Entity("assignment", self.id): sequence})
 
     async def end_what_was_lost(self, state: Assignment) -> None:
         """Tell the end of an earlier attempt's run, where its agent didn't."""

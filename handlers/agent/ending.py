@@ -1,7 +1,8 @@
-"""The end of an attempt: what is told of the run and of the assignment, in one append that the dead can't make.
+"""The end of an attempt: the end of its run, which only the living can tell, and the claim, which only its holder can.
 
-The append expects the assignment as it was begun, and the agent as it was registered. Where one of them has moved on,
-both are looked at again: who no longer holds the assignment, or was declared dead meanwhile, commits nothing.
+The run's end expects the agent as it was registered: who was declared dead meanwhile tells nothing. The claim expects
+the assignment as it was begun: who no longer holds it has done the run for nothing. Where one has moved on, it is
+looked at again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from ...bus import AlreadyPublished, ConcurrencyConflict, Entity
+from ...bus import ConcurrencyConflict, Entity, Receipt
 from ...schemas import Event, EventData, derived_id
 from ..assignments import ASSIGNMENTS, Assignment, Complete, Fail, NotTheHolder, Release, TimeOut
 from ..fleet import Fenced
@@ -50,29 +51,39 @@ class End(NamedTuple):
 
 
 async def commit(run: Run, life: Life, assignment_id: str, begun: Begun, end: End) -> None:
-    """Tell the end, all of it or nothing.
+    """Tell the end of the run, and claim that of the assignment.
 
-    Raises `Fenced`, `AssignmentOver` or `NotTheHolder`, and then nothing is told; `InvalidEvent`, `EventTooLarge`,
-    `Contended`, or `BusUnavailable` after a quarter of an hour.
+    Raises `Fenced`, and then nothing is told; `AssignmentOver` or `NotTheHolder`, and then no more than the end of the
+    run; `InvalidEvent`, `EventTooLarge`, `Contended`, or `BusUnavailable` after a quarter of an hour.
     """
-    agent_id = run.profile.agent_id
-    assignment, agent = Entity("assignment", assignment_id), Entity("agent", agent_id)
+    assignment = Entity("assignment", assignment_id)
     told = checked(run.says(end.run, subject=run.id, id=derived_id(run.id, "ended")))
+    claim = claimed(run, assignment_id, begun.assignment, end.claim)
+    run.bus.ensure_fits(claim)
+    if (await append_alive(run, life, told)).duplicate:  # another has told that this run was lost
+        raise NotTheHolder(assignment_id, run.profile.agent_id, None)
     for _ in range(CONFLICTS_MAX):
-        claimed = _claimed(run, assignment_id, begun.assignment, end.claim)
         try:
-            expected = {assignment: begun.sequence, agent: life.sequence(agent_id)}
-            await appended(run.bus, [told, claimed], expected)
+            await appended(run.bus, claim, {assignment: begun.sequence})
             return
         except ConcurrencyConflict:
-            await insisting(life.membership.look)
             begun = Begun(*await insisting(partial(_assignments(run).look, assignment_id)))
-        except AlreadyPublished:  # another has told that this run was lost
-            raise NotTheHolder(assignment_id, agent_id, None) from None
+            claim = claimed(run, assignment_id, begun.assignment, end.claim)
     raise Contended(assignment, CONFLICTS_MAX)
 
 
-def _claimed(run: Run, assignment_id: str, assignment: Assignment, claim: Claim) -> Event:
+async def append_alive(run: Run, life: Life, event: Event) -> Receipt:
+    """Append what only the living can tell. Raises `Fenced`, `EventTooLarge`, `Contended` or `BusUnavailable`."""
+    agent_id = run.profile.agent_id
+    for _ in range(CONFLICTS_MAX):
+        try:
+            return await appended(run.bus, event, {Entity("agent", agent_id): life.sequence(agent_id)})
+        except ConcurrencyConflict:  # it may have been suspected, or have changed its particulars
+            await insisting(life.membership.look)
+    raise Contended(Entity("agent", agent_id), CONFLICTS_MAX)
+
+
+def claimed(run: Run, assignment_id: str, assignment: Assignment, claim: Claim) -> Event:
     """What the claim makes of the assignment, if the run still holds it. Raises as the context does."""
     agent_id = run.profile.agent_id
     command = Command.of(claim, subject=assignment_id, source=run.profile.source, id=run.id)

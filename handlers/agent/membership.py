@@ -76,6 +76,11 @@ class Membership:
             self._looking = asyncio.create_task(self._renew(), name=f"agent {self._profile.agent_id}: renew")
             self._looking.add_done_callback(self._looked)
 
+    async def until_sure(self) -> None:
+        """Wait until a look that is under way has shown how the agent stands."""
+        if self._looking is not None:
+            await asyncio.wait([self._looking])
+
     async def end_answering(self) -> None:
         """Answer no more probes."""
         services, self._services = self._services, []

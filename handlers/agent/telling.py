@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
-from ...bus import Bus, BusUnavailable, Entity, NoResponder, RequestTimedOut
+from ...bus import Bus, BusUnavailable, Entity, NoResponder, Receipt, RequestTimedOut
 from ...schemas import SEAL_COMMAND, Event, EventData, InvalidData, check, decode, encode
 from .profile import Profile
 
@@ -110,14 +110,14 @@ async def insisting(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
     return await attempt()
 
 
-async def appended(bus: Bus, events: Sequence[Event], expected: Mapping[Entity, int]) -> int:
-    """Append the events, which were checked, however often it takes; returns the last one's sequence.
+async def appended(bus: Bus, event: Event, expected: Mapping[Entity, int]) -> Receipt:
+    """Append an event, which was checked, however often it takes.
 
     Raises as `Bus.append` does, and `BusUnavailable` after a quarter of an hour.
     """
-    payloads = [encode(event) for event in events]
-    receipts = await insisting(lambda: bus.append(events, expected=expected, payloads=payloads))
-    return receipts[-1].sequence
+    payloads = [encode(event)]
+    [receipt] = await insisting(lambda: bus.append([event], expected=expected, payloads=payloads))
+    return receipt
 
 
 def raise_first(outcomes: Iterable[object]) -> None:

@@ -169,6 +169,11 @@ class Candidates:
         """Whether an agent is alive that has the capability, be it as busy as it may."""
         return kind in self._offered
 
+    def has_died(self, agent_id: str) -> bool:
+        """Whether the agent was declared dead, or left, and has not come back. Who never registered has not."""
+        agent = self._agents.get(agent_id)
+        return agent is not None and agent.record.state in ("expired", "evicted", "unregistered")
+
     def agents(self) -> list[str]:
         """All who are known."""
         return list(self._agents)

@@ -9,34 +9,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
 
 from ...bus import Bus
 from ...eventstore import Log, Record
 from ...schemas import (
-    AgentRegistered,
-    AgentStateChanged,
-    AgentUnregistered,
-    AssignmentCancelled,
-    AssignmentReleased,
-    AssignmentTimedOut,
     Event,
     InvalidEvent,
     RookeryError,
-    agent_in,
     all_types,
     decode,
     derived_id,
 )
 from ..agent.assigning import is_to_be_given
-from ..assignments import ASSIGNMENTS, AssignmentOver, Release, TimeOut, UnknownAssignment, stop
+from ..assignments import AssignmentOver, TimeOut, UnknownAssignment
 from ..proficiency import Lookup
-from ..reactions import Answer, Ask, Cause, Command, Decider, Happened, Reactions
-from .board import Board, Due, Open
+from ..reactions import Command, Decider, Happened
+from .board import Board, Due
 from .candidates import Candidates
 from .choosing import ASSIGNMENTS_MAX
+from .hands import HANDED_SECONDS, Hands
+from .side_by_side import each
 from .strays import is_as_given, strays_of
 
 TYPES = frozenset(known.name for known in all_types() if known.name.startswith(("agent.", "assignment.")))
@@ -47,30 +41,11 @@ TROUBLE_SECONDS = 1.0
 IDLE_SECONDS_MAX = 60.0
 HEARD_SECONDS_MAX = 1.0
 RANK_SECONDS = 10.0
-# What was handed over and is not begun in this time is handed over again, after twice as long each time.
-HANDED_SECONDS = 3.0
-HANDED_TIMES_MAX = 5
 # What can't be given at the start, because the bus is away or full, is looked for again, after twice as long each time.
 STRAYS_SECONDS = 10.0
 STRAYS_SECONDS_MAX = 600.0
-# So many assignments are ended, or handed over again, at once.
-AT_ONCE_MAX = 32
-
-Item = TypeVar("Item")
 
 logger = logging.getLogger(__name__)
-
-
-class _Handed(NamedTuple):
-    """What was handed over since a line of the log released it: how often again, from whom it came, and when."""
-
-    released_n: int
-    times: int
-    was: str
-    at: datetime
-
-    def is_due(self, now: datetime) -> bool:
-        return (now - self.at).total_seconds() >= HANDED_SECONDS * 2.0**self.times
 
 
 class Dispatcher:
@@ -101,7 +76,6 @@ class Dispatcher:
         self._origin = origin
         self._source = f"/nodes/{origin}"
         self._clock = clock
-        self._handed: dict[str, _Handed] = {}
         self._troubles: dict[str, str] = {}
         self.set_aside = 0  # facts of the log that nothing could be made of
         self._position = 0
@@ -111,17 +85,8 @@ class Dispatcher:
         self._moved = asyncio.Condition()
         self._grown = asyncio.Event()
         self._grown.set()
-        self.reactions = Reactions(
-            "assignments",
-            {
-                AgentRegistered: [self.release_work_of_an_earlier_life],
-                AgentStateChanged: [self.release_work_of_the_dead],
-                AgentUnregistered: [self.release_work_of_the_dead],
-                AssignmentReleased: [self.hand_over_what_was_released],
-                AssignmentCancelled: [self.stop_who_has_it],
-                AssignmentTimedOut: [self.stop_who_has_it],
-            },
-        )
+        self._hands = Hands(bus, self, source=self._source, clock=clock)
+        self.reactions = self._hands.reactions
 
     def wake(self) -> None:
         """Say that the log has grown. Call it on the event loop."""
@@ -180,7 +145,7 @@ class Dispatcher:
 
         async def give(assignment_id: str) -> None:
             known = self.board.open.get(assignment_id)
-            event = await self._given(known.given_n) if known else None
+            event = await self.given(known.given_n) if known else None
             if event is None or not is_to_be_given(event):
                 return
             state, _ = await decider.look(assignment_id)  # it may have been begun and ended since it was looked for
@@ -189,7 +154,7 @@ class Dispatcher:
                 logger.warning("assignment %s was recorded and waited nowhere: it is given now", assignment_id)
 
         async def look() -> None:
-            await _each(await strays_of(self._bus, self.board), give)
+            await each(await strays_of(self._bus, self.board), give)
 
         pause_seconds = STRAYS_SECONDS
         while not await self._well("give work that waits nowhere", look()):
@@ -204,7 +169,7 @@ class Dispatcher:
             if has_read:
                 self._begun.set()
             await self._well("end what is overdue", self._time_out(decider))
-            await self._well("hand over again what nobody began", self._hand_over_again())
+            await self._well("hand over again what nobody began", self._hands.hand_over_again())
             if not has_read:
                 await asyncio.sleep(TROUBLE_SECONDS)
                 continue
@@ -282,10 +247,16 @@ class Dispatcher:
             after = self.board.hear(event.subject, record.n, fact)
             self.candidates.hold(event.subject, None if after.is_over else after.agent_id)
 
+    async def given(self, n: int) -> Event:
+        """The event at a line of the log that was read before."""
+        record = await asyncio.to_thread(self._log.get, self._origin, n)
+        assert record is not None, "what was read once is in the log"
+        return decode(record.payload)
+
     # Time
 
     def _idle_seconds(self) -> float:
-        longest = HANDED_SECONDS if self._handed else IDLE_SECONDS_MAX
+        longest = HANDED_SECONDS if self._hands.has_any else IDLE_SECONDS_MAX
         due = self.board.next_due
         return longest if due is None else min(max((due - self._clock()).total_seconds(), 0), longest)
 
@@ -301,7 +272,7 @@ class Dispatcher:
                 self.board.forget(due.assignment_id)
                 self.candidates.hold(due.assignment_id, None)
 
-        await _each(self.board.due(now), end)
+        await each(self.board.due(now), end)
 
     def _timed_out(self, due: Due, now: datetime) -> Command:
         began_at = self.board.open[due.assignment_id].assignment.started_at
@@ -314,104 +285,3 @@ class Dispatcher:
             id=derived_id(due.assignment_id, "timed out", attempt),
             time=now,
         )
-
-    # Reactions
-
-    async def release_work_of_the_dead(self, cause: Cause) -> Answer:
-        """Take out of its hands what an agent had when it was declared dead, or left."""
-        data: AgentStateChanged | AgentUnregistered = cause.data
-        if isinstance(data, AgentStateChanged) and data.state not in ("expired", "evicted"):
-            return None
-        state = data.state if isinstance(data, AgentStateChanged) else "unregistered"
-        await self.until(cause.n)
-        held = self.board.held_by(cause.entity.id, before=cause.n)
-        return self._releases(cause.entity.id, held, f"{cause.entity.id} is {state}") or None
-
-    async def release_work_of_an_earlier_life(self, cause: Cause) -> Answer:
-        """Who registers anew has nothing any more of what it had in hand before."""
-        await self.until(cause.n)
-        held = self.board.held_by(cause.entity.id, before=cause.n)
-        running = [one for one in held if self.board.open[one].assignment.status == "running"]
-        return self._releases(cause.entity.id, running, f"{cause.entity.id} began a new life") or None
-
-    def _releases(self, agent_id: str, held: Iterable[str], reason: str) -> list[Ask]:
-        found = list[Ask]()
-        for assignment_id in held:
-            run_id = self.board.open[assignment_id].assignment.run_id
-            found.append(Ask(ASSIGNMENTS, assignment_id, Release(agent_id=agent_id, run_id=run_id, reason=reason)))
-        return found
-
-    async def hand_over_what_was_released(self, cause: Cause) -> Answer:
-        """Put it where another finds it; what its agent gave back itself is there already, unless it was chosen."""
-        released: AssignmentReleased = cause.data
-        await self.until(cause.n)
-        known = self.board.open.get(cause.entity.id)
-        if known is None or known.moved_n != cause.n or known.assignment.created is None:
-            return None  # it went on already
-        is_own = cause.event is not None and cause.event.source == self._source
-        created = known.assignment.created
-        if not is_own and created.chosen is None:
-            return None
-        self._handed[cause.entity.id] = handed = _Handed(cause.n, 0, released.agent_id, self._clock())
-        await self._hand_over(known, handed)
-        return []
-
-    async def _hand_over(self, known: Open, handed: _Handed) -> None:
-        created = known.assignment.created
-        assert created is not None, "it was given"
-        given = await self._given(known.given_n)
-        agent_id = known.assignment.bound_to or (self.pool if self.stands_in(created.kind) else None)
-        number = handed.released_n * HANDED_TIMES_MAX + handed.times
-        await self._bus.hand_over(given, agent_id, number=number, was=[handed.was])
-
-    async def _hand_over_again(self) -> None:
-        """What nobody has begun lies with one who asked for work and then fell silent: take it out of those hands."""
-        now, due = self._clock(), list[str]()
-        for assignment_id, handed in list(self._handed.items()):
-            known = self.board.open.get(assignment_id)
-            if known is None or known.moved_n != handed.released_n or handed.times + 1 >= HANDED_TIMES_MAX:
-                del self._handed[assignment_id]
-            elif handed.is_due(now):
-                self._handed[assignment_id] = handed._replace(times=handed.times + 1, at=now)
-                if known.assignment.bound_to is None:
-                    due.append(assignment_id)
-
-        async def hand_over(assignment_id: str) -> None:
-            known, handed = self.board.open[assignment_id], self._handed[assignment_id]
-            created = known.assignment.created
-            assert created is not None, "it was given"
-            await self.candidates.be_ready(created.kind)
-            if self.candidates.choose(created.kind):
-                await self._hand_over(known, handed)
-
-        await _each(due, hand_over)
-
-    async def _given(self, n: int) -> Event:
-        record = await asyncio.to_thread(self._log.get, self._origin, n)
-        assert record is not None, "what was read once is in the log"
-        return decode(record.payload)
-
-    async def stop_who_has_it(self, cause: Cause) -> Answer:
-        """Tell the agent, where somebody else ended what it has in hand. One that isn't there needs no telling."""
-        agent_id = cause.data.agent_id
-        if agent_id is None or (cause.event is not None and agent_in(cause.event.source) == agent_id):
-            return None
-        await stop(self._bus, agent_id, cause.entity.id)
-        return []
-
-
-async def _each(items: Sequence[Item], work: Callable[[Item], Awaitable[None]]) -> None:
-    """Do the work of each, several at once. What fails with one keeps no other from it, and is raised in the end."""
-    waiting, failed = iter(items), list[Exception]()
-
-    async def go_on() -> None:
-        for item in waiting:
-            try:
-                await work(item)
-            except Exception as error:
-                logger.warning("%s: %s", item, error or type(error).__name__)
-                failed.append(error)
-
-    await asyncio.gather(*(go_on() for _ in range(min(len(items), AT_ONCE_MAX))))
-    if failed:
-        raise failed[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -112,6 +113,21 @@ class TestPublish:
         assert refused.value.size_bytes > 2_000_000
         assert refused.value.limit_bytes == 1024 * 1024
         assert (await bus.state()).messages == 0
+
+    async def test_what_fits_can_be_appended_whatever_it_expects(self, bus: Bus) -> None:
+        def event(size: int) -> Event:
+            return Event.of(AssignmentFailed(agent_id="a", error="x" * size), subject="as-1", source="/agents/a")
+
+        def is_too_large(size: int) -> bool:
+            try:
+                bus.ensure_fits(event(size))
+            except EventTooLarge:
+                return True
+            return False
+
+        largest = bisect_left(range(2**21), True, key=is_too_large) - 1
+        [receipt] = await bus.append([event(largest)], expected={Entity("agent", "a" * 200): 0})
+        assert receipt.sequence == 1
 
     async def test_an_event_that_breaks_the_envelope_is_refused(self, bus: Bus, make_event: MakeEvent) -> None:
         with pytest.raises(MalformedEvent) as refused:

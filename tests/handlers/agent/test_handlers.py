@@ -35,8 +35,8 @@ async def test_the_record_begins_and_ends_with_the_task_and_its_run() -> None:
 
     assert await types_of(work) == [
         "assignment.created",
-        "run.started",
         "assignment.started",
+        "run.started",
         "run.progressed",
         "run.completed",
         "assignment.completed",
@@ -186,7 +186,7 @@ async def test_a_result_that_is_larger_than_the_bus_takes_fails_the_task() -> No
         agent, colony = Agent("coder-7", ["work"]), Colony(bus)
         agent.on("work")(lambda task: "x" * 10_000)
         async with agent.serving(bus):
-            with pytest.raises(TaskFailed, match=r"the result of work can't travel: event .* takes 10"):
+            with pytest.raises(TaskFailed, match=r"the result of work can't travel: event .* takes 1"):
                 await colony.result(await colony.assign("work"))
 
 

@@ -103,6 +103,40 @@ async def test_what_the_dead_have_in_hand_counts_for_nothing_and_they_register_a
     assert goodbye.payload().incarnation == 2
 
 
+async def test_who_is_dead_when_it_begins_gives_it_back_and_has_it_in_its_next_life(
+    colony: Colony, events_of: Any
+) -> None:
+    waiter = Waiter()
+    waiter.open.set()
+    async with waiter.agent.serving(colony.bus) as serving:
+        await decide(colony.bus, Expire(incarnation=1))
+        given = await colony.assign("wait")
+        assert await colony.result(given) == AGENT
+        assert incarnation(serving) == 2
+    assert [event.subject for event in await events_of("assignment.released")] == [given]
+    begun = [event.payload().run_id for event in await events_of("assignment.started")]
+    assert [event.subject for event in await events_of("run.started")] == [begun[1]]
+
+
+async def test_who_is_told_of_its_death_claims_nothing_before_it_lives_anew(colony: Colony, events_of: Any) -> None:
+    waiter = Waiter()
+    waiter.open.set()
+    async with waiter.agent.serving(colony.bus) as serving:
+        await decide(colony.bus, Expire(incarnation=1))
+        serving._membership.look_again()
+        assert await colony.result(await colony.assign("wait")) == AGENT
+    assert await events_of("assignment.released") == []
+
+
+async def test_who_is_suspected_when_it_begins_begins(colony: Colony, events_of: Any) -> None:
+    waiter = Waiter()
+    waiter.open.set()
+    async with waiter.agent.serving(colony.bus):
+        await decide(colony.bus, Suspect(incarnation=1))
+        assert await colony.result(await colony.assign("wait")) == AGENT
+    assert await events_of("assignment.released") == []
+
+
 async def test_who_registered_anew_meanwhile_ends_nothing_that_it_began_before(colony: Colony, events_of: Any) -> None:
     waiter = Waiter()
     async with waiter.agent.serving(colony.bus) as serving:

@@ -11,18 +11,22 @@ from typing import Any
 
 import pytest
 from rookery import Agent, Colony, NoResult, Task, TaskFailed, ThreadTask
-from rookery.bus import MemoryBus
+from rookery.bus import MemoryBus, Receipt
 from rookery.handlers.agent import HandlersStuck, NameTaken, Serving, beginning
 from rookery.handlers.agent.assigning import assign, created
 from rookery.schemas import (
+    AssignmentCancelled,
     AssignmentCompleted,
     AssignmentCreated,
     AssignmentStarted,
     AssignmentTimedOut,
     Event,
+    RunCompleted,
     RunStarted,
     derived_id,
 )
+
+from .conftest import events_on
 
 
 def echo(name: str, **options: Any) -> Agent:
@@ -154,6 +158,25 @@ async def test_a_task_that_is_begun_already_is_not_given_again(colony: Colony, e
     assert await events_of("assignment.created") == []
 
 
+async def test_who_is_handed_what_another_has_begun_begins_the_next_attempt_and_not_that_ones(
+    memory_bus: MemoryBus,
+) -> None:
+    gates = [Gate("coder-6", concurrency=1), Gate("coder-7")]
+    event = created(AssignmentCreated(kind="wait"), "as-1", source="/people/operator")
+    async with gates[0].agent.serving(memory_bus):
+        await assign(memory_bus, event)
+        await gates[0].begun.get()
+        memory_bus._work._sequences.clear()  # a minute later, the bus knows it no more, and gives it once more
+        async with gates[1].agent.serving(memory_bus):
+            await assign(memory_bus, event)
+            await gates[1].begun.get()
+            gates[1].open.set()
+            assert await Colony(memory_bus).result("as-1") == "coder-7"
+        gates[0].open.set()
+    runs = [event.payload().run_id for event in await events_on(memory_bus, "assignment.started")]
+    assert runs == [derived_id("as-1", "1", "run"), derived_id("as-1", "2", "run")]
+
+
 async def test_a_task_may_be_given_to_one_agent(colony: Colony, events_of: Any) -> None:
     async with echo("coder-1").serving(colony.bus), echo("coder-2").serving(colony.bus):
         for n in range(10):
@@ -283,6 +306,44 @@ async def test_a_run_that_nobody_ended_is_ended_by_who_comes_next(colony: Colony
     (failed,) = await events_of("run.failed")
     assert failed.subject == earlier
     assert failed.payload().error == beginning.LOST
+
+
+async def test_a_run_that_ended_without_its_assignment_is_done_again(colony: Colony, events_of: Any) -> None:
+    """As when its agent was killed between the two."""
+    works = colony.bus.work("echo", in_hand_max=1)
+    task_id = await colony.assign("echo", "x")
+    lost = await anext(works)
+    earlier = derived_id(task_id, "1", "run")
+    says = echo("coder-6").profile.says
+    await colony.bus.publish(says(AssignmentStarted(agent_id="coder-6", run_id=earlier), subject=task_id))
+    await colony.bus.publish(says(RunStarted(agent_id="coder-6"), subject=earlier))
+    await colony.bus.publish(says(RunCompleted(agent_id="coder-6"), subject=earlier))
+    await lost.again(0)
+    async with echo("coder-7").serving(colony.bus):
+        assert await colony.result(task_id) == "x"
+    assert await events_of("run.failed") == []
+    assert len(await events_of("assignment.completed")) == 1
+
+
+class CalledOffAtTheEnd(MemoryBus):
+    """A bus on which an assignment is called off just before it would be completed."""
+
+    async def append(self, events: Sequence[Event], **how: Any) -> list[Receipt]:
+        if events[0].type == "assignment.completed":
+            called_off = AssignmentCancelled(reason="too dear")
+            await self.publish(Event.of(called_off, subject=events[0].subject, source="/people/operator"))
+        return await super().append(events, **how)
+
+
+async def test_what_is_called_off_as_it_ends_stays_called_off_and_its_run_is_told_as_it_was() -> None:
+    async with CalledOffAtTheEnd() as bus:
+        async with echo("coder-7").serving(bus):
+            colony = Colony(bus)
+            with pytest.raises(TaskFailed, match="called off: too dear"):
+                await colony.result(await colony.assign("echo", "x"))
+        assert await events_on(bus, "assignment.completed") == []
+        assert len(await events_on(bus, "run.completed")) == 1
+        assert await events_on(bus, "run.cancelled") == []
 
 
 async def test_a_run_that_nobody_ended_is_ended_also_where_its_task_is_over(colony: Colony, events_of: Any) -> None:

@@ -13,13 +13,15 @@ from rookery.bus import Entity, MemoryBus, Receipt
 from rookery.eventstore import Record
 from rookery.handlers.assignments import stop_subject
 from rookery.handlers.dispatch import GRACE_SECONDS
-from rookery.handlers.dispatch.dispatcher import HANDED_SECONDS
+from rookery.handlers.dispatch.hands import HANDED_SECONDS
 from rookery.handlers.proficiency import Rating, Ratings
 from rookery.schemas import (
+    AgentStateChanged,
     AgentUnregistered,
     AssignmentCancelled,
     AssignmentCompleted,
     AssignmentCreated,
+    AssignmentReleased,
     AssignmentStarted,
     AssignmentTimedOut,
     Event,
@@ -28,6 +30,8 @@ from rookery.schemas import (
 
 from ..reactions.conftest import World
 from .conftest import ABLE, CHOSEN, EXPIRED, LINT, NAMED, ORIGIN, Colony, closing, nothing_waits, take
+
+SUSPECT = AgentStateChanged(state="suspect", incarnation=1)
 
 
 class TestTime:
@@ -80,7 +84,7 @@ class TestTime:
     async def test_one_that_can_not_be_ended_keeps_nobody_else_from_it(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("rookery.handlers.dispatch.dispatcher.AT_ONCE_MAX", 1)
+        monkeypatch.setattr("rookery.handlers.dispatch.side_by_side.AT_ONCE_MAX", 1)
         async with closing(Colony(tmp_path, bus=Stumbling("as-0"))) as colony:
             for number in range(3):
                 await colony.happen(AssignmentCreated(kind="lint", deadline_seconds=60), f"as-{number}")
@@ -231,8 +235,24 @@ class TestTheWorkOfTheDead:
         await colony.act()
         assert sorted(event.subject for event in colony.told("assignment.released")) == ["as-0", "as-1", "as-2"]
 
-    async def test_what_it_begins_after_that_is_not_released(self, colony: Colony) -> None:
+    async def test_what_it_begins_after_that_is_taken_from_it_too(self, colony: Colony) -> None:
+        await colony.happen(ABLE, "a")
+        await colony.happen(ABLE, "b")
         await colony.happen(EXPIRED, "a")
+        given = await colony.give(LINT)
+        await take(colony.bus)
+        await colony.happen(AssignmentStarted(agent_id="a", run_id="r1"), "as-1")
+        await colony.act()
+        [released] = colony.told("assignment.released")
+        assert released.payload() == AssignmentReleased(agent_id="a", attempt=1, reason="a was dead when it began")
+        assert (await take(colony.bus)).event == given
+
+    @pytest.mark.parametrize("before", [(), (EXPIRED,), (ABLE, EXPIRED, ABLE), (ABLE, SUSPECT)])
+    async def test_who_never_registered_or_came_back_or_is_only_suspected_begins_what_it_likes(
+        self, colony: Colony, before: Sequence[EventData]
+    ) -> None:
+        for fact in before:
+            await colony.happen(fact, "a")
         await colony.give(LINT)
         await colony.happen(AssignmentStarted(agent_id="a", run_id="r1"), "as-1")
         await colony.act()
