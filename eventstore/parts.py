@@ -84,7 +84,7 @@ class SealedPart:
         blocks = self._kept_blocks() or self._blocks_anew
         block, index = divmod(n - self.first, BLOCK_LEAVES)
         begin = self.first + block * BLOCK_LEAVES
-        leaves = [leaf_hash(self.line(each)) for each in range(begin, min(begin + BLOCK_LEAVES - 1, self.last) + 1)]
+        leaves = list(map(leaf_hash, self._span(begin, min(begin + BLOCK_LEAVES - 1, self.last))))
         return audit_path(leaves, index) + audit_path(blocks, block)
 
     def _kept_blocks(self) -> list[bytes] | None:
@@ -161,8 +161,17 @@ class SealedPart:
 
     def line(self, n: int) -> bytes:
         """One line: of its file, one frame is read."""
-        lines: list[bytes] = self._decoded(self._file.frames[self._file.frame_of(n)])
-        return lines[n - number_in(lines[0])]
+        [line] = self._span(n, n)
+        return line
+
+    def _span(self, first: int, last: int) -> list[bytes]:
+        """A few lines, of frames that are kept decoded."""
+        found = list[bytes]()
+        while first + len(found) <= last:
+            lines: list[bytes] = self._decoded(self._file.frames[self._file.frame_of(first + len(found))])
+            at = first + len(found) - number_in(lines[0])
+            found += lines[at : at + last - first + 1 - len(found)]
+        return found
 
     @cached_property
     def _file(self) -> FramedFile:
