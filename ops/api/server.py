@@ -18,6 +18,9 @@ from .app import create_app
 
 CLOSE_SECONDS_MAX = 5
 CONNECTIONS_MAX = 1_000
+# Longer than clients keep a connection that nobody uses (httpx 5 s, aiohttp 15): who closes first must be the client,
+# or else a request may meet the closing of its connection, and fail.
+KEEP_ALIVE_SECONDS = 20
 START_POLL_SECONDS = 0.005
 WEBSOCKET_BYTES_MAX = 64 * 1024  # of what a client says over a WebSocket: there is nothing to say
 
@@ -69,6 +72,7 @@ async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
         access_log=False,
         lifespan="off",
         limit_concurrency=CONNECTIONS_MAX,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=CLOSE_SECONDS_MAX,
         ws="websockets-sansio",
         ws_max_size=WEBSOCKET_BYTES_MAX,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from rookery.ops.api.server import bind
+import httpx
+from rookery.ops.api.server import KEEP_ALIVE_SECONDS, bind
 
 
 async def test_answers_leave_at_once_instead_of_waiting_to_fill_a_packet() -> None:
@@ -22,3 +23,10 @@ async def test_answers_leave_at_once_instead_of_waiting_to_fill_a_packet() -> No
         assert await no_delay
         writer.close()
         await writer.wait_closed()
+
+
+def test_a_client_lets_go_of_an_idle_connection_before_the_server_does() -> None:
+    """Where both do at once, a request meets the closing: of 2,000 after almost five seconds, 42 failed."""
+    kept_seconds = httpx.Limits().keepalive_expiry
+    assert kept_seconds is not None
+    assert kept_seconds < KEEP_ALIVE_SECONDS
