@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from ...schemas import RookeryError
 from ..nats_server import PortInUse
@@ -62,11 +63,9 @@ def _is_no_refusal(record: logging.LogRecord) -> bool:
     return "without completing handshake" not in record.getMessage()
 
 
-@asynccontextmanager
-async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
-    """Serve `node` on `listener`; on the way out, let requests under way finish within a bound."""
-    app = create_app(node)
-    config = uvicorn.Config(
+def config_of(app: FastAPI) -> uvicorn.Config:
+    """How uvicorn serves the API."""
+    return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
@@ -78,8 +77,14 @@ async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
         ws_max_size=WEBSOCKET_BYTES_MAX,
         ws_per_message_deflate=False,  # it costs more than all else that a reader costs
     )
+
+
+@asynccontextmanager
+async def serving(node: Node, listener: socket.socket) -> AsyncIterator[None]:
+    """Serve `node` on `listener`; on the way out, let requests under way finish within a bound."""
+    app = create_app(node)
     logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
-    server = _Server(config)
+    server = _Server(config_of(app))
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     while not server.started and not task.done():
         await asyncio.sleep(START_POLL_SECONDS)  # uvicorn has no event to wait for

@@ -6,7 +6,8 @@ import asyncio
 import socket
 
 import httpx
-from rookery.ops.api.server import KEEP_ALIVE_SECONDS, bind
+from fastapi import FastAPI
+from rookery.ops.api.server import bind, config_of
 
 
 async def test_answers_leave_at_once_instead_of_waiting_to_fill_a_packet() -> None:
@@ -29,4 +30,4 @@ def test_a_client_lets_go_of_an_idle_connection_before_the_server_does() -> None
     """Where both do at once, a request meets the closing: of 2,000 after almost five seconds, 42 failed."""
     kept_seconds = httpx.Limits().keepalive_expiry
     assert kept_seconds is not None
-    assert kept_seconds < KEEP_ALIVE_SECONDS
+    assert kept_seconds < config_of(FastAPI()).timeout_keep_alive

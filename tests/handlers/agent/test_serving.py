@@ -21,6 +21,7 @@ from rookery.schemas import (
     AssignmentStarted,
     AssignmentTimedOut,
     Event,
+    EventData,
     RunCompleted,
     RunStarted,
     derived_id,
@@ -292,15 +293,24 @@ async def test_a_task_that_was_done_already_is_not_done_twice(colony: Colony, ev
     assert len(await events_of("run.started")) == 1
 
 
-async def test_a_run_that_nobody_ended_is_ended_by_who_comes_next(colony: Colony, events_of: Any) -> None:
+async def begun_by_one_who_died(
+    colony: Colony, *, of_run: EventData | None = None, of_work: EventData | None = None
+) -> tuple[str, str]:
+    """Give work that another agent begins, with what was told of it then; the bus hands it out again."""
     works = colony.bus.work("echo", in_hand_max=1)
     task_id = await colony.assign("echo", "x")
     lost = await anext(works)
-    earlier = derived_id(task_id, "1", "run")
-    says = echo("coder-6").profile.says
-    await colony.bus.publish(says(RunStarted(agent_id="coder-6"), subject=earlier))
-    await colony.bus.publish(says(AssignmentStarted(agent_id="coder-6", run_id=earlier), subject=task_id))
+    run_id = derived_id(task_id, "1", "run")
+    told = [(AssignmentStarted(agent_id="coder-6", run_id=run_id), task_id), (RunStarted(agent_id="coder-6"), run_id)]
+    told += [(data, subject) for data, subject in ((of_run, run_id), (of_work, task_id)) if data is not None]
+    for data, subject in told:
+        await colony.bus.publish(echo("coder-6").profile.says(data, subject=subject))
     await lost.again(0)
+    return task_id, run_id
+
+
+async def test_a_run_that_nobody_ended_is_ended_by_who_comes_next(colony: Colony, events_of: Any) -> None:
+    task_id, earlier = await begun_by_one_who_died(colony)
     async with echo("coder-7").serving(colony.bus):
         assert await colony.result(task_id) == "x"
     (failed,) = await events_of("run.failed")
@@ -310,15 +320,7 @@ async def test_a_run_that_nobody_ended_is_ended_by_who_comes_next(colony: Colony
 
 async def test_a_run_that_ended_without_its_assignment_is_done_again(colony: Colony, events_of: Any) -> None:
     """As when its agent was killed between the two."""
-    works = colony.bus.work("echo", in_hand_max=1)
-    task_id = await colony.assign("echo", "x")
-    lost = await anext(works)
-    earlier = derived_id(task_id, "1", "run")
-    says = echo("coder-6").profile.says
-    await colony.bus.publish(says(AssignmentStarted(agent_id="coder-6", run_id=earlier), subject=task_id))
-    await colony.bus.publish(says(RunStarted(agent_id="coder-6"), subject=earlier))
-    await colony.bus.publish(says(RunCompleted(agent_id="coder-6"), subject=earlier))
-    await lost.again(0)
+    task_id, _ = await begun_by_one_who_died(colony, of_run=RunCompleted(agent_id="coder-6"))
     async with echo("coder-7").serving(colony.bus):
         assert await colony.result(task_id) == "x"
     assert await events_of("run.failed") == []
@@ -348,16 +350,7 @@ async def test_what_is_called_off_as_it_ends_stays_called_off_and_its_run_is_tol
 
 async def test_a_run_that_nobody_ended_is_ended_also_where_its_task_is_over(colony: Colony, events_of: Any) -> None:
     """As when the node ended what was overdue, and the agent that had it was dead."""
-    works = colony.bus.work("echo", in_hand_max=1)
-    task_id = await colony.assign("echo", "x")
-    lost = await anext(works)
-    earlier = derived_id(task_id, "1", "run")
-    says = echo("coder-6").profile.says
-    await colony.bus.publish(says(RunStarted(agent_id="coder-6"), subject=earlier))
-    await colony.bus.publish(says(AssignmentStarted(agent_id="coder-6", run_id=earlier), subject=task_id))
-    timed_out = AssignmentTimedOut(agent_id="coder-6")
-    await colony.bus.publish(Event.of(timed_out, subject=task_id, source="/nodes/n"))
-    await lost.again(0)
+    _, earlier = await begun_by_one_who_died(colony, of_work=AssignmentTimedOut(agent_id="coder-6"))
     async with echo("coder-7").serving(colony.bus), asyncio.timeout(20):
         while not await events_of("run.failed"):
             await asyncio.sleep(0.01)
