@@ -169,10 +169,10 @@ class Candidates:
         """Whether an agent is alive that has the capability, be it as busy as it may."""
         return kind in self._offered
 
-    def has_died(self, agent_id: str) -> bool:
-        """Whether the agent was declared dead, or left, and has not come back. Who never registered has not."""
+    def is_alive(self, agent_id: str) -> bool:
+        """Whether the agent is alive, or no more than suspected, by what was heard. Who has left is forgotten."""
         agent = self._agents.get(agent_id)
-        return agent is not None and agent.record.state in ("expired", "evicted", "unregistered")
+        return agent is not None and agent.record.state in ("alive", "suspect")
 
     def agents(self) -> list[str]:
         """All who are known."""

@@ -18,7 +18,8 @@ from ...schemas import (
     agent_in,
 )
 from ..assignments import ASSIGNMENTS, Release, stop
-from ..reactions import Answer, Ask, Cause, Reactions
+from ..fleet.registry import AGENTS, DEAD
+from ..reactions import Answer, Ask, Cause, Decider, Reactions
 from .board import Open
 from .side_by_side import each
 
@@ -50,6 +51,7 @@ class Hands:
         self._dispatcher = dispatcher
         self._board = dispatcher.board
         self._candidates = dispatcher.candidates
+        self._agents = Decider(bus, AGENTS, source=source)
         self._source = source
         self._clock = clock
         self._handed: dict[str, _Handed] = {}
@@ -92,8 +94,10 @@ class Hands:
         """Take from an agent what it claimed when it was dead already: one that was frozen may not know it yet."""
         agent_id = cause.data.agent_id
         await self._dispatcher.until(cause.n)
-        known = self._board.open.get(cause.entity.id)
-        if known is None or known.moved_n != cause.n or not self._candidates.has_died(agent_id):
+        if cause.entity.id not in self._board.open or self._candidates.is_alive(agent_id):
+            return None
+        record, _ = await self._agents.look(agent_id)  # who never registered is nobody's to declare dead
+        if record.state not in DEAD:
             return None
         return self._releases(agent_id, [cause.entity.id], f"{agent_id} was dead when it began")
 

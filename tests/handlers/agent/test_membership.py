@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 from rookery import Agent, Colony, Task
-from rookery.bus import Bus, Entity, MemoryBus
+from rookery.bus import Bus, Entity, MemoryBus, Receipt
 from rookery.handlers.agent import NameTaken, Serving
 from rookery.handlers.fleet import AGENTS, AgentGone, Expire, Register, Revive, Suspect, Unregister
 from rookery.handlers.fleet.beats import Beat, fence_subject, probe_subject
 from rookery.handlers.reactions import Command, CommandData, Decider
-from rookery.schemas import AgentStateChanged
+from rookery.schemas import AgentStateChanged, Event, RunFailed, derived_id
+
+from .conftest import events_on
 
 AGENT = "waiter"
 
@@ -118,14 +120,49 @@ async def test_who_is_dead_when_it_begins_gives_it_back_and_has_it_in_its_next_l
     assert [event.subject for event in await events_of("run.started")] == [begun[1]]
 
 
-async def test_who_is_told_of_its_death_claims_nothing_before_it_lives_anew(colony: Colony, events_of: Any) -> None:
+class SlowRegistry(MemoryBus):
+    """A bus on which a registration waits until it is let through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def append(self, events: Sequence[Event], **how: Any) -> list[Receipt]:
+        if events[0].type == "agent.registered":
+            await self.open.wait()
+        return await super().append(events, **how)
+
+
+async def test_who_is_told_of_its_death_claims_nothing_before_it_lives_anew() -> None:
     waiter = Waiter()
     waiter.open.set()
+    async with SlowRegistry() as bus:
+        colony = Colony(bus)
+        async with waiter.agent.serving(bus) as serving:
+            bus.open.clear()
+            await decide(bus, Expire(incarnation=1))
+            serving._membership.look_again()
+            given = await colony.assign("wait")
+            await until(lambda: serving.in_hand == 1)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            bus.open.set()
+            assert await colony.result(given) == AGENT
+        assert await events_on(bus, "assignment.released") == []
+
+
+async def test_who_was_taken_for_lost_ends_nothing(colony: Colony, events_of: Any) -> None:
+    waiter = Waiter()
     async with waiter.agent.serving(colony.bus) as serving:
-        await decide(colony.bus, Expire(incarnation=1))
-        serving._membership.look_again()
-        assert await colony.result(await colony.assign("wait")) == AGENT
-    assert await events_of("assignment.released") == []
+        given = await colony.assign("wait")
+        await waiter.begun.get()
+        run_id = derived_id(given, "1", "run")
+        lost = Event.of(RunFailed(error="lost"), subject=run_id, source="/agents/b", id=derived_id(run_id, "ended"))
+        await colony.bus.publish(lost)
+        waiter.open.set()
+        await until(lambda: serving.in_hand == 0)
+        assert await events_of("assignment.completed") == []
 
 
 async def test_who_is_suspected_when_it_begins_begins(colony: Colony, events_of: Any) -> None:

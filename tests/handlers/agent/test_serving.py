@@ -327,18 +327,18 @@ async def test_a_run_that_ended_without_its_assignment_is_done_again(colony: Col
     assert len(await events_of("assignment.completed")) == 1
 
 
-class CalledOffAtTheEnd(MemoryBus):
+class CalledOffAsItEnds(MemoryBus):
     """A bus on which an assignment is called off just before it would be completed."""
 
     async def append(self, events: Sequence[Event], **how: Any) -> list[Receipt]:
         if events[0].type == "assignment.completed":
-            called_off = AssignmentCancelled(reason="too dear")
-            await self.publish(Event.of(called_off, subject=events[0].subject, source="/people/operator"))
+            event = Event.of(AssignmentCancelled(reason="too dear"), subject=events[0].subject, source="/p", id="off")
+            await self.publish(event)
         return await super().append(events, **how)
 
 
 async def test_what_is_called_off_as_it_ends_stays_called_off_and_its_run_is_told_as_it_was() -> None:
-    async with CalledOffAtTheEnd() as bus:
+    async with CalledOffAsItEnds() as bus:
         async with echo("coder-7").serving(bus):
             colony = Colony(bus)
             with pytest.raises(TaskFailed, match="called off: too dear"):

@@ -31,6 +31,7 @@ from rookery.schemas import (
 from ..reactions.conftest import World
 from .conftest import ABLE, CHOSEN, EXPIRED, LINT, NAMED, ORIGIN, Colony, closing, nothing_waits, take
 
+EVICTED = AgentStateChanged(state="evicted", incarnation=1)
 SUSPECT = AgentStateChanged(state="suspect", incarnation=1)
 
 
@@ -235,10 +236,11 @@ class TestTheWorkOfTheDead:
         await colony.act()
         assert sorted(event.subject for event in colony.told("assignment.released")) == ["as-0", "as-1", "as-2"]
 
-    async def test_what_it_begins_after_that_is_taken_from_it_too(self, colony: Colony) -> None:
+    @pytest.mark.parametrize("end", [EXPIRED, EVICTED, AgentUnregistered(reason="stopped")])
+    async def test_what_it_begins_after_that_is_taken_from_it_too(self, colony: Colony, end: EventData) -> None:
         await colony.happen(ABLE, "a")
         await colony.happen(ABLE, "b")
-        await colony.happen(EXPIRED, "a")
+        await colony.happen(end, "a")
         given = await colony.give(LINT)
         await take(colony.bus)
         await colony.happen(AssignmentStarted(agent_id="a", run_id="r1"), "as-1")
