@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from rookery.schemas import encode
 from .conftest import Outcome, Rookery, command_line
 
 EVENTS = 400
-SEGMENT = "--segment-events-max=64"
+SEGMENT_EVENTS = 64
+SEGMENT = f"--segment-events-max={SEGMENT_EVENTS}"
 
 
 @pytest.fixture
@@ -57,6 +59,16 @@ def vector(client: Client) -> dict[str, int]:
     return {origin["name"]: origin["events"] for origin in client.get("/status")["origins"]}
 
 
+def sealed_up(client: Client) -> Any:
+    """What is where, once everything is sealed that fills a segment: sealing goes on beside."""
+    for _ in range(200):
+        tiers = client.get("/hobby/archive")["origins"]["local"]
+        if tiers["open_events"] < SEGMENT_EVENTS:
+            return tiers
+        time.sleep(0.05)
+    raise AssertionError(f"never sealed: {tiers}")
+
+
 def done(outcome: Outcome) -> Outcome:
     assert outcome.code == 0, outcome.err
     return outcome
@@ -91,7 +103,7 @@ def test_an_archive_is_restored_on_a_new_machine_and_goes_on(
 
 def test_what_is_trimmed_is_read_as_if_it_were_here(client: Client, data: Path, cold: Path, rookery: Rookery) -> None:
     everything = list(client.lines("/events", limit=1_000))
-    before = client.get("/hobby/archive")["origins"]["local"]
+    before = sealed_up(client)
     assert (before["cold"]["segments"], before["archive"]) == (0, None)
     report = client.post("/hobby/archive", b"", trim_days=0)
     assert report["trimmed_segments"] >= 2

@@ -169,7 +169,8 @@ def test_figures_come_with_units_and_rivals_in_json(
     assert [(one["name"], one["unit"], one["rival"] is not None) for one in found] == FIGURES[name]
     for figure in found:
         assert figure.keys() == {"name", "value", "unit", "rival", "rival_value", "ratio"}
-        assert figure["value"] > 0
+        least = 0.0 if figure["unit"] == "cores" else 1e-9  # a small run may take less than the 10 ms Linux counts in
+        assert figure["value"] >= least
         assert [figure[field] is not None for field in ("rival", "rival_value", "ratio")] in ([True] * 3, [False] * 3)
 
 
