@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,6 +63,7 @@ class FramedFile:
         self._disk = disk
         self._fetch = fetch
         self.frames = self._read_table()
+        self._first_numbers = dict[Frame, int]()  # of the frames that somebody has asked about
 
     def lines(self, *, first: int) -> Iterator[list[bytes]]:
         """The lines, frame by frame, beginning with the frame that holds the event `first`."""
@@ -72,7 +72,7 @@ class FramedFile:
 
     def frame_of(self, n: int) -> int:
         """The index of the frame that holds the event `n`, if this file has it."""
-        return max(bisect_right(self._first_numbers, n) - 1, 0)
+        return max(bisect_right(self.frames, n, key=self._first_number) - 1, 0)
 
     def decode(self, frame: Frame) -> list[bytes]:
         """The lines of one frame, without their newlines."""
@@ -82,13 +82,16 @@ class FramedFile:
             raise LogDamaged(self.path, f"its frame at byte {frame.offset} does not decode ({error})", REMEDY) from None
         if len(block) != frame.size_bytes or not block.endswith(b"\n"):
             raise LogDamaged(self.path, f"the frame at byte {frame.offset} has another size than its table", REMEDY)
-        return block[:-1].split(b"\n")
-
-    @cached_property
-    def _first_numbers(self) -> list[int]:
-        return [self._first_number(frame) for frame in self.frames]
+        lines = block.split(b"\n")
+        del lines[-1]  # empty: to cut the last newline off first would copy all of the block
+        return lines
 
     def _first_number(self, frame: Frame) -> int:
+        if frame not in self._first_numbers:
+            self._first_numbers[frame] = self._peeked(frame)
+        return self._first_numbers[frame]
+
+    def _peeked(self, frame: Frame) -> int:
         try:
             with zstandard.ZstdDecompressor().stream_reader(self._read(frame)) as reader:
                 return number_in(reader.read(_PEEK_BYTES))

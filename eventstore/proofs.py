@@ -51,7 +51,8 @@ class Proved(NamedTuple):
 def prove(log: Log, origin: str, n: int) -> Proof:
     """The proof of a line. Raises `UnknownLine`, or `NotYetSealed`: then there will be one later.
 
-    What it needs of the segment is one block of lines, and what was kept of the others when they were sealed.
+    What it needs of the segment is one block of lines, and what was kept of the others when they were sealed. The
+    manifest was checked when it was read.
     """
     record = log.get(origin, n)
     if record is None:
@@ -68,7 +69,7 @@ def prove(log: Log, origin: str, n: int) -> Proof:
         manifest=tuple(line.decode() for line in manifest),
         head=sha256(manifest[-1]).hexdigest(),
     )
-    check(proof)
+    _check_line(proof, part.entry)
     return proof
 
 

@@ -9,7 +9,6 @@ once, where an atomic batch of two makes nats-server prepare a store on disk.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -132,11 +131,10 @@ class _Task:
         return receipt.sequence
 
     async def _give_back(self, run: Run, begun: Begun) -> None:
-        """What another has moved on meanwhile is no longer this one's to give back."""
+        """Raises `ConcurrencyConflict` where another has moved it on meanwhile: it is no longer this one's to give."""
         release = Release(agent_id=self._profile.agent_id, run_id=run.id, reason=FENCED)
         event = claimed(run, self.id, begun.assignment, release)
-        with suppress(ConcurrencyConflict):
-            await appended(self._bus, event, {Entity("assignment", self.id): begun.sequence})
+        await appended(self._bus, event, {Entity("assignment", self.id): begun.sequence})
 
     async def give_up(self, state: Assignment, sequence: int) -> None:
         """Tell that nobody is to try any more."""

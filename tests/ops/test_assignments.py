@@ -14,9 +14,11 @@ import nats
 import pytest
 from rookery import Agent, Task
 from rookery.bus import NatsBus, Work
+from rookery.ops import assignments
 from rookery.ops.bench.node_process import NodeProcess
 from rookery.ops.client import Client, RequestRefused
 from rookery.ops.data_folder import DataFolder
+from rookery.ops.lanes import Lane
 from rookery.ops.node import running_node
 from rookery.ops.settings import Settings
 from rookery.schemas import (
@@ -50,6 +52,28 @@ async def test_an_agent_that_only_has_nats_may_be_there_before_any_work_is(tmp_p
             queue = await client.jetstream().pull_subscribe("work.any.lint", "any-lint", "WORK")
             assert (await queue.consumer_info()).num_pending == 0
             await client.close()
+
+
+@pytest.mark.parametrize(("unwell_seconds_max", "wait_seconds"), [(0.0, 60.0), (60.0, 1.0)])
+async def test_what_came_of_it_is_told_though_queries_are_held_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unwell_seconds_max: float, wait_seconds: float
+) -> None:
+    monkeypatch.setattr("rookery.ops.health.UNWELL_SECONDS_MAX", unwell_seconds_max)
+    with DataFolder(tmp_path) as folder:
+        async with running_node(folder, Settings(data=tmp_path, port=0, nats_port=0)) as node:
+            given = await assignments.give(node, assignments.Wanted(capability="held.up"))
+            await node.until((await node.bus.state()).last_sequence, "visible")
+            scratch = tmp_path / "projections.duckdb.scratch"
+            scratch.rename(tmp_path / "aside")
+            scratch.touch()  # a file where the folder was: nothing can be folded
+            await do(node.bus, "held.up", AssignmentCompleted(agent_id="coder-7", result=7))
+            told = await assignments.until_over(
+                node, given.assignment_id, wait_seconds, Lane("reads", 1, 1), wait="visible"
+            )
+            assert (told.status, told.result) == ("completed", 7)
+            assert node.health.subsystems["projector"].state == "failed"
+            scratch.unlink()
+            (tmp_path / "aside").rename(scratch)
 
 
 async def do(bus: NatsBus, capability: str, end: EventData, **options: Any) -> Work:

@@ -12,6 +12,7 @@ import pytest
 from rookery import Agent, Colony, Task
 from rookery.bus import Bus, Entity, MemoryBus, Receipt
 from rookery.handlers.agent import NameTaken, Serving
+from rookery.handlers.assignments import ASSIGNMENTS, Cancel
 from rookery.handlers.fleet import AGENTS, AgentGone, Expire, Register, Revive, Suspect, Unregister
 from rookery.handlers.fleet.beats import Beat, fence_subject, probe_subject
 from rookery.handlers.reactions import Command, CommandData, Decider
@@ -118,6 +119,32 @@ async def test_who_is_dead_when_it_begins_gives_it_back_and_has_it_in_its_next_l
     assert [event.subject for event in await events_of("assignment.released")] == [given]
     begun = [event.payload().run_id for event in await events_of("assignment.started")]
     assert [event.subject for event in await events_of("run.started")] == [begun[1]]
+
+
+class CalledOff(MemoryBus):
+    """A bus on which, the first time that an agent begins what it has claimed, it is dead and the work called off."""
+
+    is_over = False
+
+    async def append(self, events: Sequence[Event], **how: Any) -> list[Receipt]:
+        if events[0].type == "run.started" and not self.is_over:
+            self.is_over = True
+            await decide(self, Expire(incarnation=1))
+            cancel = Command.of(Cancel(), subject=events[0].payload().assignment_id, source="/nodes/n")
+            await Decider(self, ASSIGNMENTS, source="/t").handle(cancel)
+        return await super().append(events, **how)
+
+
+async def test_who_dies_over_what_was_called_off_leaves_it_so_and_goes_on() -> None:
+    waiter = Waiter(concurrency=1)
+    waiter.open.set()
+    async with CalledOff() as bus:
+        colony = Colony(bus)
+        async with waiter.agent.serving(bus):
+            called_off, given = await colony.assign("wait"), await colony.assign("wait")
+            assert await colony.result(given) == AGENT
+        assert called_off in {event.subject for event in await events_on(bus, "assignment.cancelled")}
+        assert called_off not in {event.subject for event in await events_on(bus, "assignment.released")}
 
 
 class SlowRegistry(MemoryBus):
