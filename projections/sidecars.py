@@ -28,7 +28,7 @@ from .relations import literal, relations
 from .selection import Selection
 
 # Part of what a side-car was made from: another layout of the file is another number.
-LAYOUT = 1
+LAYOUT = 2
 ROW_GROUP_EVENTS = 16_384
 MEMORY_SIZE_MIB_MAX = 512
 
@@ -178,7 +178,7 @@ def _export(log: Log, segment: Segment, path: Path) -> None:
         lines.load(con, Batch(segment.origin, segment.first, segment.last, readable))
         con.execute(
             f"copy (from events order by type, n) to {literal(str(path))} "
-            f"(format parquet, compression zstd, row_group_size {ROW_GROUP_EVENTS})"
+            f"(format parquet, compression zstd, parquet_version v2, row_group_size {ROW_GROUP_EVENTS})"
         )
 
 
