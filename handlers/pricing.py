@@ -14,6 +14,8 @@ from genai_prices import Usage, __version__, calc_price
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import calc_unit_price
 
+from ..schemas import USD_MAX
+
 PRICE_VERSION = f"genai-prices/{__version__}"
 PRICED_TOKENS = 1_000_000
 
@@ -32,13 +34,14 @@ def cost_usd(
 
     `input_tokens` counts all of the prompt, what was read from or written to a cache included. The cost is unknown
     for a provider or model that the table lacks, for tokens that it has no price for (it reckons them at nothing, as
-    for models that come with a subscription), and for counts that contradict each other.
+    for models that come with a subscription), for counts that contradict each other, and for counts so absurd that no
+    event can carry what they would cost: one such span or line is no reason to lose the others.
     """
     try:
         if not cache_read_input_tokens and not cache_creation_input_tokens and input_tokens >= 0 <= output_tokens:
             plain = _plain_cost(provider, model, time, input_tokens, output_tokens)
             if plain is not None:
-                return plain
+                return _as_carried(plain)
         usage = Usage(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
@@ -50,7 +53,7 @@ def cost_usd(
         return None
     unpriced_input = input_tokens and cost.model_price.input_mtok is None
     unpriced_output = output_tokens and cost.model_price.output_mtok is None
-    return None if unpriced_input or unpriced_output else cost.total_price
+    return None if unpriced_input or unpriced_output else _as_carried(cost.total_price)
 
 
 def provider_of(model: str) -> str | None:
@@ -69,3 +72,7 @@ def _plain_cost(provider: str, model: str, time: datetime, input_tokens: int, ou
         return None  # a price of the request itself, too, or none of the tokens
     asked = calc_unit_price(prices.input_mtok, input_tokens, input_tokens, PRICED_TOKENS)
     return asked + calc_unit_price(prices.output_mtok, output_tokens, input_tokens, PRICED_TOKENS)
+
+
+def _as_carried(cost: Decimal) -> Decimal | None:
+    return cost if cost <= USD_MAX else None

@@ -83,7 +83,7 @@ from .runs import (
 from .safekeeping import BusDamaged, BusRegressed, LogHealed
 from .subjects import EVENTS, WORK, entity_filter, escape, fact_filter, publisher_in, subject_of, unescape, work_subject
 from .tools import ToolCallCompleted
-from .vocabulary import usd
+from .vocabulary import USD_MAX, usd
 from .wire import check, check_strictly, decode, encode, refuse_chained
 
 __all__ = [
@@ -91,6 +91,7 @@ __all__ = [
     "REPLAYS",
     "SEALED_IN_TEXT",
     "SEAL_COMMAND",
+    "USD_MAX",
     "WORK",
     "AgentDeclared",
     "AgentHeartbeatSent",

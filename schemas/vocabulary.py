@@ -52,15 +52,17 @@ UsageSource = Annotated[
 Outcome = Annotated[Literal["ok", "error", "timed_out", "denied"], Meta(description="How a call ended.")]
 Labels = Annotated[dict[str, Any], Meta(description="Free-form facts, kept as JSON."), PERSONAL]
 
+# The largest amount of dollars that an event can carry, and the smallest difference of two.
+USD_MAX = Decimal("999999999999.999999999999")
 _USD_PLACES = Decimal(1).scaleb(-12)
-_USD_MAX = Decimal(10) ** 12
 
 
 def usd(amount: Decimal) -> str:
     """An amount of dollars as events carry it: plain digits, at most 12 places, no trailing zeros.
 
-    Raises `ValueError` for what an event can't carry: negative amounts, and a million million dollars or more.
+    Raises `ValueError` for what an event can't carry: negative amounts, and more than `USD_MAX`.
     """
-    if not 0 <= amount < _USD_MAX:
+    if not 0 <= amount <= USD_MAX:
         raise ValueError(f"{amount} is not an amount of dollars that an event can carry")
-    return f"{amount.quantize(_USD_PLACES, ROUND_HALF_EVEN).normalize():f}"
+    rounded = abs(amount.quantize(_USD_PLACES, ROUND_HALF_EVEN))  # without the sign that even zero can have
+    return f"{rounded.normalize():f}"

@@ -71,6 +71,17 @@ def test_counts_that_contradict_each_other_have_no_known_cost() -> None:
     assert cost is None
 
 
+@pytest.mark.parametrize("cached", [None, 1])
+def test_counts_that_would_cost_more_than_an_event_can_carry_have_no_known_cost(cached: int | None) -> None:
+    def cost(tokens: int) -> Decimal | None:
+        return cost_usd(
+            "openai", "gpt-4o", time=NOW, input_tokens=tokens, output_tokens=0, cache_read_input_tokens=cached
+        )
+
+    assert cost(2**63 - 1) is None
+    assert cost(10**17) is not None
+
+
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.sampled_from(["gpt-4o", "gpt-4o-mini", "o3", "gpt-5.6-sol"]))
 @settings(max_examples=50, deadline=None)
 def test_a_cost_is_the_price_table_s_to_the_last_digit(input_tokens: int, output_tokens: int, model: str) -> None:

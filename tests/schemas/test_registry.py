@@ -68,13 +68,22 @@ def test_type_of_gives_the_wire_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "text"), [("0", "0"), ("1E+2", "100"), ("0.0034375", "0.0034375"), ("1E-13", "0"), ("2.50", "2.5")]
+    ("amount", "text"),
+    [
+        ("0", "0"),
+        ("-0.0", "0"),
+        ("1E+2", "100"),
+        ("0.0034375", "0.0034375"),
+        ("1E-13", "0"),
+        ("2.50", "2.5"),
+        ("999999999999.999999999999", "999999999999.999999999999"),
+    ],
 )
 def test_dollars_travel_as_plain_digits(amount: str, text: str) -> None:
     assert usd(Decimal(amount)) == text
 
 
-@pytest.mark.parametrize("amount", ["-1", "1E+12", "NaN"])
+@pytest.mark.parametrize("amount", ["-1", "-1E-13", "1E+12", "999999999999.9999999999999", "NaN"])
 def test_an_amount_that_no_event_can_carry_is_refused(amount: str) -> None:
     with pytest.raises((ValueError, InvalidOperation)):
         usd(Decimal(amount))

@@ -97,6 +97,7 @@ def test_the_operation_is_kept(attributes: dict[str, Any], operation: str) -> No
 def test_a_cost_that_the_span_gives_counts_before_the_price_table() -> None:
     found = data(span(2, CHAT | {"gen_ai.usage.cost": 0.125}))
     assert (found["cost_usd"], "price_version" in found) == ("0.125", False)
+    assert data(span(2, CHAT | {"gen_ai.usage.cost": -0.0}))["cost_usd"] == "0"
 
 
 @pytest.mark.parametrize("cost", [-1, float("nan"), float("inf"), "much", True, [1]])
@@ -130,6 +131,12 @@ def test_the_conventions_names_of_providers_have_prices(provider: str, model: st
 def test_tokens_from_a_cache_are_part_of_the_input_and_cheaper() -> None:
     found = data(span(2, CHAT | {"gen_ai.usage.cache_read.input_tokens": 400}))
     assert (found["input_tokens"], found["cache_read_input_tokens"], found["cost_usd"]) == (1_000, 400, "0.003")
+
+
+def test_a_span_with_an_absurd_count_is_told_without_a_cost_and_costs_no_other_span() -> None:
+    absurd, other = told(span(2, CHAT | {"gen_ai.usage.input_tokens": 2**63 - 1}), span(3, CHAT))
+    assert (absurd["data"]["input_tokens"], "cost_usd" in absurd["data"]) == (2**63 - 1, False)
+    assert other["data"]["cost_usd"] == PRICED["cost_usd"]
 
 
 @pytest.mark.parametrize("missing", ["gen_ai.provider.name", "gen_ai.request.model"])
