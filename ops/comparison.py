@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from ..projections import Leash, ReadModels
-from ..projections.answers import digits
-from .history import ROWS_MAX, STATEMENTS, By, Figures, InvalidPeriod, Rate, entries_in, parameters, refuse_empty
+from .history import ROWS_MAX, STATEMENTS, By, Entry, Figures, InvalidPeriod, Rate, parameters, refuse_empty
 from .summary import Change, CostChange, cost_change, count_change
-
-NAMES_MAX = 20_000
 
 _COUNTS = [
     name
@@ -67,6 +62,12 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     unpriced_calls: Change | None
 
 
+class _Entry(Entry, frozen=True, kw_only=True):
+    """What one did in one of the periods, or all `together`. Both entries of a name follow each other."""
+
+    together: bool
+
+
 class NamedDifference(Difference, frozen=True, kw_only=True):
     """One agent's, model's or skill's."""
 
@@ -100,22 +101,23 @@ def comparison(
     """
     refuse_empty("to", start, end)
     other = _earlier(start, end, before)
-    found = models.sql(STATEMENTS[by], parameters(None, start, end, *other), limit=NAMES_MAX, leash=leash)
-    now: dict[str | None, Figures] = {}
-    then: dict[str | None, Figures] = {}
-    for entry in entries_in(found):
-        (now if entry.start == start else then)[entry.name] = entry
+    asked = parameters(None, start, end, *other)
+    # One more than is wanted is all of them together, and each may have done something in both periods.
+    found = models.sql(STATEMENTS[by], asked, limit=2 * (limit + 1), leash=leash)
+    told: dict[tuple[bool, str | None], dict[bool, Figures]] = {}
+    for entry in msgspec.convert(found.records(), list[_Entry]):
+        told.setdefault((entry.together, entry.name), {})[entry.start == start] = entry
     nothing = _nothing(by)
-    rows = [
-        NamedDifference(name=name, **_differences(now.get(name, nothing), then.get(name, nothing)))
-        for name in now | then
-    ]
-    rows.sort(key=_weight)
+    differences = {
+        who: _differences(periods.get(True, nothing), periods.get(False, nothing)) for who, periods in told.items()
+    }
+    total = differences.pop((True, None), None) or _differences(nothing, nothing)
+    rows = [NamedDifference(name=name, **difference) for (_, name), difference in differences.items()]
     return Comparison(
         by,
         Period(start, end),
         Period(*other),
-        Difference(**_differences(_sum(now, nothing), _sum(then, nothing))),
+        Difference(**total),
         rows[:limit],
         found.truncated or len(rows) > limit,
     )
@@ -155,31 +157,3 @@ def _nothing(by: By) -> Figures:
     """What somebody did who did nothing."""
     counts = dict.fromkeys(_APPLYING[by], 0)
     return Figures(**counts, cost_usd=None if by == "skill" else "0")
-
-
-def _sum(parts: Mapping[str | None, Figures], nothing: Figures) -> Figures:
-    """All of them together."""
-    if not parts:
-        return nothing
-    counts = {
-        name: sum(getattr(part, name) for part in parts.values())
-        for name in Figures.__struct_fields__
-        if isinstance(getattr(nothing, name), int)
-    }
-    costs = [Decimal(part.cost_usd) for part in parts.values() if part.cost_usd is not None]
-    whole = Figures(**counts, cost_usd=digits(sum(costs, Decimal(0))) if costs else None)
-    return msgspec.structs.replace(whole, success_rate=_rate(whole))
-
-
-def _rate(figures: Figures) -> float | None:
-    if figures.runs_judged is not None and figures.runs_succeeded is not None:
-        return figures.runs_succeeded / figures.runs_judged if figures.runs_judged else None
-    if figures.llm_calls and figures.llm_errors is not None:
-        return (figures.llm_calls - figures.llm_errors) / figures.llm_calls
-    return None
-
-
-def _weight(one: NamedDifference) -> tuple[Decimal, int, str]:
-    """Who cost most, or did most, first."""
-    runs = one.runs_started or one.llm_calls
-    return (-Decimal(one.cost_usd.now or 0), -(runs.now if runs else 0), one.name or "")

@@ -182,6 +182,38 @@ def test_who_cost_most_comes_first_and_then_who_did_most(tmp_path: Path) -> None
         assert first.total == found.total
 
 
+def test_all_together_count_however_few_rows_are_shown(tmp_path: Path) -> None:
+    with Colony(tmp_path) as colony:
+        colony.given(*(told(call(f"a-{n}", str(n)), f"{n}-{day}", MONDAY + n * DAY) for n in range(2) for day in "xyz"))
+        colony.given(told(call(None, "100"), "nobody's", MONDAY + DAY))
+        found = comparison(colony.projections, "agent", start=MONDAY + DAY, end=MONDAY + 2 * DAY, limit=1)
+        assert [(one.name, one.cost_usd.now, one.cost_usd.before) for one in found.rows] == [(None, "100", "0")]
+        assert (found.total.cost_usd.now, found.total.cost_usd.before, found.truncated) == ("103", "0", True)
+
+
+def test_a_name_that_is_shown_has_both_its_periods(tmp_path: Path) -> None:
+    with Colony(tmp_path) as colony:
+        colony.given(
+            *(told(call(f"a-{n}", str(n)), f"{n}-{day}", MONDAY + day * DAY) for n in range(4) for day in (0, 1))
+        )
+        for limit in range(1, 5):
+            found = comparison(colony.projections, "agent", start=MONDAY + DAY, end=MONDAY + 2 * DAY, limit=limit)
+            shown = [(one.name, one.cost_usd.now, one.cost_usd.before) for one in found.rows]
+            assert shown == [(f"a-{n}", str(n), str(n)) for n in (3, 2, 1, 0)][:limit]
+            assert (found.total.cost_usd.now, found.truncated) == ("6", limit < 4)
+
+
+@pytest.mark.parametrize("by", ["agent", "model"])
+def test_a_total_is_not_known_where_no_call_has_a_known_price(tmp_path: Path, by: By) -> None:
+    with Colony(tmp_path) as colony:
+        # a-1 called no model, and so has cost nothing: that is no price of what a-2 called.
+        colony.given(told(RunStarted(agent_id="a-1"), "r-1", MONDAY), told(call("a-2", None), "c-1", MONDAY))
+        found = comparison(colony.projections, by, start=MONDAY, end=MONDAY + DAY)
+        assert (found.total.cost_usd.now, found.total.cost_usd.before) == (None, "0")
+        assert found.total.unpriced_calls is not None
+        assert found.total.unpriced_calls.now == 1
+
+
 def test_who_did_nothing_before_has_zeros_then(models: Projections) -> None:
     found = comparison(models, "skill", start=MONDAY + DAY, end=MONDAY + 2 * DAY)
     review = next(one for one in found.rows if one.name == "review")
