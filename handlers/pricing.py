@@ -18,6 +18,14 @@ from ..schemas import USD_MAX
 
 PRICE_VERSION = f"genai-prices/{__version__}"
 PRICED_TOKENS = 1_000_000
+# What the table calls a provider that OpenTelemetry's conventions, or the exporters that came before, call otherwise.
+CALLED_THERE = {
+    "x_ai": "x-ai",
+    "xai": "x-ai",
+    "az.ai.inference": "azure",
+    "azure.ai.inference": "azure",
+    "az.ai.openai": "azure",
+}
 
 
 def cost_usd(
@@ -37,6 +45,7 @@ def cost_usd(
     for models that come with a subscription), for counts that contradict each other, and for counts so absurd that no
     event can carry what they would cost: one such span or line is no reason to lose the others.
     """
+    provider = CALLED_THERE.get(provider, provider)
     try:
         if not cache_read_input_tokens and not cache_creation_input_tokens and input_tokens >= 0 <= output_tokens:
             plain = _plain_cost(provider, model, time, input_tokens, output_tokens)

@@ -67,12 +67,15 @@ async def keep_priced(candidates: Candidates, models: ReadModels) -> None:
 
 async def price(candidates: Candidates, models: ReadModels) -> None:
     """Tell them once. Raises `ProjectionError`."""
-    after, present = "", set(candidates.agents())
+    after, unpriced = "", set(candidates.agents())
     while rows := await asyncio.to_thread(_run_costs, models, after):
         for row in rows:
-            if row["agent_id"] in present:
+            if row["agent_id"] in unpriced:
+                unpriced.discard(row["agent_id"])
                 candidates.price(row["agent_id"], row["cost_usd"])
         after = rows[-1]["agent_id"]
+    for agent_id in unpriced:
+        candidates.price(agent_id, None)
 
 
 def _run_costs(models: ReadModels, after: str) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ class Candidates:
         self._able: dict[str, set[str]] = {}
         self._offered: Counter[str] = Counter()  # by how many who are alive, where there is any
         self._holders: dict[str, str] = {}
-        self._costs_usd: dict[str, float] = {}
+        self._costs_usd: dict[str, float | None] = {}
         self._rankings: dict[str, dict[str, _Ranking]] = {}
         self._begun: tuple[Ranked, _Ranking] | None = None  # the ranking that is being made
         self._making = asyncio.Lock()
@@ -99,8 +99,8 @@ class Candidates:
             self._agents.setdefault(agent_id, _Agent()).holds += 1
             self.rank(agent_id)
 
-    def price(self, agent_id: str, cost_usd: float) -> None:
-        """Note what a run of an agent's costs."""
+    def price(self, agent_id: str, cost_usd: float | None) -> None:
+        """Note what a run of an agent's costs; None: it isn't known, or is no longer."""
         if self._costs_usd.get(agent_id) != cost_usd:
             self._costs_usd[agent_id] = cost_usd
             self.rank(agent_id)

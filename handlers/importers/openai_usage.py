@@ -36,6 +36,10 @@ class Row(msgspec.Struct):
     input_tokens: Tokens = 0
     output_tokens: Tokens = 0
     input_cached_tokens: Tokens | None = None
+    input_audio_tokens: Tokens | None = None
+    output_audio_tokens: Tokens | None = None
+    input_image_tokens: Tokens | None = None
+    output_image_tokens: Tokens | None = None
     model: Name | None = None
     project_id: str | None = None
     user_id: str | None = None
@@ -47,6 +51,13 @@ class Row(msgspec.Struct):
         """What tells this row from the others of its bucket."""
         given = (self.model, self.project_id, self.user_id, self.api_key_id, self.batch, self.service_tier)
         return ["" if one is None else str(one) for one in given]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether no sound and no image went in or came out."""
+        return not (
+            self.input_audio_tokens or self.output_audio_tokens or self.input_image_tokens or self.output_image_tokens
+        )
 
 
 class Bucket(msgspec.Struct):
@@ -129,8 +140,12 @@ def _call(bucket: Bucket, row: Row, agent: str | None, where: str) -> Finding:
 
 
 def _cost(row: Row, model: str, time: datetime) -> str | None:
-    """What it cost by the price table, which knows nothing of batches and tiers: their price is unknown here."""
-    if row.batch or row.service_tier not in (None, "default"):
+    """What it cost by the price table, which knows nothing of batches and tiers: their price is unknown here.
+
+    So is that of sound and images: their tokens have prices of their own, and are counted among the others or beside
+    them, as the export is new or old.
+    """
+    if row.batch or row.service_tier not in (None, "default") or not row.is_text:
         return None
     cost = cost_usd(
         PROVIDER,

@@ -129,7 +129,7 @@ def _reckoned(span: Span, provider: str, answered_by: str, asked: str, usage: Us
         return None
     for model in dict.fromkeys((answered_by, asked)):
         cost = cost_usd(
-            named.PRICED_AS.get(provider, provider),
+            provider,
             model,
             time=time_at(span.end_ns or span.start_ns),
             input_tokens=usage.input or 0,

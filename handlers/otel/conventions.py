@@ -93,15 +93,6 @@ TOOL_OUTPUT = ("gen_ai.tool.call.result", "output.value", "traceloop.entity.outp
 TASK = ("input.value", "traceloop.entity.input")
 RESULT = ("output.value", "traceloop.entity.output")
 
-# What the price table calls a provider where it is another name.
-PRICED_AS = {
-    "x_ai": "x-ai",
-    "xai": "x-ai",
-    "az.ai.inference": "azure",
-    "azure.ai.inference": "azure",
-    "az.ai.openai": "azure",
-}
-
 
 def reading_of(attributes: Attributes) -> Reading | None:
     """What a span with these attributes tells of; None where it is nothing that Rookery records."""

@@ -71,6 +71,14 @@ def test_counts_that_contradict_each_other_have_no_known_cost() -> None:
     assert cost is None
 
 
+@pytest.mark.parametrize(
+    ("provider", "there", "model"), [("x_ai", "x-ai", "grok-4"), ("azure.ai.inference", "azure", "gpt-4o")]
+)
+def test_whoever_calls_a_provider_as_opentelemetry_does_has_its_prices(provider: str, there: str, model: str) -> None:
+    cost = cost_usd(provider, model, time=NOW, input_tokens=10, output_tokens=10)
+    assert cost == cost_usd(there, model, time=NOW, input_tokens=10, output_tokens=10) is not None
+
+
 @pytest.mark.parametrize("cached", [None, 1])
 def test_counts_that_would_cost_more_than_an_event_can_carry_have_no_known_cost(cached: int | None) -> None:
     def cost(tokens: int) -> Decimal | None:

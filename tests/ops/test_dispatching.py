@@ -38,11 +38,16 @@ async def test_who_costs_less_is_chosen_and_what_is_not_known_whole_counts_as_un
             call = LlmCallCompleted(agent_id=agent_id, cost_usd=cost_usd, **USAGE)
             colony.given(fact(call, f"call-{number}", 3))
         await price(candidates, colony.projections)
-    costs = {one.agent_id: one.cost_usd for one in candidates.candidates("lint")}
-    assert costs == {"cheap": 0.01, "dear": 4.0, "half-known": None, "silent": None}
-    choice = candidates.choose("lint")
-    assert choice is not None
-    assert choice.candidate.agent_id == "cheap"
+        costs = {one.agent_id: one.cost_usd for one in candidates.candidates("lint")}
+        assert costs == {"cheap": 0.01, "dear": 4.0, "half-known": None, "silent": None}
+        choice = candidates.choose("lint")
+        assert choice is not None
+        assert choice.candidate.agent_id == "cheap"
+        # Nobody knows any more what its work costs, however well that was known before.
+        colony.given(fact(LlmCallCompleted(agent_id="cheap", **USAGE), "call-unpriced", 4))
+        await price(candidates, colony.projections)
+        costs = {one.agent_id: one.cost_usd for one in candidates.candidates("lint")}
+        assert costs == {"cheap": None, "dear": 4.0, "half-known": None, "silent": None}
 
 
 def test_what_the_dispatcher_could_not_take_in_is_told_and_the_node_is_ready_nevertheless(tmp_path: Path) -> None:

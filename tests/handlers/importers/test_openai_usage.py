@@ -88,7 +88,18 @@ def test_rows_of_other_groups_and_other_buckets_are_other_calls() -> None:
     assert len({event["id"] for event in found}) == 6
 
 
-@pytest.mark.parametrize("more", [{"batch": True}, {"service_tier": "flex"}, {"model": "ft:gpt-x:acme"}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"batch": True},
+        {"service_tier": "flex"},
+        {"model": "ft:gpt-x:acme"},
+        {"input_audio_tokens": 1},
+        {"output_audio_tokens": 1},
+        {"input_image_tokens": 1},
+        {"output_image_tokens": 1},
+    ],
+)
 def test_a_price_that_the_table_does_not_have_is_left_out(more: dict[str, Any]) -> None:
     (call,) = events(page(bucket(ROW | more)))
     assert "cost_usd" not in call["data"]
