@@ -18,10 +18,11 @@ from .table import visible
 
 CATALOGUE = Path(__file__).parents[1] / "catalogues" / "polyglot-swarm.json"
 PAGE = 1_000
+UNPRICED = "unpriced_calls"
 COLUMNS = ["agent_id", "name", "role", "tier", "state", "parent_agent_id", "transport", "last_seen_at", "capabilities"]
 WORK = [
     "agent_id", "state", "running", "begun", "completed", "failed", "timed_out", "released", "success_rate",
-    "median_seconds", "p95_seconds", "llm_calls", "cost_usd",
+    "median_seconds", "p95_seconds", "llm_calls", "cost_usd", UNPRICED,
 ]  # fmt: skip
 TIERS = click.Choice(["coordinator", "system", "execution"])
 TRANSPORTS = click.Choice(["nats", "rest", "rpc", "mcp", "file", "a2a"])
@@ -136,8 +137,9 @@ def stats(client: Client, limit: int | None, as_of: str | None, as_csv: bool, as
     """
     refuse_two_formats(as_json=as_json, as_csv=as_csv)
     found = list(_pages(client, "/agents/stats", limit, as_of=as_of))
-    columns = list(found[0]) if as_csv and found else WORK
-    rows = found if as_json or as_csv else [{name: row[name] for name in WORK} for row in map(_readable, found)]
+    work = WORK if any(row[UNPRICED] for row in found) else WORK[:-1]
+    columns = list(found[0]) if as_csv and found else work
+    rows = found if as_json or as_csv else [{name: row[name] for name in work} for row in map(_readable, found)]
     show_rows(columns, rows, as_json=as_json, as_csv=as_csv, hide_empty=True)
 
 

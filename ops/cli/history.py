@@ -16,10 +16,10 @@ BY = click.Choice(["agent", "model", "skill"])
 UNIT = click.Choice(["hour", "day", "month"])
 ROWS_MAX = 10_000
 
-# What people look for; the rest is in the JSON.
+# What people look for, and what a cost leaves out; the rest is in the JSON.
 COLUMNS = [
     "start", "name", "runs_started", "runs_completed", "runs_failed", "success_rate", "assignments_completed",
-    "tool_calls", "llm_calls", "llm_errors", "input_tokens", "output_tokens", "cost_usd",
+    "tool_calls", "llm_calls", "llm_errors", "input_tokens", "output_tokens", "cost_usd", "unpriced_calls",
 ]  # fmt: skip
 FIGURES = COLUMNS[2:]
 RATE = "success_rate"

@@ -305,9 +305,21 @@ def test_the_command_shows_days_and_a_comparison(rookery: Rookery, filled: Clien
     compared = rookery("history", "compare", "--from", "2026-11-17", "--to", "2026-11-18", "--csv")
     lines = {(row["name"], row["figure"]): row for row in csv.DictReader(io.StringIO(compared.out))}
     assert lines["all", "runs_completed"]["change"] == "1.0"
+    # A cost says how many calls it leaves out: two on Tuesday, one by coder-8 and one that failed.
+    assert [int(row["unpriced_calls"]) for row in table] == [0, 0, 1, 1]
+    assert lines["all", "unpriced_calls"]["now"] == "2"
+    assert "unpriced_calls" in rookery("history", "--from", "2026-11-17", "--to", "2026-11-18").out
+    assert "unpriced_calls" not in rookery("history", "--from", "2026-11-16", "--to", "2026-11-17").out
     assert lines["coder-7", "success_rate"]["change"] == "0.5"
     assert ("all", "runs_started") in lines
     assert rookery("history", "--by", "model", "--unit", "month", "--json").json["unit"] == "month"
     assert rookery("history", "--unit", "week").code == 2
     assert rookery("history", "compare").code == 2
     assert rookery("history", "--json", "--csv").code == 2
+
+
+def test_the_statistics_of_agents_say_how_many_calls_a_cost_leaves_out(rookery: Rookery, filled: Client) -> None:
+    head, *lines = (line.split() for line in rookery("agents", "stats").out.splitlines())
+    assert head[-2:] == ["cost_usd", "unpriced_calls"]
+    unpriced = {agent_id: int(count) for agent_id, *_, count in lines}
+    assert (unpriced["coder-7"], unpriced["coder-8"]) == (0, 1)
