@@ -106,7 +106,7 @@ def _attributes(row: Row, kind: str, provider: str | None) -> dict[str, Any]:
     found = {
         "gen_ai.request.model": model,
         "gen_ai.provider.name": provider or (provider_of(model) if isinstance(model, str) else None),
-        "gen_ai.usage.cost": row.get("total_cost") or row.get("calculated_total_cost"),
+        "gen_ai.usage.cost": _cost(row),
         "gen_ai.response.time_to_first_chunk": _seconds(began, first_token),
         "gen_ai.conversation.id": row.get("session_id"),
         "gen_ai.tool.name": row.get("name") if kind == "TOOL" else None,
@@ -117,6 +117,12 @@ def _attributes(row: Row, kind: str, provider: str | None) -> dict[str, Any]:
     else:
         found |= {"input.value": row.get("input"), "output.value": row.get("output")}
     return {name: value for name, value in (found | _usage(row)).items() if value is not None}
+
+
+def _cost(row: Row) -> Any:
+    """What Langfuse says that it cost: nothing only where no name says more. None: it doesn't know."""
+    given = [row.get("total_cost"), row.get("calculated_total_cost")]
+    return next(filter(None, given), 0 if 0 in given else None)
 
 
 def _usage(row: Row) -> dict[str, int]:

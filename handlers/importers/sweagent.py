@@ -187,7 +187,7 @@ def _spent(recorded: Trajectory, run_id: str, agent: str, provider: str, model: 
         input_tokens=stats.tokens_sent or None,
         output_tokens=stats.tokens_received or None,
         cost_usd=usd(Decimal(str(stats.instance_cost))) if stats.instance_cost else None,
-        price_version=PRICED_BY,
+        price_version=PRICED_BY if stats.instance_cost else None,
     )
 
 

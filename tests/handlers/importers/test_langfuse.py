@@ -102,6 +102,20 @@ def test_every_export_gives_the_same_events(content: Any) -> None:
     assert [event["type"] for event in found.values()] == ["message.recorded", "message.recorded", "llm_call.completed"]
 
 
+@pytest.mark.parametrize(
+    ("said", "cost_usd"),
+    [
+        ({"totalCost": 0, "calculatedTotalCost": None}, "0"),
+        ({"totalCost": "0.000", "calculatedTotalCost": None}, "0"),
+        ({"totalCost": None, "calculatedTotalCost": 0.0}, "0"),
+        ({"totalCost": 0, "calculatedTotalCost": 0.5}, "0.5"),
+    ],
+)
+def test_a_call_that_cost_nothing_is_not_priced(said: dict[str, Any], cost_usd: str) -> None:
+    (call,) = of_type(events(API | said), "llm_call.completed")
+    assert (call["data"]["cost_usd"], "price_version" in call["data"]) == (cost_usd, False)
+
+
 def test_a_call_without_a_cost_is_priced() -> None:
     plain = {name: value for name, value in API.items() if name != "calculatedTotalCost"}
     (call,) = of_type(events(plain), "llm_call.completed")

@@ -121,6 +121,7 @@ def test_tokens_and_dollars_are_one_call_of_the_model_that_file_or_caller_names(
 def test_what_nobody_counted_is_unknown_and_not_nothing(stats: dict[str, Any], spent: list[Any]) -> None:
     calls = told({**WHOLE, "info": {"model_stats": stats}}, "llm_call.completed")
     assert [tuple(call.get(key) for key in ("input_tokens", "output_tokens", "cost_usd")) for call in calls] == spent
+    assert all(("price_version" in call) == ("cost_usd" in call) for call in calls)
 
 
 def test_a_file_without_a_trajectory_takes_its_commands_from_the_conversation() -> None:
