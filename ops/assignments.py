@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -31,7 +31,7 @@ from ..handlers.assignments import (
 )
 from ..handlers.dispatch import Given, Wish
 from ..handlers.reactions import Command
-from ..projections import Condition, Question
+from ..projections import Condition, InvalidQuestion, Question
 from ..schemas import (
     AssignmentCancelled,
     AssignmentCompleted,
@@ -65,6 +65,7 @@ NAMEABLE = re.compile("[!-.0-~]{1,128}")  # ids of agents that a source can name
 MODEL = "assignments"
 
 Status = Literal["pending", "running", "completed", "failed", "timed_out", "cancelled"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 ENDS: tuple[Status, ...] = ("completed", "failed", "timed_out", "cancelled")
 ENDED = Filters.of([f"assignment.{status}" for status in ENDS]).types
 
@@ -143,7 +144,10 @@ async def give_wish(node: Node, wish: Wish, wait: Wait, *, is_new: bool = True) 
 
 
 def question_of(sought: Mapping[str, str | None], cursor: str | None) -> Question:
-    """What asks the read model for the assignments that fit, the latest first."""
+    """What asks the read model for the assignments that fit, the latest first. Raises `InvalidQuestion`."""
+    for status in (sought.get("status") or "").split(","):
+        if status not in ("", *STATUSES):
+            raise InvalidQuestion("status", f"{status!r} is none; there are {', '.join(STATUSES)}")
     several = {"status": "in"}
     conditions = tuple(Condition(name, several.get(name, "eq"), text) for name, text in sought.items() if text)
     return Question(conditions, sort=("-created_at",), cursor=cursor)

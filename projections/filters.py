@@ -207,8 +207,8 @@ def _condition(name: str, text: str) -> Condition:
         return Condition(name, "eq", text)
     if operator not in OPERATORS:
         nearest = get_close_matches(operator, OPERATORS, n=1)
-        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-        raise InvalidQuestion(name, f"no operator is named {operator!r}; {hint}There are {', '.join(OPERATORS)}")
+        hint = f"did you mean {nearest[0]!r}? There" if nearest else "there"
+        raise InvalidQuestion(name, f"no operator is named {operator!r}; {hint} are {', '.join(OPERATORS)}")
     return Condition(column, operator, text)
 
 

@@ -41,6 +41,14 @@ class BodyTooSlow(RookeryError):
         )
 
 
+class BodyPacked(RookeryError):
+    """A request's body is compressed, and its route does not unpack it."""
+
+    def __init__(self, encoding: str) -> None:
+        self.encoding = encoding
+        super().__init__(f"Content-Encoding is {encoding!r}, and this takes bodies as they are; send it uncompressed")
+
+
 class Room:
     """Room in memory for the bodies of all requests together. Whoever does not fit waits, first come, first served."""
 
@@ -66,8 +74,8 @@ class Room:
             self._freed.set()
 
 
-async def read_body(request: Request, *, bytes_max: int = REQUEST_BYTES_MAX) -> bytes:
-    """The request's body. Raises `BodyTooLarge` or `BodyTooSlow`.
+async def read_body(request: Request, *, bytes_max: int = REQUEST_BYTES_MAX, may_be_packed: bool = False) -> bytes:
+    """The request's body. Raises `BodyTooLarge`, `BodyTooSlow`, or, where it may not be so, `BodyPacked`.
 
     What is too large is read to its end and thrown away: a client that is still sending would not see the answer.
     """
@@ -83,6 +91,9 @@ async def read_body(request: Request, *, bytes_max: int = REQUEST_BYTES_MAX) -> 
         raise BodyTooSlow(size_bytes) from None
     if size_bytes > bytes_max:
         raise BodyTooLarge(bytes_max, "bytes")
+    encoding = request.headers.get("content-encoding", "")
+    if encoding.strip().lower() not in ("", "identity") and not may_be_packed:
+        raise BodyPacked(encoding)
     return bytes(body)
 
 

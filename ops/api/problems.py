@@ -10,6 +10,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from ...bus import BusError, BusUnavailable, HistoryDamaged, WorkQueueFull
 from ...eventstore import ArchiveDamaged, EventStoreError, ForeignArchive, NotYetSealed, ObjectsLost, UnknownLine
@@ -45,12 +46,13 @@ from ..reactions import NothingParked
 from ..rebuilds import failure_of
 from ..syncing import InvalidBundle, PeerError
 from ..verifying import VerificationRunning, VerificationStopped
-from .bodies import BodyTooLarge, BodyTooSlow
+from .bodies import BodyPacked, BodyTooLarge, BodyTooSlow
 from .live import ForeignPage
 from .negotiation import NotAcceptable
 from .waiting import NotYetVisible
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 # The first that fits counts.
 STATUSES: dict[type[RookeryError], HTTPStatus] = {
@@ -63,6 +65,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
+    BodyPacked: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     UnknownReadModel: HTTPStatus.NOT_FOUND,
     NoSuchRow: HTTPStatus.NOT_FOUND,
     UnknownAssignment: HTTPStatus.NOT_FOUND,
@@ -141,7 +144,10 @@ async def _rookery_error(request: Request, error: Exception) -> Response:
 
 async def _invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError | WebSocketRequestValidationError)
-    found = [{"where": ".".join(map(str, one["loc"])), "reason": one["msg"]} for one in error.errors()]
+    found = [
+        {"where": ".".join(map(str, one["loc"])), "reason": one["msg"].removeprefix("Value error, ")}
+        for one in error.errors()
+    ]
     detail = "; ".join(f"{one['where']}: {one['reason']}" for one in found)
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=found)
 
@@ -152,7 +158,19 @@ async def _http_error(request: Request, error: Exception) -> Response:
     what = f"{request.method} {request.url.path}: {error.detail}"
     response = problem(status, f"{what}; /docs lists what there is" if status in (404, 405) else what)
     response.headers.update(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["allow"] = ", ".join(_methods(request))
     return response
+
+
+def _methods(request: Request) -> list[str]:
+    """What the request's path takes. Each method has a route of its own, and the router names the first one's alone."""
+
+    def is_taken(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in METHODS if is_taken(method)]
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from rookery.ops.bench.node_process import NodeProcess
 from rookery.ops.client import Client
@@ -44,6 +46,37 @@ def status_of(node: NodeProcess, request: bytes) -> int:
 def test_a_url_that_makes_no_sense_is_refused(node: NodeProcess, client: Client, target: bytes) -> None:
     assert status_of(node, b"GET " + target + b" HTTP/1.1") in REFUSED
     assert client.get("/health/live")["status"] == "live"
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/events", "GET, POST"), ("/rebuild", "DELETE, GET, POST"), ("/agents/coder-7", "DELETE, GET, PATCH")],
+)
+def test_a_method_that_is_not_there_is_told_all_that_are(node: NodeProcess, path: str, methods: str) -> None:
+    refused = httpx.put(node.node.url + path)
+    assert (refused.status_code, refused.headers["allow"]) == (405, methods)
+
+
+@pytest.mark.parametrize("path", ["/events", "/sql", "/assignments", "/graph"])
+def test_a_body_that_is_not_unpacked_is_refused_for_that(node: NodeProcess, path: str) -> None:
+    headers = {"content-encoding": "gzip", "content-type": "text/turtle"}
+    refused = httpx.post(node.node.url + path, content=gzip.compress(b"{}"), headers=headers)
+    assert refused.status_code == 415
+    assert "send it uncompressed" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("target", "detail"),
+    [
+        ("/history?from=0001-01-01", "query.from: the year must be"),
+        ("/query/runs?run_id.foo=1", "run_id.foo: no operator is named 'foo'; there are eq,"),
+        ("/assignments?status=pending,done", "status: 'done' is none; there are pending, running,"),
+    ],
+)
+def test_a_parameter_is_told_what_would_be_right(node: NodeProcess, target: str, detail: str) -> None:
+    refused = httpx.get(node.node.url + target)
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith(detail)
 
 
 @pytest.mark.parametrize("content_type", [b"image/png", b"text/plain; charset=utf-16", b"", b"\xff\xfe"])
