@@ -189,6 +189,8 @@ class Client:
             beside.replace(target)
         except httpx.TransportError as error:
             raise NodeUnreachable(self.url, _reason(error)) from None
+        except OSError as error:  # of the file that was asked for, and not of the one beside it
+            raise OSError(error.errno, error.strerror, str(target)) from None
         finally:
             beside.unlink(missing_ok=True)
         return target.stat().st_size

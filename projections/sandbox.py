@@ -63,7 +63,9 @@ def _one_statement(text: str) -> duckdb.Statement:
         statements = duckdb.extract_statements(text)
     except (duckdb.Error, UnicodeError) as error:
         raise QueryRefused(str(error)) from None
-    if len(statements) != 1:
+    if not statements:
+        raise QueryRefused("here is no statement; give one statement, as in `from runs`")
+    if len(statements) > 1:
         raise QueryRefused(f"one statement at a time, please; this is {len(statements)}")
     return statements[0]
 

@@ -54,6 +54,8 @@ class Source(NamedTuple):
     def _files(self, path: Path) -> list[Path]:
         if path.is_file():
             return [path]
+        if path.exists() and not path.is_dir():
+            raise ImportFailed("it is neither a file nor a folder", "save what it gives as a file", path=str(path))
         if not path.is_dir():
             raise ImportFailed("there is no such file or folder", "check the path", path=str(path))
         if not self.patterns:

@@ -12,7 +12,7 @@ import msgspec
 
 from ...schemas import InvalidData
 from ..client import Client
-from .options import as_of_option, csv_option, json_option, node_option, standard_input
+from .options import FiniteRange, as_of_option, csv_option, json_option, node_option, standard_input
 from .output import plural, refuse_two_formats, remark, show_json, show_rows
 from .table import visible
 
@@ -159,7 +159,7 @@ def particulars(command: Any) -> Any:
             click.option(
                 "--heartbeat",
                 "heartbeat_interval_seconds",
-                type=click.FloatRange(min=0, min_open=True),
+                type=FiniteRange(min=0, min_open=True),
                 metavar="SECONDS",
                 help="How often it means to say that it is alive.  [default: nobody watches it]",
             ),

@@ -20,7 +20,7 @@ from ..archive import KEEP_DAYS_MAX, SETTINGS_FILE, ArchiveReport, bring_back, c
 from ..client import Client
 from ..data_folder import DataFolder
 from ..settings import Settings
-from .options import json_option, node_option, setting_options
+from .options import FiniteRange, json_option, node_option, setting_options
 from .output import plural, remark, show_json, size_text
 
 POLL_SECONDS = 0.2
@@ -52,7 +52,7 @@ class TrimRefused(InvalidInput):
     "--trim",
     "trim_days",
     metavar="DAYS",
-    type=click.FloatRange(0, KEEP_DAYS_MAX),
+    type=FiniteRange(0, KEEP_DAYS_MAX),
     help="Leave only in the archive what is older than so many days. 0: all but the newest segment.",
 )
 @click.option("--verify", is_flag=True, help="Read what was archived before, and copy it anew where it is damaged.")

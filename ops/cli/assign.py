@@ -11,7 +11,7 @@ import msgspec
 
 from ...schemas import InvalidData, RookeryError
 from ..client import Client
-from .options import json_option, node_option, standard_input
+from .options import FiniteRange, json_option, node_option, standard_input
 from .output import remark, show_json
 
 # How long the node lets one request wait; who waits for longer asks again. Below the client's own time limit.
@@ -39,13 +39,13 @@ class NotDone(RookeryError):
 @click.option("--skill", metavar="NAME", help="What agents are compared by.  [default: the capability]")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="SECONDS",
     help="How long an attempt at it may take.  [default: as the agent says]",
 )
 @click.option(
     "--deadline",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="SECONDS",
     help="How long it may take in all, waiting included.  [default: for ever]",
 )

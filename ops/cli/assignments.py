@@ -10,7 +10,7 @@ import msgspec
 
 from ..client import Client
 from .assign import cancel, json_in
-from .options import as_of_option, csv_option, json_option, node_option
+from .options import FiniteRange, as_of_option, csv_option, json_option, node_option
 from .output import plural, refuse_two_formats, remark, show_json, show_rows
 
 PAGE = 1_000
@@ -104,7 +104,7 @@ def retry(client: Client, assignment_id: str, as_json: bool) -> None:
 @click.option(
     "--input", "given", default="null", help="What to work on: JSON, @FILE with JSON in it, or - for standard input."
 )
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="For each attempt.")
+@click.option("--timeout", type=FiniteRange(min=0, min_open=True), metavar="SECONDS", help="For each attempt.")
 @json_option
 @node_option
 def distribute(

@@ -27,6 +27,7 @@ class OutputClosed(Exception):
 
 def exit_code_of(command: Callable[[], object]) -> int:
     """Run `command`, tell the user what went wrong if something did, and return the exit code."""
+    _replace_closed_streams()
     try:
         code = command()
         sys.stdout.flush()
@@ -53,6 +54,13 @@ def exit_code_of(command: Callable[[], object]) -> int:
             EXIT_FAILED,
         )
     return code if isinstance(code, int) else 0
+
+
+def _replace_closed_streams() -> None:
+    """Nothing is read from, and nothing is seen of, what the caller closed, as in `rookery status >&-`."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 def _complain(reason: str, code: int) -> int:

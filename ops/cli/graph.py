@@ -21,6 +21,7 @@ MEDIA_TYPES = {
     ".nq": "application/n-quads",
     ".rdf": "application/rdf+xml",
 }
+READ_ENDINGS = (".ttl", ".jsonld", ".nt", ".rdf")
 NODE_COLUMNS = ["distance", "name", "label", "types"]
 EDGE_COLUMNS = ["source", "label", "target", "events"]
 
@@ -159,7 +160,7 @@ def export(client: Client, file: Path, about: str | None, as_of: str | None) -> 
     rookery graph export coder.jsonld --about urn:rookery:agent:coder-7
     rookery graph export then.trig --as-of 2026-11-17
     """
-    size = client.save("/graph", file, accept=_media_type(file), about=about, as_of=as_of)
+    size = client.save("/graph", file, accept=_media_type(file, tuple(MEDIA_TYPES)), about=about, as_of=as_of)
     remark(f"{size:,} bytes written to {file}")
 
 
@@ -176,16 +177,16 @@ def import_(client: Client, file: Path, as_json: bool) -> None:
     \b
     rookery graph import handbook.ttl
     """
-    imported = client.post("/graph", file.read_bytes(), content_type=_media_type(file))
+    imported = client.post("/graph", file.read_bytes(), content_type=_media_type(file, READ_ENDINGS))
     if as_json:
         show_json(imported)
     else:
         click.echo(f"{plural(imported['triples'], 'triple')} in <{imported['graph']}>")
 
 
-def _media_type(file: Path) -> str:
-    if file.suffix not in MEDIA_TYPES:
-        raise click.UsageError(f"{file.name}: a format is known by its ending, one of {', '.join(MEDIA_TYPES)}.")
+def _media_type(file: Path, endings: tuple[str, ...]) -> str:
+    if file.suffix not in endings:
+        raise click.UsageError(f"{file.name}: a format is known by its ending, here one of {', '.join(endings)}.")
     return MEDIA_TYPES[file.suffix]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,17 @@ from ..settings import Settings, described
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class FiniteRange(click.FloatRange):
+    """A number within bounds. `nan` is within any, and JSON has neither it nor `inf`: they would be sent as none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or a failure that says what it is not."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
 def json_option(command: Command) -> Command:
     """`--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
@@ -29,8 +41,8 @@ def csv_option(command: Command) -> Command:
 
 def arrow_option(command: Command) -> Command:
     """`--arrow`."""
-    kind = click.Path(dir_okay=False, writable=True, path_type=Path)
-    text = "Write an Arrow IPC stream to FILE instead, as pandas and polars read it."
+    kind = click.Path(dir_okay=False, writable=True, allow_dash=True, path_type=Path)
+    text = "Write an Arrow IPC stream to FILE instead, as pandas and polars read it; - is standard output."
     return click.option("--arrow", metavar="FILE", type=kind, help=text)(command)
 
 

@@ -160,9 +160,13 @@ def _show_answer(
 
 
 def _save(answer: Fetched, path: Path) -> None:
-    path.write_bytes(answer.content)
+    to_output = str(path) == "-"
+    if to_output:
+        click.echo(answer.content, nl=False)
+    else:
+        path.write_bytes(answer.content)
     more = "; there is more than these rows" if answer.truncated else ""
-    remark(f"{len(answer.content):,} bytes written to {path}{more}")
+    remark(f"{len(answer.content):,} bytes written to {'standard output' if to_output else path}{more}")
 
 
 def _show_models(models: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> None:

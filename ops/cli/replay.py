@@ -21,7 +21,7 @@ from ..data_folder import DataFolder
 from ..replay import BusSink, FileSink, Pace, Progress, Sink, StreamSink, place_to_resume, tell_all
 from ..seen import Filters, Seen
 from ..settings import Settings
-from .options import json_option, setting_options
+from .options import FiniteRange, json_option, setting_options
 from .output import plural, remark, show_json
 
 BUS = "bus"
@@ -58,7 +58,7 @@ class NoNode(RookeryError):
 @click.option("--source", help="Only from this source, as in /agents/coder-7.")
 @click.option("--origin", "origins", multiple=True, help="Only what came by this node's bus; may be repeated.")
 @click.option("--pace", default="fastest", show_default=True, help=f"How fast: {PACES}.")
-@click.option("--pause-max", type=click.FloatRange(min=0), metavar="SECONDS", help="With a pace: no longer pauses.")
+@click.option("--pause-max", type=FiniteRange(min=0), metavar="SECONDS", help="With a pace: no longer pauses.")
 @click.option("--resume", is_flag=True, help="Go on behind what the target has of this replay.")
 @click.option("--unkept", is_flag=True, help="On a bus: for who listens right now, with no stream that keeps it.")
 @click.option("--forget", is_flag=True, help="On a bus: tell nothing, and delete the stream of this replay.")

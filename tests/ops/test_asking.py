@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from rookery.ops.client import Client
 from rookery.schemas import Event, RunStarted, encode
 
 from .conftest import Rookery
-from .test_output import on_a_terminal
+from .test_output import COMMAND, on_a_terminal
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,12 @@ def test_arrow_goes_to_a_file(rookery: Rookery, tmp_path: Path, asked: tuple[str
     assert str(path) in done.err
     assert polars.read_ipc_stream(path.read_bytes()).height == 40
     assert "choose one" in rookery(*asked, "--arrow", path, "--json").err
+
+
+def test_arrow_goes_to_standard_output_where_it_is_asked_to(node: NodeProcess) -> None:
+    command = [*COMMAND, "query", "runs", "--arrow", "-", "--url", node.node.url]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert polars.read_ipc_stream(done.stdout).height == 40
 
 
 def test_only_a_table_that_is_longer_than_the_screen_goes_through_the_pager(node: NodeProcess) -> None:

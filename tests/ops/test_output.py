@@ -183,6 +183,15 @@ def test_a_closed_pipe_ends_a_command_quietly(node: NodeProcess) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_the_caller_closed_is_no_failure(node: NodeProcess, closed: str) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "publish", "run.started", "r-1", "--data", "-"]
+    done = subprocess.run([*command, "--url", node.node.url], input=b"{}", capture_output=True, check=False)
+    assert done.returncode == (2 if "<&-" in closed else 0)
+    assert done.stderr.startswith(b"error: data: it is empty" if closed == "<&-" else b"")
+    assert b"unforeseen" not in done.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("format", [(), ("--json",), ("--csv",)])
 def test_a_full_disk_is_said(node: NodeProcess, format: tuple[str, ...]) -> None:
@@ -205,13 +214,38 @@ def test_a_full_disk_is_said(node: NodeProcess, format: tuple[str, ...]) -> None
         (("publish", "run.started", "r", "--id", ""), "id"),
         (("publish", "run.started", "r", "--data", ""), "data: it is empty"),
         (("tail", "--after", "here", "--no-follow"), "local:41"),
-        (("sql", ""), "one statement"),
+        (("sql", ""), "give one statement"),
+        (("import", "ndjson", "/dev/null"), "neither a file nor a folder"),
+        (("assignments", "list", "--status", "complete"), "completed"),
+        (("assign", "words.count", "--timeout", "nan"), "no finite number"),
+        (("assign", "words.count", "--deadline", "inf"), "no finite number"),
+        (("assignments", "distribute", "--timeout", "nan"), "no finite number"),
+        (("agents", "register", "a", "--heartbeat", "1e400"), "no finite number"),
+        (("archive", "--trim", "nan"), "no finite number"),
+        (("replay", "--pause-max", "inf"), "no finite number"),
     ],
 )
 def test_a_mistake_is_told_what_would_be_right(rookery: Rookery, arguments: tuple[str, ...], advice: str) -> None:
     refused = rookery(*arguments)
     assert (refused.code, refused.out) == (2, "")
     assert advice in refused.err
+
+
+def test_only_what_is_read_is_offered_for_an_import(rookery: Rookery, tmp_path: Path) -> None:
+    file = tmp_path / "graph.trig"
+    file.touch()
+    refused = rookery("graph", "import", file)
+    assert refused.code == 2
+    assert ".rdf" in refused.err
+    assert ", .trig" not in refused.err
+
+
+@pytest.mark.parametrize("command", [("graph", "export"), ("snapshot", "--to")])
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(
+    rookery: Rookery, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    path = tmp_path / "no-folder" / "graph.ttl"
+    assert rookery(*command, path).err == f"error: {path}: No such file or directory\n"
 
 
 def test_a_url_may_lack_its_scheme(node: NodeProcess, rookery: Rookery) -> None:
