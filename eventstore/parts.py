@@ -14,7 +14,7 @@ from typing import Protocol
 from .cold import ColdTier
 from .disk import Disk
 from .errors import REMEDY, LogDamaged
-from .frames import FramedFile
+from .frames import FRAME_EVENTS_MAX, FramedFile
 from .line import Chain, number_in
 from .manifest import Entry
 from .merkle import BLOCK_LEAVES, HASH_BYTES, MerkleTree, audit_path, leaf_hash, root_of
@@ -168,10 +168,17 @@ class SealedPart:
         """A few lines, of frames that are kept decoded."""
         found = list[bytes]()
         while first + len(found) <= last:
-            lines: list[bytes] = self._decoded(self._file.frames[self._file.frame_of(first + len(found))])
-            at = first + len(found) - number_in(lines[0])
+            lines, at = self._frame_with(first + len(found))
             found += lines[at : at + last - first + 1 - len(found)]
         return found
+
+    def _frame_with(self, n: int) -> tuple[list[bytes], int]:
+        """The frame's lines, and where line `n` is among them. All frames but those of large events are full."""
+        frames = self._file.frames
+        lines: list[bytes] = self._decoded(frames[min((n - self.first) // FRAME_EVENTS_MAX, len(frames) - 1)])
+        if not 0 <= n - number_in(lines[0]) < len(lines):
+            lines = self._decoded(frames[self._file.frame_of(n)])
+        return lines, n - number_in(lines[0])
 
     @cached_property
     def _file(self) -> FramedFile:

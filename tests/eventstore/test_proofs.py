@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rookery.eventstore import Log, LogDamaged, NotYetSealed, Proof, ProofRefused, Signer, UnknownLine
+from rookery.eventstore import Log, LogDamaged, NotYetSealed, Proof, ProofRefused, Signer, UnknownLine, frames, parts
 from rookery.eventstore.merkle import BLOCK_LEAVES, MerkleTree, audit_path, leaf_hash, root_by, root_of
 from rookery.eventstore.proofs import check, decode, prove
 from rookery.eventstore.signing import new_seed
@@ -146,3 +146,19 @@ def test_a_line_that_was_changed_on_disk_is_not_proved(tmp_path: Path) -> None:
         sealed.write_bytes(held)
         with pytest.raises(LogDamaged):
             prove(log, "here", 3)
+
+
+@pytest.mark.parametrize("frame_bytes", [1, 900, 1_000_000])
+def test_a_line_is_found_in_frames_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frame_bytes: int
+) -> None:
+    for module in (frames, parts):
+        monkeypatch.setattr(module, "FRAME_EVENTS_MAX", 4)
+    monkeypatch.setattr(frames, "FRAME_SIZE_BYTES_MIN", frame_bytes)
+    with Log.open(tmp_path, segment_events_max=BLOCK_LEAVES + 30) as log:
+        log.append("here", many(BLOCK_LEAVES + 40))
+        log.seal_full_segments()
+        for n in range(1, BLOCK_LEAVES + 31, 3):
+            record = log.get("here", n)
+            assert record
+            assert (record.n, check(prove(log, "here", n)).n) == (n, n)
