@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -28,6 +29,7 @@ class OutputClosed(Exception):
 def exit_code_of(command: Callable[[], object]) -> int:
     """Run `command`, tell the user what went wrong if something did, and return the exit code."""
     _replace_closed_streams()
+    _buffer_output()
     try:
         code = command()
         sys.stdout.flush()
@@ -61,6 +63,13 @@ def _replace_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+
+
+def _buffer_output() -> None:
+    """An answer is written whole or fails: PYTHONUNBUFFERED leaves writes that stop halfway, and nobody is told."""
+    bare = sys.stdout
+    if isinstance(getattr(bare, "buffer", None), io.RawIOBase):
+        sys.stdout = os.fdopen(bare.fileno(), "w", encoding=bare.encoding, errors=bare.errors, closefd=False)
 
 
 def _complain(reason: str, code: int) -> int:

@@ -183,6 +183,17 @@ def test_a_closed_pipe_ends_a_command_quietly(node: NodeProcess) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_answer_that_is_not_read_to_its_end_is_no_success(node: NodeProcess, unbuffered: str) -> None:
+    command = [*COMMAND, "sql", "from range(100000)", "--csv", "--url", node.node.url]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(5) == b"range"
+        process.stdout.close()
+        assert process.wait() == 141
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_stream_that_the_caller_closed_is_no_failure(node: NodeProcess, closed: str) -> None:
     command = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "publish", "run.started", "r-1", "--data", "-"]
