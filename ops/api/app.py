@@ -40,6 +40,7 @@ from . import (
     verify,
 )
 from .bodies import Room
+from .pages import own_pages
 from .parameters import known_parameters
 from .traffic import Traffic, TrafficMiddleware
 
@@ -50,7 +51,7 @@ def create_app(node: Node) -> FastAPI:
         title="Rookery",
         version=__version__,
         summary="The system of record for colonies of AI agents.",
-        dependencies=[Depends(known_parameters)],
+        dependencies=[Depends(own_pages), Depends(known_parameters)],
     )
     app.state.node = node
     app.state.lanes = Lanes()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Response, WebSocket, WebSocketDisconnect
@@ -33,14 +32,6 @@ FAILED = 1011
 TRY_AGAIN_LATER = 1013
 
 router = APIRouter(tags=["events"])
-
-
-class ForeignPage(RookeryError):
-    """A browser shows a page of another site that wants to listen. Browsers leave it to servers to refuse that."""
-
-    def __init__(self, origin: str) -> None:
-        self.origin = origin
-        super().__init__(f"a page of {origin} may not follow this node's events; a program that sends no Origin may")
 
 
 class Selection(NamedTuple):
@@ -83,7 +74,6 @@ async def follow(websocket: WebSocket, selection: Selected) -> None:
 
     `position` is what `after` goes on from. Whatever the client sends is ignored.
     """
-    _refuse_foreign_page(websocket)
     with _join(websocket, selection) as reader:
         await websocket.accept()
         sending = asyncio.create_task(_send(websocket, reader))
@@ -158,9 +148,3 @@ def _start(after: str | None, last: int | None, end: Mapping[str, int]) -> dict[
         return position_in(after, end)
     back = LATEST_EVENTS if last is None else last
     return {origin: max(0, n - back) for origin, n in end.items()}
-
-
-def _refuse_foreign_page(websocket: WebSocket) -> None:
-    origin = websocket.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != websocket.headers.get("host"):
-        raise ForeignPage(origin)

@@ -47,8 +47,8 @@ from ..rebuilds import failure_of
 from ..syncing import InvalidBundle, PeerError
 from ..verifying import VerificationRunning, VerificationStopped
 from .bodies import BodyPacked, BodyTooLarge, BodyTooSlow
-from .live import ForeignPage
 from .negotiation import NotAcceptable
+from .pages import ForeignPage
 from .waiting import NotYetVisible
 
 MEDIA_TYPE = "application/problem+json"

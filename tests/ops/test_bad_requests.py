@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import socket
 from urllib.parse import urlsplit
 
@@ -46,6 +47,24 @@ def status_of(node: NodeProcess, request: bytes) -> int:
 def test_a_url_that_makes_no_sense_is_refused(node: NodeProcess, client: Client, target: bytes) -> None:
     assert status_of(node, b"GET " + target + b" HTTP/1.1") in REFUSED
     assert client.get("/health/live")["status"] == "live"
+
+
+def test_a_page_of_another_site_writes_nothing_and_reads_what_browsers_keep_from_it(
+    node: NodeProcess, client: Client
+) -> None:
+    described = client.get("/openapi.json")["paths"]
+    writing = [(path, method) for path, known in described.items() for method in known if method != "get"]
+    writing.append(("/v1/traces", "post"))  # OpenTelemetry's, and not described here
+    assert {("/events", "post"), ("/sql", "post"), ("/agents/{agent_id}", "delete")} <= {*writing}
+    for origin in ("https://elsewhere.example", "null", "http://127.0.0.1:1"):
+        for path, method in writing:
+            url = node.node.url + re.sub(r"{\w+}", "local", path)
+            refused = httpx.request(method, url, headers={"origin": origin, "content-type": "text/plain"}, content=b"1")
+            assert refused.status_code == 403, (method, path, refused.text)
+            assert origin in refused.json()["detail"]
+        assert httpx.get(f"{node.node.url}/status", headers={"origin": origin}).status_code == 200
+    own = httpx.post(f"{node.node.url}/sql", headers={"origin": node.node.url}, content=b'{"sql": "select 1"}')
+    assert own.status_code == 200
 
 
 @pytest.mark.parametrize(
