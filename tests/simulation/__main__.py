@@ -14,9 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .places import Places
+from .reacting import Reacting
 from .world import World, run
 
 SEEDS = 200
+KINDS = (World, Places, Reacting)
 
 
 @click.command()
@@ -27,8 +29,9 @@ def main(seeds: int, first: int, keep_going: bool) -> None:
     """Live through virtual worlds, and tell of each one in which something broke.
 
     A world is two nodes and whatever can happen to them, all drawn from a seed: the same seed gives the same world.
-    Each seed is lived through twice: with two nodes on one bus, and with two places that sync over a bad line. The
-    line that replays a failure is printed with it. Ends with 1 if there was one.
+    Each seed is lived through three times: with two nodes on one bus, with two places that sync over a bad line, and
+    with a node that answers what happens. The line that replays a failure is printed with it. Ends with 1 if there was
+    one.
 
     \b
         make sim SEEDS=500
@@ -39,7 +42,7 @@ def main(seeds: int, first: int, keep_going: bool) -> None:
     with _progress(console) as progress:
         worlds = progress.add_task("worlds", total=seeds)
         for seed in range(first, first + seeds):
-            lives = [_lives(seed, kind, progress.console) for kind in (World, Places)]
+            lives = [_lives(seed, kind, progress.console) for kind in KINDS]
             if not all(lives):
                 failed.append(seed)
             lived += 1

@@ -123,6 +123,23 @@ def check_read_models(models: Projections, *of: Model) -> None:
     _same_rows(models, "feedback", _feedback(events))
 
 
+def check_reactions(model: Model, reaction: str) -> int:
+    """Assignments that failed since the reaction was installed are answered once, in their order; how many are."""
+    events = [(line.n, line.event) for line in model.lines if line.event is not None]
+    installed = [json.loads(bytes(event.data))["after"] for _, event in events if event.type == "reaction.installed"]
+    after = min(installed, default=0)
+    causes = {event.id: (n, event.subject) for n, event in events if event.type == "assignment.failed" and n > after}
+    answers = [event.causationid for _, event in events if event.type == "alert.raised"]
+    done = [json.loads(bytes(event.data)) for _, event in events if event.type == "reaction.completed"]
+    _same("answered assignments", sorted(map(str, answers)), sorted(causes))
+    addresses = sorted(one["cause"] for one in done if one["reaction"] == reaction)
+    _same("answers that are done", addresses, sorted(f"{model.origin}:{n}" for n, _ in causes.values()))
+    for subject in {subject for _, subject in causes.values()}:
+        in_order = [cause for cause, (_, whose) in causes.items() if whose == subject]
+        _same(f"answers about {subject}, in order", [cause for cause in answers if cause in in_order], in_order)
+    return len(causes)
+
+
 def check_alike(one: Log, other: Log, *, same_limits: bool) -> None:
     """Two nodes that had the same deliveries wrote the same bytes; if their limits differ, in other files."""
     if same_limits:

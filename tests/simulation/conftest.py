@@ -6,6 +6,7 @@ import pytest
 
 WORLDS = 8
 PLACES = 3  # of the worlds of two places, which take longer
+REACTING = 3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,6 +17,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     option = metafunc.config.getoption
     seed, worlds = option("--seed", None), option("--worlds", None)
-    for name, usually in (("seed", WORLDS), ("seed_of_places", PLACES)):
+    for name, usually in (("seed", WORLDS), ("seed_of_places", PLACES), ("seed_of_reacting", REACTING)):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, range(worlds or usually) if seed is None else [seed])

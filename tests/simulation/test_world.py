@@ -12,13 +12,16 @@ from rookery.bus import Delivery
 from rookery.eventstore import Log, arrivals, recovery
 from rookery.eventstore.admission import Admission
 from rookery.eventstore.line import Chain, is_next
+from rookery.handlers.reactions.lanes import Lanes
 from rookery.projections import Catalogue
 from rookery.projections.definitions import SQL_FOLDER, parse
 from rookery.schemas import MalformedEvent
 from rookery.tests.eventstore.faults import path_of
 
+from . import reacting
 from .checker import Broken
 from .places import Places
+from .reacting import Reacting
 from .weather import FaultyDisk, StutteringBus
 from .world import Parts, World, run
 
@@ -33,9 +36,14 @@ def test_places_that_sync_come_to_the_same_log_over_a_bad_line(seed_of_places: i
     run(seed_of_places, tmp_path, kind=Places)
 
 
+def test_reacting_answers_each_thing_once_and_in_order(seed_of_reacting: int, tmp_path: Path) -> None:
+    run(seed_of_reacting, tmp_path, kind=Reacting)
+
+
 def test_a_seed_decides_everything(tmp_path: Path) -> None:
     assert run(5, tmp_path / "once") == run(5, tmp_path / "again")
     assert run(3, tmp_path / "places", kind=Places) == run(3, tmp_path / "the same", kind=Places)
+    assert run(2, tmp_path / "reacting", kind=Reacting) == run(2, tmp_path / "as before", kind=Reacting)
 
 
 class LyingDisk(FaultyDisk):
@@ -87,6 +95,13 @@ def test_a_mirror_that_believes_its_peer_is_noticed(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(arrivals, "is_next", lambda line, n, _: is_next(line, n, Chain(None)))
     with pytest.raises(Broken):
         live_through_some(tmp_path, Parts(), Places)
+
+
+def test_a_runner_that_forgets_what_it_has_in_hand_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lanes, "reached", lambda _, position: position)
+    monkeypatch.setattr(reacting, "FAILURE_CHANCE", 0.9)  # so that there is something in hand when it is killed
+    with pytest.raises(Broken, match="answered assignments"):
+        live_through_some(tmp_path, Parts(), Reacting)
 
 
 def test_a_log_that_believes_its_disk_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

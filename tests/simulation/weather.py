@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from rookery.bus import BusUnavailable, Delivery, MemoryBus, Receipt, StreamState
-from rookery.schemas import EVENTS, Event
+from rookery.bus import BusUnavailable, Delivery, Entity, History, MemoryBus, Receipt, StreamState
+from rookery.bus.outgoing import Outgoing
+from rookery.schemas import EVENTS, Event, decode
 from rookery.tests.eventstore.faults import DyingDisk, FullDisk
 
 from .traffic import NOON, Parcel
@@ -54,6 +55,17 @@ class StutteringBus(MemoryBus):
             raise BusUnavailable("memory:", "it is stored, but the answer came too late")
         return receipt
 
+    async def append(self, events: Sequence[Event], **how: Any) -> list[Receipt]:
+        await self._stutter()
+        receipts = await super().append(events, **how)
+        if self._chance.random() < 0.1:
+            raise BusUnavailable("memory:", "they are stored, but the answer came too late")
+        return receipts
+
+    async def history(self, entity: Entity, **how: Any) -> History:
+        await self._stutter()
+        return await super().history(entity, **how)
+
     async def read(self, *, after: int = 0, subject: str = EVENTS) -> AsyncGenerator[list[Delivery], None]:
         await self._stutter()
         async with aclosing(super().read(after=after, subject=subject)) as batches:
@@ -79,6 +91,12 @@ class StutteringBus(MemoryBus):
     def forget(self) -> None:
         """The window in which the bus knows its duplicates has passed."""
         self._sequences.clear()
+
+    def _store(self, item: Outgoing) -> Receipt:
+        if (item.subject, item.payload) not in self.parcels:  # a node's own
+            own = Parcel(item.subject, item.payload, decode(item.payload))
+            self.parcels[item.subject, item.payload] = own
+        return super()._store(item)
 
     async def _put(self, parcel: Parcel) -> None:
         await self._stutter()

@@ -62,7 +62,9 @@ def run(
                 runner.run(world.live())
     except BaseException as error:
         error.add_note("\n".join(["What happened last:", *world.told[-STEPS_TOLD:]]))
-        error.add_note(f"To see it again: pytest tests/simulation --seed={seed}{' -k places' if kind else ''}")
+        error.add_note(
+            f"To see it again: pytest tests/simulation --seed={seed}{f' -k {kind.__name__.lower()}' if kind else ''}"
+        )
         raise
     return world.told
 
