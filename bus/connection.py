@@ -203,6 +203,14 @@ class Connection:
                 logger.warning("the last messages to %s may not have been sent", self.shown_url)
         with contextlib.suppress(OSError), _unless_cancelled():  # what is pending is sent even to a server that is gone
             await self.client.close()
+        await self._end_reconnecting()
+
+    async def _end_reconnecting(self) -> None:
+        """Cancel it until it ends: `wait_for` of Python 3.11 loses one that comes as a server refuses."""
+        reconnecting = self.client._reconnection_task
+        while reconnecting is not None and not reconnecting.done():
+            reconnecting.cancel()
+            await asyncio.wait([reconnecting], timeout=_PAUSE_SECONDS)
 
     async def _connect(self, name: str, credentials: Path | None) -> None:
         await self.client.connect(

@@ -74,8 +74,8 @@ def agent(folder: Path, ports: dict[str, int]) -> Iterator[None]:
             yield
         finally:
             running.terminate()
-            running.communicate(timeout=60)
-    assert running.returncode == 0
+            _, said = running.communicate(timeout=60)
+    assert running.returncode == 0, said.decode()
 
 
 @pytest.mark.parametrize("target", ["up", "test"])

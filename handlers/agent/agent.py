@@ -141,7 +141,7 @@ class Agent:
             task.cancel()
         stubborn = (await asyncio.wait(left, timeout=attempt.CANCEL_SECONDS))[1] if left else set()
         if stubborn:
-            names = ", ".join(task.get_name() for task in stubborn)
+            names = ", ".join(f"{task.get_name()} ({task.get_coro()})" for task in stubborn)
             logger.error("agent %s ends in the midst of what would not be cancelled: %s", self.id, names)
             logging.shutdown()
             os._exit(1)

@@ -304,3 +304,28 @@ class TestBackPressure:
             receipts = await asyncio.gather(*(bus.publish(make_event()) for _ in range(30)))
             assert not any(receipt.duplicate for receipt in receipts)
             assert bus.pending_events == 0
+
+
+async def test_a_bus_that_is_closed_while_it_reconnects_leaves_nothing_running(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = await NatsBus.connect(nats_server.url)
+    reconnecting, refusals = asyncio.Event(), iter([ConnectionRefusedError()])
+
+    async def refused(_: Any) -> None:
+        reconnecting.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:  # as Python 3.11's wait_for loses one where the server refuses just then
+            if refusal := next(refusals, None):
+                raise refusal from None
+            raise
+
+    before = asyncio.all_tasks()
+    monkeypatch.setattr(bus._connection.client, "_connect_to_server", refused)
+    os.kill(nats_server.pid, signal.SIGKILL)
+    await nats_server.wait()
+    await reconnecting.wait()
+    await bus.close()
+    assert [task for task in asyncio.all_tasks() - before if "reconnect" in repr(task)] == []
+    await nats_server.restart()
