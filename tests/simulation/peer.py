@@ -8,7 +8,7 @@ from random import Random
 from typing import TypeVar
 
 from rookery.eventstore import Log
-from rookery.ops.syncing import Offer, PeerUnreachable, Run
+from rookery.ops.syncing import Offer, PeerError, PeerUnreachable, Run
 from rookery.ops.syncing.log_peer import LogPeer
 
 Result = TypeVar("Result")
@@ -20,7 +20,10 @@ DROPPED = 0.05
 class ShakyPeer:
     """It answers late, breaks off, gives only a part of what it was asked for, and lies where it is told to."""
 
-    def __init__(self, log: Log, own: str, chance: Random, *, lies: float = 0.0) -> None:
+    def __init__(
+        self, log: Log, own: str, chance: Random, *, lies: float = 0.0, is_up: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._is_up = is_up
         self._peer = LogPeer(log, own, name=f"the node of {own}")
         self._chance = chance
         self._lies = lies
@@ -58,10 +61,22 @@ class ShakyPeer:
         await asyncio.sleep(self._chance.choice(PAUSES_SECONDS))
         if self._chance.random() < DROPPED:
             raise PeerUnreachable(self.name, "the line is dead")
-        answer = await ask()
+        answer = await self._asked(ask)
         if self._chance.random() < DROPPED:
             raise PeerUnreachable(self.name, "it broke off")
         return answer
+
+    async def _asked(self, ask: Callable[[], Awaitable[Result]]) -> Result:
+        """A process that has ended says nothing; what its log still has in memory is no answer."""
+        try:
+            answer = await ask()
+        except PeerError:
+            if self._is_up():
+                raise
+        else:
+            if self._is_up():
+                return answer
+        raise PeerUnreachable(self.name, "it has ended")
 
     def _bent(self, data: bytes) -> bytes:
         """One bit of it is another, if this is to be a lie."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from random import Random
 
 import nkeys
-from rookery.eventstore import LogDamaged, Signer
+from rookery.eventstore import Log, LogDamaged, Signer
 
 from .checker import (
     Broken,
@@ -63,7 +64,8 @@ class Places(World):
         taker, giver = self.chance.sample(self._nodes, 2)
         if taker.up and giver.up:
             lies = self.chance.choice(LIES)
-            taker.begin_pull(ShakyPeer(giver.log, giver.origin, self.chance, lies=lies))
+            is_up = partial(_lives, giver, giver.log)
+            taker.begin_pull(ShakyPeer(giver.log, giver.origin, self.chance, lies=lies, is_up=is_up))
             self._tell(f"{taker} pulls from {giver}{', who lies' if lies else ''}")
 
     async def _flip(self) -> None:
@@ -135,6 +137,11 @@ class Places(World):
                 if (pulled := await taker.pull(ShakyPeer(giver.log, giver.origin, self.chance))) is not None:
                     check_pulled(pulled, lied=False)
         raise Broken(f"two nodes that sync stay apart: {_what_it_has(one)}, {_what_it_has(other)}")
+
+
+def _lives(node: Node, log: Log) -> bool:
+    """Whether this is still the node's log, and not that of a life that has ended."""
+    return node.up and node.log is log
 
 
 def _what_it_has(node: Node) -> dict[str, tuple[int, tuple[int, str]]]:
