@@ -10,7 +10,18 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rookery.eventstore import Log, LogDamaged, NotYetSealed, Proof, ProofRefused, Signer, UnknownLine, frames, parts
+from rookery.eventstore import (
+    Disk,
+    Log,
+    LogDamaged,
+    NotYetSealed,
+    Proof,
+    ProofRefused,
+    Signer,
+    UnknownLine,
+    frames,
+    parts,
+)
 from rookery.eventstore.merkle import BLOCK_LEAVES, MerkleTree, audit_path, leaf_hash, root_by, root_of
 from rookery.eventstore.proofs import check, decode, prove
 from rookery.eventstore.signing import new_seed
@@ -162,3 +173,17 @@ def test_a_line_is_found_in_frames_of_any_size(
             record = log.get("here", n)
             assert record
             assert (record.n, check(prove(log, "here", n)).n) == (n, n)
+
+
+def test_a_sealed_file_that_was_written_anew_with_another_line_proves_nothing(tmp_path: Path) -> None:
+    with Log.open(tmp_path, segment_events_max=8) as log:
+        log.append("here", many(10))
+        log.seal_full_segments()
+        sealed = tmp_path / "here" / "00000000000000000001.ndjson.zst"
+        (lines,) = frames.FramedFile(sealed, Disk()).lines(first=1)
+        sealed.write_bytes(b"".join(frames.compress(line.replace(b"run-3", b"run-x") for line in lines)))
+        record = log.get("here", 3)
+        assert record
+        assert b"run-x" in record.line
+        with pytest.raises(ProofRefused, match="Merkle root"):
+            prove(log, "here", 3)
