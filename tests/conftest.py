@@ -8,11 +8,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from rookery.bus import MemoryBus, NatsBus
 from rookery.ops.nats_server import ANY_FREE_PORT, NatsServer
 from rookery.schemas import AssignmentStarted, Event
 
 MakeEvent = Callable[..., Event]
+
+# Hypothesis would fail an example that takes a fifth of a second, which on a busy machine any does once in a while.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture
