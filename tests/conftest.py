@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from rookery.bus import MemoryBus, NatsBus
-from rookery.ops.nats_server import ANY_FREE_PORT, NatsServer
+from rookery.ops.nats_server import NatsServer
 from rookery.schemas import AssignmentStarted, Event
+from rookery.tests.ports import vacant_port
 
 MakeEvent = Callable[..., Event]
 
@@ -22,9 +23,10 @@ settings.load_profile("untimed")
 
 @pytest.fixture
 async def nats_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
-    """A real nats-server, on a free port with a store of its own (30 ms to start)."""
-    async with await NatsServer.start(tmp_path / "nats-server", port=ANY_FREE_PORT) as server:
-        yield server
+    """A real nats-server, on a port of its own, also while it is down, with a store of its own (30 ms to start)."""
+    with vacant_port() as port:
+        async with await NatsServer.start(tmp_path / "nats-server", port=port) as server:
+            yield server
 
 
 @pytest.fixture

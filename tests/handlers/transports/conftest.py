@@ -20,6 +20,7 @@ from rookery import Agent
 from rookery.bus import Bus
 from rookery.handlers.agent import Task
 from rookery.handlers.transports import Endpoint, Transports
+from rookery.tests.ports import vacant_port
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .official_a2a_agent import OfficialAgent
@@ -71,11 +72,13 @@ async def served(app: ASGIApp, lifespan: str = "off", port: int = 0) -> AsyncIte
         listener.close()
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+async def until_nobody_runs(pattern: str) -> None:
+    """Wait until no process has that in its command line: what was killed takes a moment to go."""
+    while True:
+        looking = await asyncio.create_subprocess_exec("pgrep", "-f", "--", pattern, stdout=asyncio.subprocess.PIPE)
+        if not (await looking.communicate())[0]:
+            return
+        await asyncio.sleep(0.01)
 
 
 class RestAgent:
@@ -178,9 +181,10 @@ def kit_agent() -> Agent:
 
 @asynccontextmanager
 async def _rest(transports: Transports, tmp_path: Path, bus: Bus) -> AsyncIterator[Reached]:
-    async with served(RestAgent()) as url:
-        absent = Endpoint.of("rest", f"http://127.0.0.1:{free_port()}/tasks")
-        yield Reached(transports, Endpoint.of("rest", f"{url}/tasks"), absent)
+    with vacant_port() as port:
+        async with served(RestAgent()) as url:
+            absent = Endpoint.of("rest", f"http://127.0.0.1:{port}/tasks")
+            yield Reached(transports, Endpoint.of("rest", f"{url}/tasks"), absent)
 
 
 @asynccontextmanager
@@ -211,9 +215,10 @@ async def _nats(transports: Transports, tmp_path: Path, bus: Bus) -> AsyncIterat
 @asynccontextmanager
 async def _a2a(transports: Transports, tmp_path: Path, bus: Bus) -> AsyncIterator[Reached]:
     agent = OfficialAgent()
-    async with served(agent) as agent.url:
-        absent = Endpoint.of("a2a", f"http://127.0.0.1:{free_port()}/a2a")
-        yield Reached(transports, Endpoint.of("a2a", f"{agent.url}/a2a"), absent)
+    with vacant_port() as port:
+        async with served(agent) as agent.url:
+            absent = Endpoint.of("a2a", f"http://127.0.0.1:{port}/a2a")
+            yield Reached(transports, Endpoint.of("a2a", f"{agent.url}/a2a"), absent)
 
 
 WAYS = {"a2a": _a2a, "rest": _rest, "rpc": _rpc, "mcp": _mcp, "file": _file, "nats": _nats}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shlex
 import sys
@@ -21,11 +20,12 @@ from rookery.handlers.transports import (
     Transports,
     Unreachable,
 )
+from rookery.tests.ports import vacant_port
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from .conftest import HERE, free_port, is_alive, program, served
+from .conftest import HERE, is_alive, program, served, until_nobody_runs
 from .official_mcp_server import server
 from .test_contract import call
 
@@ -98,8 +98,8 @@ async def test_a_server_that_forgot_the_session_is_connected_to_anew(transports:
 
 
 async def test_nobody_at_the_url_is_unreachable(transports: Transports) -> None:
-    with pytest.raises(Unreachable):
-        await transports.invoke(Endpoint.of("mcp", f"http://127.0.0.1:{free_port()}/mcp"), call("add"))
+    with vacant_port() as port, pytest.raises(Unreachable):
+        await transports.invoke(Endpoint.of("mcp", f"http://127.0.0.1:{port}/mcp"), call("add"))
 
 
 async def test_a_url_that_is_no_mcp_server_is_an_error_of_ours(transports: Transports) -> None:
@@ -131,8 +131,7 @@ async def test_a_server_that_hangs_before_the_session_is_open_is_ended(transport
     deaf = Endpoint.of("mcp", program("mcp_agent", "deaf"))
     with pytest.raises(TimedOut):
         await transports.invoke(deaf, call("echo"), timeout_seconds=0.5)
-    children = await asyncio.create_subprocess_exec("pgrep", "-f", deaf.address, stdout=-1)
-    assert (await children.communicate())[0] == b""
+    await until_nobody_runs(deaf.address)
 
 
 async def test_a_server_that_talks_to_people_on_stdout_is_told_on(transports: Transports) -> None:

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rookery.handlers.transports import Endpoint, TransportError, Transports
 
+from .conftest import until_nobody_runs
 from .test_contract import call
 
 BABBLE = "import os, sys, time; os.write(1, bytes.fromhex(sys.argv[1])); sys.stdin.read()"
@@ -28,12 +29,11 @@ LINES = st.one_of(
 def test_whatever_is_written_a_call_ends_and_no_process_is_left(transport: str, lines: list[bytes]) -> None:
     said = b"\n".join(lines) + b"\n"
     command = shlex.join([sys.executable, "-S", "-c", BABBLE, said.hex()])
-    asyncio.run(ends(Endpoint.of(transport, command)))
+    asyncio.run(ends(Endpoint.of(transport, command), said.hex()))
 
 
-async def ends(endpoint: Endpoint) -> None:
+async def ends(endpoint: Endpoint, last_argument: str) -> None:
     async with Transports() as transports:
         with pytest.raises(TransportError):
             await transports.invoke(endpoint, call("echo"), timeout_seconds=0.3)
-    looking = await asyncio.create_subprocess_exec("pgrep", "-f", "--", endpoint.address[-30:], stdout=-1)
-    assert (await looking.communicate())[0] == b""
+    await until_nobody_runs(rf"sys\.stdin\.read\(\) {last_argument}$")
