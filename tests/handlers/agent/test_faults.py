@@ -95,6 +95,7 @@ async def test_sigterm_lets_the_tasks_in_hand_end(
         task = await colony.assign("wait")
         await first(nats_bus, "evt.run.*.progressed.>")
         agent.send_signal(signal.SIGTERM)
+        await said(agent, "finishes 1 tasks")
         waiting = await colony.assign("wait")
         (tmp_path / "go").touch()
         assert await agent.wait() == 0
@@ -122,9 +123,9 @@ async def test_a_second_sigterm_hands_the_tasks_back_at_once(
 
 async def said(agent: asyncio.subprocess.Process, words: str) -> None:
     assert agent.stderr is not None
-    async with asyncio.timeout(10):
-        while words not in (await agent.stderr.readline()).decode():
-            pass
+    async with asyncio.timeout(30):
+        while words not in (line := (await agent.stderr.readline()).decode()):
+            assert line, "it ended, and never said so"
 
 
 async def test_a_killed_agents_task_is_taken_up_by_another(

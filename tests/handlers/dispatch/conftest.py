@@ -1,4 +1,4 @@
-"""A colony in memory: its bus, its log, its reactions, and a dispatcher whose clock the test sets."""
+"""A colony in memory: its bus, its log, its reactions, and a dispatcher whose clock the test puts forward."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ ABLE = AgentRegistered(name="x", capabilities=["lint"])
 
 
 class Colony(World):
-    """A world with a dispatcher, whose clock the test sets."""
+    """A world with a dispatcher. Its clock is ahead of the machine's, which the log goes by, as far as a test says."""
 
     def __init__(self, folder: Path, bus: Bus | None = None, lookup: Lookup | None = None) -> None:
         super().__init__(folder, self._tables, bus=bus)
         self._lookup = lookup
-        self.now = datetime.now(UTC)
+        self.ahead = timedelta()
         self.dispatcher: Dispatcher | None = None
         self._dispatching: asyncio.Task[None] | None = None
 
@@ -44,7 +44,7 @@ class Colony(World):
             lookup=self._lookup,
             pool="local-1",
             offered=["lint"],
-            clock=lambda: self.now,
+            clock=lambda: datetime.now(UTC) + self.ahead,
         )
         decider = Decider(self.bus, ASSIGNMENTS, source=f"/nodes/{ORIGIN}")
         self._dispatching = asyncio.create_task(self.dispatcher.run(decider))
@@ -72,7 +72,7 @@ class Colony(World):
         return Giver(self.bus, self.dispatcher, Decider(self.bus, AGENTS, source=f"/nodes/{ORIGIN}"))
 
     async def pass_time(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
+        self.ahead += timedelta(seconds=seconds)
         assert self.dispatcher
         self.dispatcher.wake()
 
