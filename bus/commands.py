@@ -95,9 +95,9 @@ async def listen(connection: Connection, subject: str, hear: Hear) -> Listening:
 
     try:
         subscription = await connection.client.subscribe(subject, cb=take, pending_msgs_limit=HEARD_MESSAGES_MAX)
-        await connection.client.flush()  # whatever is said after this is heard
     except (NatsError, OSError) as error:
         raise connection.unavailable(str(error)) from None
+    await connection.flush()  # whatever is said after this is heard
     return Listening(subscription)
 
 
@@ -130,9 +130,9 @@ class Serving:
             self._subscription = await self._connection.client.subscribe(
                 self._subject, queue=queue, cb=self._take, pending_msgs_limit=SERVE_QUEUE_COMMANDS_MAX
             )
-            await self._connection.client.flush()  # whoever asks after this is heard
         except (NatsError, OSError) as error:
             raise self._connection.unavailable(str(error)) from None
+        await self._connection.flush()  # whoever asks after this is heard
 
     async def close(self) -> None:
         """Take no more commands, wait for those at hand, and cancel what takes too long."""

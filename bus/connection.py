@@ -129,7 +129,7 @@ class Connection:
         """Return when the server has taken what was sent. Raises `BusUnavailable`: then nobody knows."""
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
-                await self.client.flush()
+                await asyncio.shield(self.client.flush())  # else one that is cancelled as the answer comes goes on
         except (TimeoutError, NatsError, OSError) as error:
             raise self.unavailable(str(error) or "no answer") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -73,6 +74,24 @@ async def test_who_is_cancelled_while_closing_is_cancelled() -> None:
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await closing
+
+
+async def test_who_is_cancelled_as_the_server_answers_is_cancelled(
+    nats_bus: NatsBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def flush() -> None:
+        asked.set()
+        with contextlib.suppress(asyncio.CancelledError):  # as `wait_for` of Python 3.11 does where it is done by then
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(nats_bus._connection.client, "flush", flush)
+    listening = asyncio.create_task(nats_bus.listen("beat.>", lambda subject, payload: None))
+    await asked.wait()
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
 
 
 async def test_connected_follows_the_server(nats_server: NatsServer, nats_bus: NatsBus, make_event: MakeEvent) -> None:
