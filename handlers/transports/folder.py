@@ -64,8 +64,12 @@ class FolderTransport:
             "input": call.input,
             "timeout_seconds": call.timeout_seconds,
         }
+        writing = asyncio.ensure_future(asyncio.to_thread(write_whole, task, msgspec.json.encode(content)))
         try:
-            await asyncio.to_thread(write_whole, task, msgspec.json.encode(content))
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])  # else it would be put there after it was taken away
+            raise
         except OSError as error:
             raise Unreachable(self._endpoint, f"can't be written to: {error.strerror}") from None
 
