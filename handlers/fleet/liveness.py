@@ -63,12 +63,13 @@ class Sighting(NamedTuple):
 
 
 class _Watched:
-    __slots__ = ("agent_id", "changed_at", "heard_at", "queued_at", "record", "seen_at", "sighting")
+    __slots__ = ("agent_id", "changed_at", "doubted_at", "heard_at", "queued_at", "record", "seen_at", "sighting")
 
     def __init__(self, agent_id: str, now: float) -> None:
         self.agent_id = agent_id
         self.record = AgentRecord()
         self.seen_at = self.changed_at = now  # silence is counted from here
+        self.doubted_at: float | None = None  # when suspicion of it became due here
         self.heard_at: float | None = None
         self.queued_at: float | None = None
         self.sighting: Sighting | None = None
@@ -77,6 +78,11 @@ class _Watched:
     def interval_seconds(self) -> float | None:
         asked = self.record.told.heartbeat_interval_seconds if self.record.told else None
         return max(asked, HEARTBEAT_SECONDS_MIN) if asked else None
+
+    @property
+    def suspected_at(self) -> float:
+        """What is heard from then on clears a suspect: a probe is answered before the suspicion is durable."""
+        return self.changed_at if self.doubted_at is None else self.doubted_at
 
 
 class Tracker:
@@ -151,6 +157,8 @@ class Tracker:
             agent.seen_at = now
         if agent.record.state != before.state:
             agent.changed_at = now
+            if agent.record.state != "suspect":
+                agent.doubted_at = None
         self._queue(agent)
         self._note_gone(agent)
 
@@ -177,6 +185,8 @@ class Tracker:
             agent.queued_at = None
             found = self._next(agent)
             if found is not None and found[0] <= now:
+                if found[1] == "suspect":
+                    agent.doubted_at = now
                 yield self._due(found[1], agent, now)
                 self._put(agent, now + AGAIN_SECONDS)
             elif found is not None:
@@ -216,7 +226,7 @@ class Tracker:
         match agent.record.state:
             case "alive" if interval:
                 return agent.seen_at + SUSPECT_INTERVALS * interval, "suspect"
-            case "suspect" if agent.heard_at is not None and agent.heard_at >= agent.changed_at:
+            case "suspect" if agent.heard_at is not None and agent.heard_at >= agent.suspected_at:
                 return agent.heard_at, "revive"
             case "suspect" if interval:
                 return agent.seen_at + EXPIRE_INTERVALS * interval, "expire"

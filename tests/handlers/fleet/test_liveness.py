@@ -95,6 +95,21 @@ def test_a_suspect_that_gives_a_sign_of_life_is_alive_again(sign: str) -> None:
     assert world.told[2:] == [(27.5, "a", "suspect"), (32.5, "a", "expired")]
 
 
+def test_who_answers_before_the_suspicion_is_durable_is_alive_again_as_soon_as_it_is() -> None:
+    world = World()
+    world.register()
+    world.now = 12.5
+    [due] = world.tracker.due(12.5)
+    world.now = 12.6
+    world.beat()
+    world.now = 12.7
+    world.decide(due)
+    world.until(13)
+    assert world.told == [(12.7, "a", "suspect"), (12.7, "a", "alive")]
+    world.until(40)
+    assert world.told[2:] == [(25.1, "a", "suspect"), (30.1, "a", "expired")]
+
+
 def test_the_dead_and_those_who_live_anew_elsewhere_are_not_heard() -> None:
     world = World()
     assert world.beat() == "unknown"
