@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
 from rookery.bus import Bus, BusUnavailable, EventTooLarge, Work
 from rookery.schemas import AssignmentCreated, Event, InvalidEvent
+from rookery.tests.bus.paces import ACK_WAITS_SECONDS, Pace, at_some_pace
 
 MakeEvent = Callable[..., Event]
 
-ACK_WAIT_SECONDS = 0.15
+ACK_WAIT_SECONDS = ACK_WAITS_SECONDS[0]
 
 
 def task(kind: str = "code.review", *, subject: str = "as-1", **data: Any) -> Event:
@@ -26,6 +27,10 @@ async def taking(
 ) -> AsyncIterator[AsyncGenerator[Work, None]]:
     async with aclosing(bus.work(capability, in_hand_max=in_hand_max, **options)) as tasks:
         yield tasks
+
+
+def taking_at(bus: Bus, pace: Pace, **options: Any) -> AbstractAsyncContextManager[AsyncGenerator[Work, None]]:
+    return taking(bus, pace.capability, ack_wait_seconds=pace.ack_wait_seconds, **options)
 
 
 async def next_of(tasks: AsyncGenerator[Work, None]) -> Work:
@@ -41,9 +46,11 @@ async def held(bus: Bus, capability: str, *, agent_id: str | None = None) -> lis
 async def waiting_for_next(tasks: AsyncGenerator[Work, None]) -> AsyncIterator[asyncio.Task[Work]]:
     """Somebody who waits for the next task while the test goes on."""
     waiting = asyncio.create_task(next_of(tasks))
-    yield waiting
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
+    try:
+        yield waiting
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
 
 
 class TestGive:
@@ -208,23 +215,29 @@ class TestBackPressure:
 
 class TestSettling:
     async def test_what_is_done_never_comes_again(self, bus: Bus) -> None:
-        await bus.give(task())
-        async with taking(bus, ack_wait_seconds=ACK_WAIT_SECONDS) as tasks:
-            await (await next_of(tasks)).done()
-            async with waiting_for_next(tasks) as waiting:
-                await asyncio.sleep(2 * ACK_WAIT_SECONDS)
-                assert not waiting.done()
+        async def check(pace: Pace) -> None:
+            await bus.give(task(pace.capability))
+            async with taking_at(bus, pace) as tasks:
+                await (await next_of(tasks)).done()
+                async with waiting_for_next(tasks) as waiting:
+                    await asyncio.sleep(2 * pace.ack_wait_seconds)
+                    assert not waiting.done()
+
+        await at_some_pace(check)
 
     async def test_what_was_given_back_comes_again_after_the_delay(self, bus: Bus) -> None:
-        await bus.give(task(subject="later"))
-        async with taking(bus, in_hand_max=1) as tasks:
-            await (await next_of(tasks)).again(0.1)
-            await bus.give(task(subject="meanwhile"))
-            found = await next_of(tasks)
-            assert (found.event.subject, found.attempt) == ("meanwhile", 1)
-            await found.done()
-            found = await next_of(tasks)
-            assert (found.event.subject, found.attempt) == ("later", 2)
+        async def check(pace: Pace) -> None:
+            await bus.give(task(pace.capability, subject="later"))
+            async with taking(bus, pace.capability, in_hand_max=1) as tasks:
+                await (await next_of(tasks)).again(pace.ack_wait_seconds)
+                await bus.give(task(pace.capability, subject="meanwhile"))
+                found = await next_of(tasks)
+                assert (found.event.subject, found.attempt) == ("meanwhile", 1)
+                await found.done()
+                found = await next_of(tasks)
+                assert (found.event.subject, found.attempt) == ("later", 2)
+
+        await at_some_pace(check)
 
     async def test_what_was_given_back_without_delay_comes_at_once(self, bus: Bus) -> None:
         await bus.give(task())
@@ -250,29 +263,35 @@ class TestSettling:
                 assert (await next_of(living)).attempt == 2
 
     async def test_who_drops_a_task_has_its_hand_free_and_the_task_goes_to_another(self, bus: Bus) -> None:
-        dropped, other = task(), task(subject="as-2")
-        await bus.give(dropped)
-        async with taking(bus, in_hand_max=1, ack_wait_seconds=ACK_WAIT_SECONDS) as tasks:
-            held = await next_of(tasks)
-            await bus.give(other)
-            held.drop()
-            held.drop()
-            found = await next_of(tasks)
-            assert found.event == other
-            await found.done()
-            again = await next_of(tasks)
-            assert (again.event, again.attempt) == (dropped, 2)
+        async def check(pace: Pace) -> None:
+            dropped, other = task(pace.capability), task(pace.capability, subject="as-2")
+            await bus.give(dropped)
+            async with taking_at(bus, pace, in_hand_max=1) as tasks:
+                held = await next_of(tasks)
+                await bus.give(other)
+                held.drop()
+                held.drop()
+                found = await next_of(tasks)
+                assert found.event == other
+                await found.done()
+                again = await next_of(tasks)
+                assert (again.event, again.attempt) == (dropped, 2)
+
+        await at_some_pace(check)
 
     async def test_what_is_being_worked_on_stays_with_whom_it_is(self, bus: Bus) -> None:
-        await bus.give(task())
-        async with taking(bus, in_hand_max=2, ack_wait_seconds=ACK_WAIT_SECONDS) as tasks:
-            found = await next_of(tasks)
-            async with waiting_for_next(tasks) as waiting:
-                for _ in range(8):
-                    await asyncio.sleep(ACK_WAIT_SECONDS / 3)
-                    await found.busy()
-                assert not waiting.done()
-                assert (await waiting).attempt == 2
+        async def check(pace: Pace) -> None:
+            await bus.give(task(pace.capability))
+            async with taking_at(bus, pace, in_hand_max=2) as tasks:
+                found = await next_of(tasks)
+                async with waiting_for_next(tasks) as waiting:
+                    for _ in range(8):
+                        await asyncio.sleep(pace.ack_wait_seconds / 3)
+                        await found.busy()
+                    assert not waiting.done()
+                    assert (await waiting).attempt == 2
+
+        await at_some_pace(check)
 
     async def test_a_task_whose_attempts_are_used_up_comes_once_more_to_be_said_so(self, bus: Bus) -> None:
         await bus.give(task())
@@ -282,14 +301,17 @@ class TestSettling:
             await attempts[-1].give_up()
 
     async def test_the_word_of_one_who_was_too_slow_still_counts(self, bus: Bus) -> None:
-        await bus.give(task())
-        async with taking(bus, ack_wait_seconds=ACK_WAIT_SECONDS) as tasks:
-            slow = await next_of(tasks)
-            assert (await next_of(tasks)).attempt == 2
-            await slow.done()
-            async with waiting_for_next(tasks) as waiting:
-                await asyncio.sleep(2 * ACK_WAIT_SECONDS)
-                assert not waiting.done()
+        async def check(pace: Pace) -> None:
+            await bus.give(task(pace.capability))
+            async with taking_at(bus, pace) as tasks:
+                slow = await next_of(tasks)
+                assert (await next_of(tasks)).attempt == 2
+                await slow.done()
+                async with waiting_for_next(tasks) as waiting:
+                    await asyncio.sleep(2 * pace.ack_wait_seconds)
+                    assert not waiting.done()
+
+        await at_some_pace(check)
 
 
 class TestHandingOver:
