@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import nats
 import pytest
+from nats.aio.client import Client
 from rookery.bus import Bus, NatsBus
 from rookery.bus.connection import servers_in
 from rookery.ops.nats_server import NatsServer
 from rookery.ops.settings import Settings
 from rookery.ops.topology import sites, write_cluster
 from rookery.tests.sites import Servers, free_addresses
+
+# Of JetStream, whose answers wait for the disk: nats-py's own half a second is nothing that anybody promises.
+ANSWER_SECONDS_MAX = 20.0
+
+
+async def asked(client: Client, subject: str, question: object = None) -> dict[str, Any]:
+    """What JetStream's API answers."""
+    payload = b"" if question is None else json.dumps(question).encode()
+    answer = await client.request(f"$JS.API.{subject}", payload, timeout=ANSWER_SECONDS_MAX)
+    found: dict[str, Any] = json.loads(answer.data)
+    return found
 
 
 class Wire:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from rookery.bus import NatsBus, StreamRewound
 from rookery.bus.reading import place_in
 from rookery.ops.nats_server import NatsServer
 from rookery.schemas import AssignmentFailed, Event
+from rookery.tests.bus.conftest import asked
 
 MakeEvent = Callable[..., Event]
 
@@ -27,8 +27,7 @@ async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
 
 
 async def consumers(client: Client) -> list[str]:
-    answer = json.loads((await client.request("$JS.API.CONSUMER.NAMES.EVENTS", b"")).data)
-    names: list[str] = answer["consumers"]
+    names: list[str] = (await asked(client, "CONSUMER.NAMES.EVENTS"))["consumers"]
     return names
 
 
@@ -52,7 +51,7 @@ async def test_a_deleted_consumer_is_replaced_without_a_gap(
         assert [one.sequence for one in await anext(batches)] == [1]
         for sequence in (2, 3):
             for name in await consumers(client):
-                await client.request(f"$JS.API.CONSUMER.DELETE.EVENTS.{name}", b"")
+                await asked(client, f"CONSUMER.DELETE.EVENTS.{name}")
             await nats_bus.publish(make_event())
             assert [one.sequence for one in await anext(batches)] == [sequence]
 
@@ -76,7 +75,7 @@ async def test_a_stream_that_is_replaced_by_a_shorter_one_stops_the_reader(
         await nats_bus.publish(make_event())
     async with aclosing(nats_bus.read(after=2)) as batches:
         await anext(batches)
-        await client.request("$JS.API.STREAM.DELETE.EVENTS", b"")
+        await asked(client, "STREAM.DELETE.EVENTS")
         async with await NatsBus.connect(nats_server.url) as other:
             await other.publish(make_event())
             with pytest.raises(StreamRewound):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
@@ -12,6 +11,7 @@ from nats.aio.client import Client
 from rookery.bus import EVENT_STREAM, NatsBus, StreamDrifted
 from rookery.ops.nats_server import NatsServer
 from rookery.schemas import Event
+from rookery.tests.bus.conftest import asked
 
 MakeEvent = Callable[..., Event]
 
@@ -24,8 +24,7 @@ async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
 
 
 async def api(client: Client, subject: str, question: object = None) -> dict[str, object]:
-    answer = await client.request(f"$JS.API.{subject}", json.dumps(question).encode() if question else b"")
-    found: dict[str, object] = json.loads(answer.data)
+    found = await asked(client, subject, question)
     assert "error" not in found, found
     return found
 
@@ -55,8 +54,7 @@ async def test_nothing_can_be_taken_out_of_the_event_stream(
 ) -> None:
     await nats_bus.publish(make_event())
     for subject, question in (("STREAM.PURGE.EVENTS", {}), ("STREAM.MSG.DELETE.EVENTS", {"seq": 1})):
-        answer = await client.request(f"$JS.API.{subject}", json.dumps(question).encode())
-        assert "error" in json.loads(answer.data)
+        assert "error" in await asked(client, subject, question)
     assert (await nats_bus.state()).messages == 1
 
 

@@ -277,10 +277,10 @@ async def test_who_publishes_on_the_bus_has_it_sealed_there_and_in_plain_it_is_a
         stream = connection.jetstream()
         subject = "evt.feedback.x-0.given.gardener"
         await stream.publish(subject, plain)
-        sealed = (await connection.request("cmd.vault.seal", plain)).data
+        sealed = (await connection.request("cmd.vault.seal", plain, timeout=WAIT_SECONDS_MAX)).data
         assert TEXT.encode() not in sealed
         await stream.publish(subject, sealed)
-        refused = await connection.request("cmd.vault.seal", b'{"specversion":"1.0"}')
+        refused = await connection.request("cmd.vault.seal", b'{"specversion":"1.0"}', timeout=WAIT_SECONDS_MAX)
         assert (refused.headers or {})["Nats-Service-Error-Code"] == "400"
     finally:
         await connection.close()
