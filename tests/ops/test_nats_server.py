@@ -65,7 +65,10 @@ async def test_it_is_ready_when_started_and_gone_when_stopped(tmp_path: Path) ->
     async with await start(tmp_path) as server:
         assert server.running
         assert server.url == f"nats://127.0.0.1:{server.port}"
-        await (await NatsBus.connect(server.url, timeout_seconds=0.5)).close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        assert (await reader.readline()).startswith(b"INFO ")
+        writer.close()
+        await writer.wait_closed()
     assert not server.running
     await gone(server.pid)
     await server.stop()
