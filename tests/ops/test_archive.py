@@ -138,6 +138,7 @@ def test_a_backup_of_a_live_node_is_whole(client: Client, data: Path, tmp_path: 
     client.post("/graph", b"<urn:a> <urn:b> <urn:c> .", content_type="text/turtle")
     backup = tmp_path / "backup"
     rows = client.get("/query/runs", limit=1_000)
+    sealed_up(client)
     report = done(rookery("backup", backup, "--json")).json
     assert report["vector"] == vector(client)
     assert done(rookery("backup", backup, "--json")).json["copied_objects"] == 0, "only what is new"

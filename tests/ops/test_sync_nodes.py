@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, aclosing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rookery.eventstore import Log
@@ -32,6 +33,11 @@ def until(holds: Callable[[], bool]) -> None:
         pass
 
 
+def held_of_east(client: Client) -> Any:
+    """How far a node has what east tells."""
+    return client.get("/sync/vector")["origins"].get("east")
+
+
 def files(folder: Path) -> dict[str, bytes]:
     found = {str(path.relative_to(folder)): path.read_bytes() for path in (folder / "log").glob("*/*ndjson*")}
     return {name: data for name, data in sorted(found.items()) if data}
@@ -50,8 +56,7 @@ def test_two_nodes_and_one_that_was_fed_by_a_bundle_are_the_same(tmp_path: Path)
         asked = stack.enter_context(Client(east.node.url))
         also = stack.enter_context(Client(west.node.url))
         asked.publish([encode(event) for event in workload.events(EVENTS)])
-        held = asked.get("/sync/vector")["origins"]["east"]
-        until(lambda: also.get("/sync/vector")["origins"].get("east") == held)
+        until(lambda: held_of_east(also) == held_of_east(asked))  # where sealing goes on beside
         assert also.get("/status")["subsystems"]["sync"]["state"] == "ready"
         assert b"rookery_sync_lag_events" in also.fetch("GET", "/metrics").content
         assert main(["sync", west.node.url, "--url", east.node.url]) == 0
