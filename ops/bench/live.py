@@ -86,7 +86,8 @@ async def _steady(nats_url: str, client: Client, count: int, seed: int) -> list[
     bus = await NatsBus.connect(nats_url)
     made = list(workload.events(count, seed=seed))
     sent: list[float] = []
-    watcher = asyncio.create_task(_watch(client, sent, sum(event.type == WATCHED for event in made)))
+    before = await asyncio.to_thread(_visible, client)  # by then: what comes later is watched
+    watcher = asyncio.create_task(_watch(client, sent, before, sum(event.type == WATCHED for event in made)))
     events = iter(made)
     while tick := list(islice(events, int(STEADY_EVENTS_PER_SECOND * TICK_SECONDS))):
         began = time.perf_counter()
@@ -98,11 +99,10 @@ async def _steady(nats_url: str, client: Client, count: int, seed: int) -> list[
     return delays
 
 
-async def _watch(client: Client, sent: list[float], count: int) -> list[float]:
-    first = await asyncio.to_thread(_visible, client)
+async def _watch(client: Client, sent: list[float], before: int, count: int) -> list[float]:
     delays: list[float] = []
     while len(delays) < count:
-        visible = await asyncio.to_thread(_visible, client) - first
+        visible = await asyncio.to_thread(_visible, client) - before
         now = time.perf_counter()
         seen = [now - moment for moment in sent[len(delays) : visible]]
         delays += seen

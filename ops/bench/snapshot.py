@@ -52,6 +52,8 @@ def snapshot(database_mib: int = DATABASE_MIB, *, events: int = EVENTS, snapshot
             folds.clear()
             targets = [Path(folder) / str(number) / "rookery.duckdb" for number in range(snapshots)]
             seconds = [projections.snapshot(target).seconds for target in targets]
+            while not folds:  # the one that was under way then
+                time.sleep(PAUSE_SECONDS)
             during = max(folds)
         rows = _copied_by_rows(path, Path(folder) / "rows.duckdb")
         log.close()
