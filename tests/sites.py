@@ -14,6 +14,7 @@ from rookery.ops.nats_server import find_binary
 from rookery.ops.topology import LEAF_PORT_OFFSET, ROUTE_PORT_OFFSET
 
 _PORTS = range(20_000, 28_000)
+_PORTS_EACH = 101
 
 
 class Servers:
@@ -54,11 +55,16 @@ class Servers:
 
 def free_addresses(count: int) -> list[str]:
     """`HOST:PORT` for so many servers, each with room for its routes and leaf nodes."""
-    found: list[str] = []
-    start = os.getpid() % len(_PORTS)
+    return [f"127.0.0.1:{port}" for port in free_ports(count)]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody is given who asks for any: where one is free now, it is so when its server starts."""
+    found: list[int] = []
+    start = os.getpid() * _PORTS_EACH % len(_PORTS)  # processes that look at the same time find others
     for port in (*_PORTS[start:], *_PORTS[:start]):
         if all(_is_free(port + offset) for offset in (0, ROUTE_PORT_OFFSET, LEAF_PORT_OFFSET)):
-            found.append(f"127.0.0.1:{port}")
+            found.append(port)
             if len(found) == count:
                 return found
     raise AssertionError("no ports are free")

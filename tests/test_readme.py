@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from rookery.tests.sites import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -26,12 +26,6 @@ def sessions() -> Iterator[tuple[str, str]]:
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             yield command, output
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def run(command: str, folder: Path, ports: dict[str, int]) -> str:
@@ -52,7 +46,7 @@ def run(command: str, folder: Path, ports: dict[str, int]) -> str:
 
 
 def test_the_tour_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    ports = {"8800": free_port(), "4222": free_port()}
+    ports = dict(zip(("8800", "4222"), free_ports(2), strict=True))
     with ExitStack() as stack:
         stack.callback(run, "rookery down", tmp_path, ports)
         for command, shown in sessions():

@@ -15,6 +15,7 @@ from rookery.ops.client import Client
 from rookery.ops.doctor import Finding, examine
 from rookery.ops.settings import Settings
 from rookery.schemas import Event, RunStarted, decode, encode
+from rookery.tests.sites import free_ports
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -28,8 +29,7 @@ def listener() -> Iterator[tuple[str, int]]:
 
 @pytest.fixture
 def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def findings(data: Path, url: str = NOBODY, **settings: Any) -> dict[str, Finding]:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,17 +25,13 @@ from rookery.ops.bench.node_process import NodeProcess, node_process
 from rookery.ops.client import Client, RequestFailed
 from rookery.ops.data_folder import NODE_FILE, DataFolder, DataFolderInUse, RunningNode
 from rookery.schemas import AgentRegistered, Event, RunStarted, encode, new_id
+from rookery.tests.sites import free_ports
 from rookery.tests.small_disk import small_disk
 
 FAULTS = 3
 ACKNOWLEDGED_BETWEEN_FAULTS_MAX = 400
 NOW = datetime.now(UTC)
 UP = [sys.executable, "-m", "rookery.ops.cli", "up", "--port=0", "--nats-port=0"]
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return int(listener.getsockname()[1])
 
 
 def nats_server_of(running: NodeProcess) -> psutil.Process:
@@ -49,7 +44,8 @@ class Nodes:
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        self._ports = f"--port={free_port()}", f"--nats-port={free_port()}"
+        port, nats_port = free_ports(2)
+        self._ports = f"--port={port}", f"--nats-port={nats_port}"
         self._stack = ExitStack()
 
     async def start(self) -> NodeProcess:
@@ -307,7 +303,10 @@ def test_of_two_nodes_that_race_for_a_folder_one_wins_and_the_other_names_it(tmp
             time.sleep(0.01)
         (winner,) = [one for one in racers if one is not loser]
         assert loser.stderr is not None
-        assert f"is in use by the node with pid {winner.pid}" in loser.stderr.read().decode()
+        said = loser.stderr.read().decode()
+        # Who comes a little later sees it before it tries: a node that starts, or one that runs.
+        named = f"{tmp_path} is in use by the node with pid {winner.pid}", f"a node starts on {tmp_path} already"
+        assert any(one in said for one in (*named, f"pid {winner.pid}; stop it with `rookery down`")), said
         assert loser.returncode == 1
         while DataFolder(tmp_path).running() is None:
             time.sleep(0.01)
