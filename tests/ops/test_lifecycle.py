@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
+from math import inf
 from pathlib import Path
 
 import psutil
@@ -48,6 +50,37 @@ def follower(url: str, *options: str) -> subprocess.Popen[bytes]:
 def first_line(process: subprocess.Popen[bytes]) -> bytes:
     assert process.stdout is not None
     return process.stdout.readline()
+
+
+@contextmanager
+def held_up(url: str, bytes_max: int) -> Iterator[tuple[str, threading.Event]]:
+    """A way to the node on which requests, after so many bytes of them, wait until the event is set."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    go_on = threading.Event()
+
+    def pass_on(source: socket.socket, sink: socket.socket, left: float) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                left -= len(data)
+                if left < 0:
+                    go_on.wait()
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                client, upstream = listener.accept()[0], socket.create_connection((host, int(port)))
+                back = threading.Thread(target=pass_on, args=(upstream, client, inf), daemon=True)
+                back.start()
+                with client, upstream:
+                    pass_on(client, upstream, bytes_max)
+                    back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", go_on
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def runs(url: str) -> set[str]:
@@ -149,17 +182,15 @@ def test_an_interrupted_import_says_where_it_is_and_goes_on_from_there(cli: Rook
     calls = [f"2023-11-16 18:{n // 60 % 60:02}:{n % 60:02}.{n:07},{n},7\n" for n in range(6_000)]
     trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + "".join(calls))
     command = ("import", "azure-llm", str(trace), "--provider=openai", "--model=gpt-4o", "--json")
-    with node_process(tmp_path / "data") as running:
-        with (
-            started(*command, f"--url={running.node.url}") as importing,
-            follower(running.node.url, "--last=0") as tail,
-        ):
-            first_line(tail)  # and so the first of many chunks is in the log
+    with node_process(tmp_path / "data") as running, Client(running.node.url) as client:
+        with held_up(running.node.url, 1_000_000) as (url, go_on), started(*command, f"--url={url}") as importing:
+            while client.get("/status")["events"] <= 1_000:  # the first of six chunks; two or three come to the node
+                pass
             importing.send_signal(signal.SIGINT)
+            go_on.set()
             _, err = importing.communicate(timeout=30)
             assert (importing.returncode, b"Traceback" in err) == (130, False)
             assert b"the same command goes on from" in err
-            tail.terminate()
         report = cli(*command, f"--url={running.node.url}").json
         assert (report["events"], report["rejected"]) == (len(calls), 0)
         assert report["duplicates"] >= 1_000
