@@ -67,11 +67,13 @@ async def test_what_came_of_it_is_told_though_queries_are_held_up(
             scratch.rename(tmp_path / "aside")
             scratch.touch()  # a file where the folder was: nothing can be folded
             await do(node.bus, "held.up", AssignmentCompleted(agent_id="coder-7", result=7))
+            while node.health.subsystems["projector"].state != "failed":
+                await asyncio.sleep(0.01)
             told = await assignments.until_over(
                 node, given.assignment_id, wait_seconds, Lane("reads", 1, 1), wait="visible"
             )
             assert (told.status, told.result) == ("completed", 7)
-            assert node.health.subsystems["projector"].state == "failed"
+            assert node.health.subsystems["projector"].state == "failed", "it was not waited for until it was mended"
             scratch.unlink()
             (tmp_path / "aside").rename(scratch)
 

@@ -88,8 +88,9 @@ def test_a_registered_agent_is_at_work_until_it_is_struck_off(client: Client) ->
     assert (first["status"], first["agent_id"]) == ("completed", "linter")
     again = done(client, capability="pid")
     assert again["result"] == first["result"]
+    until(lambda: client.get("/agents/linter")["state"] == "alive")  # a beat that is late makes a suspect for a moment
     agent = client.get("/agents/linter")
-    assert (agent["state"], agent["endpoint"], agent["role"]) == ("alive", RPC, "linter")
+    assert (agent["endpoint"], agent["role"]) == (RPC, "linter")
     assert agent["metadata"] == {"team": "tools"}
     client.delete("/agents/linter")
     until(lambda: not is_alive(first["result"]["pid"]))
@@ -102,7 +103,7 @@ def test_one_that_cannot_be_reached_is_declared_dead_and_lives_again_when_it_can
     mortal.unlink()
     os.kill(first["result"]["pid"], signal.SIGKILL)
     until(lambda: client.get("/agents/mortal")["state"] == "expired")
-    assert "mortal: rpc agent" in client.get("/health")["subsystems"]["bridges"]["detail"]
+    until(lambda: "mortal: rpc agent" in client.get("/health")["subsystems"]["bridges"]["detail"])
     waiting = told(client, "/assignments", {"capability": "pid"})
     shutil.copy(HERE / "rpc_agent.py", mortal)
     second = client.get(f"/assignments/{waiting['assignment_id']}", wait_seconds=30)
