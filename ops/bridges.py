@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -24,7 +24,7 @@ from ..handlers.transports import Bridge, Endpoint, Transports, endpoint_of
 from ..projections import ProjectionError
 from ..schemas import AgentRegistered, InvalidInput
 from .families import counter, gauge
-from .health import Health
+from .health import Health, HeldUp
 
 if TYPE_CHECKING:
     from .node import Node
@@ -36,7 +36,6 @@ LOOK_SECONDS_MAX = 10.0
 # Between two looks lies so many times what the first of them took: a colony may be large, and its log always grow.
 LOOKING_SHARE = 10.0
 NAMED_MAX = 5
-PRESENT = ("declared", "alive", "suspect", "expired")
 STATEMENT = (Path(__file__).parent / "sql" / "bridged_agents.sql").read_text("utf-8")
 
 logger = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class Bridges:
                 try:
                     await self._look()
                     self._trouble = ""
-                except (BusError, ProjectionError) as error:
+                except (BusError, ProjectionError, HeldUp) as error:
                     self._trouble = str(error)
                 await asyncio.sleep(max(LOOK_SECONDS, LOOKING_SHARE * (monotonic() - began)))
                 if any(looked_at.get(origin, 0) < n for origin, n in self._node.log.vector().items()):
@@ -107,15 +106,26 @@ class Bridges:
 
     async def _look(self) -> None:
         meant = await asyncio.to_thread(lambda: dict(self._meant()))
-        for agent_id in [one for one in self._told if one not in meant]:
+        changed = {agent_id: told for agent_id, told in meant.items() if not self._is_kept_to(agent_id, told)}
+        for agent_id in [*(one for one in self._told if one not in meant), *changed]:
             await self._stop(agent_id)
-        for agent_id, told in meant.items():
-            if not self._is_kept_to(agent_id, told):
-                await self._stop(agent_id)
-                record = await self._node.reactions.state(AGENTS, agent_id)
-                if record.state in PRESENT:  # the read models may not have heard yet that it isn't
-                    self._start(agent_id, told)
-            self._told[agent_id] = told
+        self._told |= {agent_id: told for agent_id, told in meant.items() if agent_id not in changed}
+        if changed:
+            await self._until_heard(changed)
+            meant = await asyncio.to_thread(lambda: dict(self._meant()))
+        for agent_id, told in changed.items():
+            if meant.get(agent_id) == told:  # or else the next look sees to it
+                self._start(agent_id, told)
+                self._told[agent_id] = told
+
+    async def _until_heard(self, agent_ids: Collection[str]) -> None:
+        """Wait until the read models have what the bus has of them: a bridge registers, and would undo what is newer.
+
+        Raises `HeldUp`.
+        """
+        registry = self._node.reactions.deciders[AGENTS.name]
+        sequences = [(await registry.look(agent_id))[1] for agent_id in agent_ids]
+        await self._node.until(max(sequences), "visible")
 
     def _meant(self) -> Iterator[tuple[str, AgentRegistered]]:
         """Who is to be bridged, as what. Blocks."""

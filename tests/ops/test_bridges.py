@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +16,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from rookery.handlers.fleet import AGENTS, Register
+from rookery.handlers.fleet.beats import fence_subject
+from rookery.handlers.reactions import Command
 from rookery.handlers.transports import Endpoint
 from rookery.ops.bench.node_process import node_process
-from rookery.ops.bridges import allows
+from rookery.ops.bridges import LOOK_SECONDS, allows
 from rookery.ops.client import Client
+from rookery.ops.data_folder import DataFolder
+from rookery.ops.node import running_node
+from rookery.ops.settings import Settings
+from rookery.projections import Folded
 
 from ..handlers.transports.conftest import HERE, is_alive, program
 
@@ -118,6 +127,43 @@ def test_changing_it_changes_what_it_is_given(client: Client) -> None:
     register(client, "changing", RPC, capabilities=["task"], again=True)
     assert done(client, capability="task", input=2)["result"]["agent_id"] == "changing"
     client.delete("/agents/changing")
+
+
+async def test_what_it_is_changed_to_is_not_undone_by_who_has_not_heard_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data=tmp_path, port=0, nats_port=0, bridges=(RPC,))
+    with DataFolder(tmp_path) as folder:
+        async with running_node(folder, settings) as node:
+            catch_up, held_up = node.projections.catch_up, threading.Lock()
+
+            def catch_up_unless_held_up() -> Folded:
+                with held_up:
+                    return catch_up()
+
+            monkeypatch.setattr(node.projections, "catch_up", catch_up_unless_held_up)
+
+            async def register(*capabilities: str, again: bool = False) -> None:
+                asked = Register(capabilities=[*capabilities], transport="rpc", endpoint=RPC, again=again)
+                await node.reactions.handle(AGENTS, Command.of(asked, subject="changing", source="/people/ada"))
+
+            async def incarnation() -> int:
+                return (await node.reactions.state(AGENTS, "changing")).incarnation
+
+            await register("echo")
+            while await incarnation() < 2:  # now the bridge has registered
+                await asyncio.sleep(0.01)
+            bridge = node.edges[1]._bridges["changing"][1]
+            with held_up:
+                await register("task", again=True)
+                await node.bus.send(fence_subject("changing"), b"{}")  # as at its next beat
+                await asyncio.wait([bridge])
+                await asyncio.sleep(2 * LOOK_SECONDS)  # whoever looks meanwhile knows nothing of the change
+            while await incarnation() < 4:
+                await asyncio.sleep(0.01)
+            told = (await node.reactions.state(AGENTS, "changing")).particulars
+            assert told is not None
+            assert told.capabilities == ["task"]
 
 
 def test_one_that_is_declared_is_at_work_when_it_can_be(client: Client) -> None:
