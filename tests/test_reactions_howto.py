@@ -14,6 +14,7 @@ from rookery.ops.cli.dead_letters import dead_letters
 from rookery.schemas import RunFailed
 
 from .handlers.reactions.conftest import World
+from .handlers.reactions.test_runner_properties import settle
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "howto" / "reactions.md").read_text()
@@ -37,9 +38,13 @@ async def test_the_page_s_reaction_pages_once_is_parked_and_redriven(tmp_path: P
     world = World(tmp_path, lambda: [reactions])
     runner = await world.start()
     await world.happen(RunFailed(error="no tests"), "r1")
+    await world.act()
     page["PAGER"].works = False
     await world.happen(RunFailed(error="no tests"), "r2")
+    await world.act()
+    assert len(runner.parked()) == 1
     page["PAGER"].works = True
+    await settle(world, "redrive")
     await world.act()
     assert list(page["PAGER"].paged.values()) == ["r1 failed: no tests", "r2 failed: no tests"]
     assert len(world.told("insight.recorded")) == 2
