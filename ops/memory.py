@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..projections import Resources
+from .settings import Settings
 
 # Above what DuckDB may hold: for the log, the graph, requests, answers, and what queries take without account.
 UNACCOUNTED_BYTES = 3 * 2**30
@@ -32,10 +33,14 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # as <malloc.h> has t
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
-def limit_memory(resources: Resources | None = None) -> int | None:
+def resources_of(settings: Settings) -> Resources:
+    """What a node with these settings lets DuckDB use."""
+    return Resources(memory_size_mib_max=settings.duckdb_memory_mib)
+
+
+def limit_memory(resources: Resources) -> int | None:
     """Set the ceiling, unless there is a lower one already, and return it; None where the system knows none."""
-    found = resources or Resources()
-    accounted = (found.memory_size_mib_max + found.rebuild_memory_size_mib_max) * 2**20
+    accounted = (resources.memory_size_mib_max + resources.rebuild_memory_size_mib_max) * 2**20
     ceiling = int(min(accounted + UNACCOUNTED_BYTES, _machine_bytes() * MACHINE_SHARE_MAX))
     with suppress(OSError, ValueError):
         soft, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -39,6 +39,7 @@ from .incidents import Incidents
 from .intake import Intake, Taken
 from .live import Live
 from .liveness import fence_of, watch_of
+from .memory import resources_of
 from .own_history import complete_own_history
 from .proficiency import Proficiency
 from .projector import Projector
@@ -241,7 +242,8 @@ async def running_node(
         log, healed = await open_log(folder, settings, bus, nats_url)
         stack.callback(log.close)
         opening = asyncio.create_task(asyncio.to_thread(Graph.open, folder.graph, log))
-        projections = await asyncio.to_thread(Projections.open, folder.database, log, serve_outdated=True)
+        opening_models = partial(Projections.open, resources=resources_of(settings), serve_outdated=True)
+        projections = await asyncio.to_thread(opening_models, folder.database, log)
         stack.callback(projections.close)
         graph = await opening
         stack.callback(graph.close)

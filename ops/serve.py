@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from .api.server import bind, serving
 from .data_folder import DataFolder, RunningNode
-from .memory import give_back_what_is_free, limit_memory
+from .memory import give_back_what_is_free, limit_memory, resources_of
 from .node import running_node
 from .settings import Settings
 
@@ -35,7 +35,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[RunningNode], None]) 
         listener = bind(settings.host, settings.port)
         with listener, DataFolder(settings.data) as folder:
             async with running_node(folder, settings) as node, serving(node, listener):
-                limit_memory()  # now, so that nats-server has none of it
+                limit_memory(resources_of(settings))  # now, so that nats-server has none of it
                 port = listener.getsockname()[1]
                 url = f"http://{settings.host}:{port}"
                 announcement = RunningNode(os.getpid(), url, node.nats_url, node.started_at)

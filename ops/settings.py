@@ -89,6 +89,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     query_seconds_max: Annotated[
         float, Meta(gt=0, le=86_400, description="How long a query of read models or graph may run, in seconds.")
     ] = 30.0
+    duckdb_memory_mib: Annotated[
+        int,
+        Meta(
+            ge=256,
+            le=16 * 2**20,
+            description="How much memory read models and their queries may hold, in MiB; what needs more goes to disk.",
+        ),
+    ] = 1_024
     query_rows_max: Annotated[int, Meta(ge=1, description="How many rows a query may return.")] = 100_000
     snapshot_seconds: Annotated[
         float,

@@ -38,12 +38,13 @@ class Figure(NamedTuple):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What came of it. `alike`: whether the other node has the same lines; None where there was none."""
+    """What came of it. `alike`: whether the other node has the same lines."""
 
     minutes: float
     events_per_second: float
+    past_events: int
     verdict: Verdict
-    alike: bool | None
+    alike: bool
     samples: tuple[Sample, ...]
     by_minute: tuple[Minute, ...]
     remark: str = ""
@@ -51,11 +52,11 @@ class Report(msgspec.Struct, frozen=True):
     @property
     def is_well(self) -> bool:
         """Whether everything that was acknowledged is there once, here and on the other node."""
-        return self.verdict.is_whole and self.alike is not False
+        return self.verdict.is_whole and self.alike
 
     @property
     def _events_per_second(self) -> float:
-        return self.verdict.acknowledged / (self.minutes * 60)
+        return (self.verdict.acknowledged - self.past_events) / (self.minutes * 60)
 
     def figures(self) -> Iterator[Figure]:
         """Each figure, once warm."""
@@ -77,13 +78,14 @@ class Report(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """The table and what goes with it, as the documentation has it."""
         verdict = self.verdict
-        other = {None: "", True: " The other node has the same lines.", False: " THE OTHER NODE'S LOG DIFFERS."}
+        other = "The other node has the same lines." if self.alike else "THE OTHER NODE'S LOG DIFFERS."
         lines = [
             f"{datetime.now(UTC):%Y-%m-%d}, {machine()}: {self.minutes:g} minutes, {self._events_per_second:,.0f} "
-            f"events/s of {self.events_per_second:g} that were asked for.{' ' + self.remark if self.remark else ''}",
+            f"events/s of {self.events_per_second:g} that were asked for, after {self.past_events:,} before."
+            f"{' ' + self.remark if self.remark else ''}",
             "",
             f"Acknowledged {verdict.acknowledged:,}, lost {verdict.lost}, doubled {verdict.doubled}, wrong "
-            f"{verdict.wrong}; the read models are what a fresh fold gives.{other[self.alike]}",
+            f"{verdict.wrong}; the read models are what a fresh fold gives. {other}",
             "",
             "| figure | first third | last third | most | grows per hour |",
             "|---|---:|---:|---:|---:|",

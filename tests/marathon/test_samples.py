@@ -42,7 +42,7 @@ def test_a_minute_has_its_own_percentiles() -> None:
 def test_the_table_says_what_grows_and_what_is_missing(tmp_path: Path) -> None:
     samples = tuple(Sample(at / 10, Vitals(100 + at, 60, 40), Vitals(30, 15, 9), 5.0) for at in range(100))
     minute = Minute({"query": 5.0}, {"query": 50.0}, {"query": 60})
-    report = Report(10, 100, Verdict(7, lost=2), None, samples, (minute,) * 10)
+    report = Report(10, 100, 0, Verdict(7, lost=2), True, samples, (minute,) * 10)
     document = tmp_path / "reliability.md"
     document.write_text(f"before\n{BEGIN}\nyesterday\n{END}\nafter\n")
     write(document, report)
