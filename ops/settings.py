@@ -159,8 +159,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     public_url: Annotated[
         PublicUrl | None,
         Meta(
-            description="Where others reach the HTTP API, for agent cards to say; without it, where a card was "
-            "asked for."
+            description="Where others reach the HTTP API: for agent cards to say, and the name that a proxy hands on. "
+            "Without it, cards say where they were asked for."
         ),
     ] = None
     card_hosts: Annotated[

@@ -48,7 +48,7 @@ from ..syncing import InvalidBundle, PeerError
 from ..verifying import VerificationRunning, VerificationStopped
 from .bodies import BodyPacked, BodyTooLarge, BodyTooSlow
 from .negotiation import NotAcceptable
-from .pages import ForeignPage
+from .pages import ForeignPage, UnknownName
 from .waiting import NotYetVisible
 
 MEDIA_TYPE = "application/problem+json"
@@ -86,6 +86,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     TooBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyReaders: HTTPStatus.SERVICE_UNAVAILABLE,
     ForeignPage: HTTPStatus.FORBIDDEN,
+    UnknownName: HTTPStatus.MISDIRECTED_REQUEST,
     HeldUp: HTTPStatus.SERVICE_UNAVAILABLE,
     RebuildUnderWay: HTTPStatus.CONFLICT,
     NoWayBack: HTTPStatus.CONFLICT,

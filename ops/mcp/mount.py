@@ -24,7 +24,7 @@ class McpMount:
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:
-        self._api = NodeApi(httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://node"))
+        self._api = NodeApi(httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost"))
         self._manager = StreamableHTTPSessionManager(
             server_of(self._api),
             json_response=True,

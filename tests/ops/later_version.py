@@ -42,7 +42,7 @@ async def main(folder: Path) -> None:
     with DataFolder(folder) as owned:
         async with running_node(owned, settings, tables=tables) as node:
             await settled(node)
-            http = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(node)), base_url="http://node")
+            http = httpx.AsyncClient(transport=httpx.ASGITransport(create_app(node)), base_url="http://localhost")
             letters = (await http.get("/dead-letters")).json()
             fleet = (await http.get("/query/fleet")).json()["rows"][0]["events"]
             latest = (await http.get("/rebuild")).json()["latest"]

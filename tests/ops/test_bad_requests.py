@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from rookery.ops.api.pages import is_known
 from rookery.ops.bench.node_process import NodeProcess
 from rookery.ops.client import Client
+from rookery.ops.settings import Settings
 
 REFUSED = range(400, 500)
 
@@ -19,7 +21,7 @@ def status_of(node: NodeProcess, request: bytes) -> int:
     """What is answered to these bytes, which need be no HTTP."""
     place = urlsplit(node.node.url)
     with socket.create_connection((place.hostname or "", place.port or 0), timeout=30) as connection:
-        connection.sendall(request + b"\r\nhost: node\r\nconnection: close\r\n\r\n")
+        connection.sendall(request + b"\r\nhost: localhost\r\nconnection: close\r\n\r\n")
         version, status, *_ = connection.makefile("rb").readline().split()
     assert version == b"HTTP/1.1"
     return int(status)
@@ -65,6 +67,22 @@ def test_a_page_of_another_site_writes_nothing_and_reads_what_browsers_keep_from
         assert httpx.get(f"{node.node.url}/status", headers={"origin": origin}).status_code == 200
     own = httpx.post(f"{node.node.url}/sql", headers={"origin": node.node.url}, content=b'{"sql": "select 1"}')
     assert own.status_code == 200
+
+
+def test_a_page_whose_site_s_name_leads_here_reads_nothing(node: NodeProcess) -> None:
+    for host in ("evil.example", "evil.example:8800", "127.0.0.1.evil.example", "[::1"):
+        refused = httpx.get(f"{node.node.url}/status", headers={"host": host})
+        assert refused.status_code == 421, host
+        assert host in refused.json()["detail"]
+    for host in ("localhost", "127.0.0.1:1", "[::1]:8800", "10.0.0.1", "rookery.localhost"):
+        assert httpx.get(f"{node.node.url}/status", headers={"host": host}).status_code == 200, host
+
+
+def test_a_node_that_others_reach_has_the_names_that_its_network_knows() -> None:
+    assert is_known("node-7.internal", Settings(host="0.0.0.0"))
+    behind_a_proxy = Settings(public_url="https://rookery.example:8443/colony")
+    assert is_known("rookery.example", behind_a_proxy)
+    assert not is_known("evil.example", behind_a_proxy)
 
 
 @pytest.mark.parametrize(

@@ -312,7 +312,7 @@ def test_a_reader_that_does_not_read_is_told_and_cut_while_others_go_on(
         sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         sleeper.settimeout(60)
         sleeper.connect((host, int(port)))
-        sleeper.sendall(b"GET /events?last=1 HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n\r\n")
+        sleeper.sendall(b"GET /events?last=1 HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n")
         sleeper.recv(1)
         filler = RunStarted(task="x" * 300)
         for turn in range(BEHIND_EVENTS_MAX // 5_000 + 2):

@@ -28,7 +28,7 @@ async def node_at(folder: Path, **settings: Any) -> AsyncIterator[tuple[Node, ht
     with DataFolder(folder) as data:
         async with running_node(data, chosen) as node:
             transport = httpx.ASGITransport(create_app(node))
-            async with httpx.AsyncClient(transport=transport, base_url="http://node") as http:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
                 yield node, http
 
 

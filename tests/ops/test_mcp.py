@@ -153,7 +153,7 @@ async def test_pages_of_other_sites_are_refused_and_get_has_no_stream(node: Node
 async def test_without_the_sdk_the_route_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(route, "MODULE", "..mcp.not_there")
     served = route.McpRoute(lambda *_: None, "127.0.0.1")  # type: ignore[arg-type] # never asked
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=served), base_url="http://node") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=served), base_url="http://localhost") as http:
         answer = await http.post("/mcp")
     assert answer.status_code == 501
     assert "pip install 'rookery[mcp]'" in answer.json()["detail"]

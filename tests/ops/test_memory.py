@@ -1,4 +1,4 @@
-"""Memory that threads have freed goes back to the system, whatever they had before."""
+"""A node's memory: DuckDB holds what it is told, and what threads have freed goes back to the system."""
 
 from __future__ import annotations
 
@@ -51,3 +51,11 @@ def _left_mib(how: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is told what to keep")
 def test_what_threads_have_freed_goes_back_to_the_system() -> None:
     assert _left_mib("give") < _left_mib("keep") - ARENAS * MIB_EACH / 2
+
+
+async def test_a_node_s_duckdb_holds_what_it_is_told(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, port=0, nats_port=0, verify_megabytes_per_second=0, duckdb_memory_mib=300)
+    with DataFolder(tmp_path) as folder:
+        async with running_node(folder, settings) as node:
+            con = node.projections._live.database.con
+            assert con.execute("select current_setting('memory_limit')").fetchall() == [("300.0 MiB",)]

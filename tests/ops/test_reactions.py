@@ -79,7 +79,7 @@ async def at(folder: Path, tables: list[Reactions]) -> AsyncIterator[At]:
         async with running_node(owned, settings, tables=tables) as node:
             node.reactions.hasten(attempts_max=2)
             transport = httpx.ASGITransport(create_app(node))
-            async with httpx.AsyncClient(transport=transport, base_url="http://node") as http:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
                 yield At(node, http)
 
 
