@@ -40,7 +40,8 @@ class Batch(NamedTuple):
     """The events first to last of one origin.
 
     `paths`: the sealed segments that hold them, where DuckDB may read those; or else, of a batch that is `columnar`,
-    those segments' side-cars. `whole`: there is nothing in these besides.
+    those segments' side-cars. `whole`: there is nothing in these besides. `types`: those on the wire, where they are
+    known, and maybe others.
     """
 
     origin: str
@@ -49,6 +50,7 @@ class Batch(NamedTuple):
     paths: tuple[Path, ...] = ()
     columnar: bool = False
     whole: bool = False
+    types: frozenset[str] = frozenset()
 
     @property
     def events(self) -> int:
@@ -78,12 +80,14 @@ class Lines:
         """The types of what DuckDB could read by itself. Where it finds a line odd, None: Python has the last word."""
         if not batch.paths:
             return None
+        fields = self._selection.fields_of(batch.types) if batch.types else self._selection.data.keys()
         try:
-            arrived = self._create(con, table, batch, batch.paths, self._selection.data.keys())
-            types = con.execute(f"select distinct type from {table}").fetchall()  # noqa: S608
+            arrived = self._create(con, table, batch, batch.paths, fields)
+            types = frozenset(name for (name,) in con.execute(f"select distinct type from {table}").fetchall())  # noqa: S608
         except duckdb.Error:
             return None
-        return frozenset(name for (name,) in types) if arrived == batch.events else None
+        is_as_told = not batch.types or types <= _unversioned(batch.types)
+        return types if arrived == batch.events and is_as_told else None
 
     def _load_through_python(self, con: duckdb.DuckDBPyConnection, batch: Batch, table: str) -> frozenset[str]:
         records = self._log.read(batch.origin, after=batch.first - 1, limit=batch.events)
@@ -100,7 +104,7 @@ class Lines:
         if arrived != written.total():
             reason = f"{written.total()} events went in, {arrived} arrived"
             raise LoadFailed(batch.origin, batch.first, batch.last, reason)
-        return frozenset(relation.type for relation in relations().values() if relation.wire_type in written)
+        return _unversioned(written)
 
     def _create(
         self,
@@ -135,6 +139,10 @@ class Lines:
         files = ", ".join(literal(str(path)) for path in paths)
         typed = ", ".join(f"{quoted(name)}: {literal(sql_type)}" for name, sql_type in columns.items())
         return f"read_ndjson([{files}], columns = {{{typed}}}, auto_detect = false)"
+
+
+def _unversioned(wire_types: Collection[str]) -> frozenset[str]:
+    return frozenset(relation.type for relation in relations().values() if relation.wire_type in wire_types)
 
 
 def _canonical(records: Iterable[Record]) -> Iterator[tuple[str, bytes]]:

@@ -135,7 +135,9 @@ def _next_batch(log: Log, origin: str, after: int, last: int, side_cars: SideCar
     if side_cars and (paths := _leading(side_cars.current, segments[:SIDE_CARS_PER_BATCH_MAX], last)):
         return _batch_of(segments, paths, after, last)
     if paths := _leading(_plain, segments[:SEGMENTS_PER_BATCH_MAX], last):
-        return Batch(origin, after + 1, min(segments[len(paths) - 1].last, last), tuple(paths))
+        read = segments[: len(paths)]
+        types = frozenset(name for segment in read for name in segment.summary().types)
+        return Batch(origin, after + 1, min(read[-1].last, last), tuple(paths), types=types)
     return Batch(origin, after + 1, min(segments[0].last, last, after + EVENTS_THROUGH_PYTHON_MAX))
 
 

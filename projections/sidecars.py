@@ -175,7 +175,8 @@ def _export(log: Log, segment: Segment, path: Path) -> None:
     readable = (segment.path,) if segment.plain else ()
     with duckdb.connect(config=config) as con:
         lines = Lines(log, Selection.to_keep(), path.parent)
-        lines.load(con, Batch(segment.origin, segment.first, segment.last, readable))
+        types = frozenset(segment.summary().types)
+        lines.load(con, Batch(segment.origin, segment.first, segment.last, readable, types=types))
         con.execute(
             f"copy (from events order by type, n) to {literal(str(path))} "
             f"(format parquet, compression zstd, parquet_version v2, row_group_size {ROW_GROUP_EVENTS})"
