@@ -106,8 +106,7 @@ class ReadModels(ABC):
 
     def models(self) -> list[ReadModel]:
         """Every read model, by name."""
-        with self._readers.cursor() as cursor:
-            return [self._model(cursor, name) for name in self._names]
+        return [self._model(name) for name in self._names]
 
     def key_of(self, name: str) -> tuple[str, ...]:
         """The columns that tell a read model's rows apart. Raises `UnknownReadModel`."""
@@ -251,18 +250,21 @@ class ReadModels(ABC):
 
     def _shape(self, name: str) -> _Shape:
         self.key_of(name)
-        shape = self._shapes.get(name)
+        shapes = self._shapes  # another database brings other ones
+        shape = shapes.get(name)
         if shape is None:
             with self._readers.cursor() as cursor:
-                shape = self._shapes[name] = _Shape(self._model(cursor, name).columns, _keys_in(cursor, name))
+                shape = shapes[name] = _Shape(self._columns_in(cursor, name), _keys_in(cursor, name))
         return shape
 
-    def _model(self, cursor: duckdb.DuckDBPyConnection, name: str) -> ReadModel:
-        projection = self._catalogue.by_name[name]
+    def _columns_in(self, cursor: duckdb.DuckDBPyConnection, name: str) -> list[Column]:
         notes = self._catalogue.notes(name)
         described = cursor.execute(f"describe {quoted(name)}").fetchall()
-        columns = [Column(column, sql_type, notes.get(column, "")) for column, sql_type, *_ in described]
-        return ReadModel(name, projection.version, projection.description, projection.key, columns)
+        return [Column(column, sql_type, notes.get(column, "")) for column, sql_type, *_ in described]
+
+    def _model(self, name: str) -> ReadModel:
+        projection = self._catalogue.by_name[name]
+        return ReadModel(name, projection.version, projection.description, projection.key, self.columns_of(name))
 
 
 class Standing:

@@ -383,8 +383,8 @@ class Projections(ReadModels):
         self._live = self._open()
         if self._is_stopped:
             self._live.engine.stop()
-        self._names, self._shapes = self._live.names, {}
         self._readers.database = self._live.database
+        self._names, self._shapes = self._live.names, {}
 
     def _open(self) -> Tables:
         self._files.recover()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from rookery.ops.data_folder import DataFolder
+from rookery.ops.node import running_node
+from rookery.ops.settings import Settings
 
 ARENAS, MIB_EACH = 8, 24
 
@@ -57,5 +61,5 @@ async def test_a_node_s_duckdb_holds_what_it_is_told(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, port=0, nats_port=0, verify_megabytes_per_second=0, duckdb_memory_mib=300)
     with DataFolder(tmp_path) as folder:
         async with running_node(folder, settings) as node:
-            con = node.projections._live.database.con
+            con = node.projections._live.database.con.cursor()
             assert con.execute("select current_setting('memory_limit')").fetchall() == [("300.0 MiB",)]
