@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,14 +81,24 @@ class Lines:
         """The types of what DuckDB could read by itself. Where it finds a line odd, None: Python has the last word."""
         if not batch.paths:
             return None
-        fields = self._selection.fields_of(batch.types) if batch.types else self._selection.data.keys()
         try:
-            arrived = self._create(con, table, batch, batch.paths, fields)
+            arrived = self._create_segments(con, table, batch)
             types = frozenset(name for (name,) in con.execute(f"select distinct type from {table}").fetchall())  # noqa: S608
         except duckdb.Error:
             return None
         is_as_told = not batch.types or types <= _unversioned(batch.types)
         return types if arrived == batch.events and is_as_told else None
+
+    def _create_segments(self, con: duckdb.DuckDBPyConnection, table: str, batch: Batch) -> int:
+        """The same as `_create`. Columns that no type of the batch has are nowhere but in a view: they cost a third."""
+        if not batch.types:
+            return self._create(con, table, batch, batch.paths, self._selection.data.keys())
+        fields = self._selection.fields_of(batch.types)
+        columns, stored = self._selection.columns_to_keep(fields), stored_as(table)
+        arrived = self._create(con, stored, batch, batch.paths, fields, columns)
+        kept = ", ".join(f"{sql} as {quoted(name)}" for name, sql in self._selection.kept_columns(fields).items())
+        make_view(con, table, f"select {kept} from {stored}")  # noqa: S608
+        return arrived
 
     def _load_through_python(self, con: duckdb.DuckDBPyConnection, batch: Batch, table: str) -> frozenset[str]:
         records = self._log.read(batch.origin, after=batch.first - 1, limit=batch.events)
@@ -113,13 +124,17 @@ class Lines:
         batch: Batch,
         paths: Sequence[Path],
         fields: Collection[str],
+        columns: Mapping[str, str] | None = None,
     ) -> int:
         """Make the table of what these files hold of the batch; returns how many events those are.
 
         `fields` are those that the events may have: for few events, to read any others takes more time than the rest.
+        `columns` are the table's, if not all that there are.
         """
-        columns = self._selection.columns(fields)
-        selected = ", ".join(f"{expression} as {quoted(name)}" for name, expression in columns.items())
+        made = self._selection.columns(fields) if columns is None else columns
+        selected = ", ".join(f"{expression} as {quoted(name)}" for name, expression in made.items())
+        with suppress(duckdb.CatalogException):  # it is a table already, or nothing
+            con.execute(f"drop view temp.{table}")
         ((arrived,),) = con.execute(
             f"create or replace temp table {table} as select {selected} from ("  # noqa: S608
             f'select * replace ("time"::timestamp as "time"), {literal(batch.origin)} as origin '
@@ -139,6 +154,18 @@ class Lines:
         files = ", ".join(literal(str(path)) for path in paths)
         typed = ", ".join(f"{quoted(name)}: {literal(sql_type)}" for name, sql_type in columns.items())
         return f"read_ndjson([{files}], columns = {{{typed}}}, auto_detect = false)"
+
+
+def make_view(con: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
+    """Make a temporary view, where a table may have been."""
+    with suppress(duckdb.CatalogException):  # it is a view already, or nothing
+        con.execute(f"drop table temp.{name}")
+    con.execute(f"create or replace temp view {name} as {query}")
+
+
+def stored_as(table: str) -> str:
+    """The name of the table over which `table` is a view."""
+    return quoted(f"stored {table}")
 
 
 def _unversioned(wire_types: Collection[str]) -> frozenset[str]:

@@ -8,7 +8,6 @@ looking into the past all come through here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import duckdb
 from ..eventstore import Log, Segment
 from .errors import LoadFailed, QueryFailed
 from .leash import Leash
-from .lines import NOTHING, Batch, Lines
+from .lines import NOTHING, Batch, Lines, make_view, stored_as
 from .relations import literal, quoted, relations
 from .selection import Selection
 from .sidecars import SideCars
@@ -63,7 +62,7 @@ class Loader:
 
         Raises `LoadFailed`.
         """
-        load = self._load_side_cars if batch.columnar else self._load_lines
+        load = self._load_side_cars if batch.columnar else self._lines.load
         return _relations_of(load(con, batch))
 
     def spread(
@@ -77,22 +76,18 @@ class Loader:
         spans = ((origin, after.get(origin, 0), last) for origin, last in sorted(until.items()))
         parts = [part for span in spans for part in self._parts(con, *span, leash or Leash())]
         if parts:
-            _view(con, " union all ".join(parts))
+            make_view(con, "events", " union all ".join(parts))
         else:
             self.unload(con)
 
     def unload(self, con: duckdb.DuckDBPyConnection) -> None:
         """Let go of the batch's memory."""
-        self._load_lines(con, NOTHING)
-
-    def _load_lines(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str]:
-        with suppress(duckdb.CatalogException):  # it is a table already
-            con.execute("drop view temp.events")
-        return self._lines.load(con, batch)
+        self._lines.load(con, NOTHING)
+        con.execute(f"drop table if exists temp.{stored_as('events')}")
 
     def _load_side_cars(self, con: duckdb.DuckDBPyConnection, batch: Batch) -> frozenset[str]:
         try:
-            _view(con, self._kept(batch))
+            make_view(con, "events", self._kept(batch))
             return _types(con)
         except duckdb.Error as error:
             raise LoadFailed(batch.origin, batch.first, batch.last, str(error)) from error
@@ -161,12 +156,6 @@ def _leading(file_of: Callable[[Segment], Path | None], segments: Sequence[Segme
 
 def _plain(segment: Segment) -> Path | None:
     return segment.path if segment.plain else None
-
-
-def _view(con: duckdb.DuckDBPyConnection, query: str) -> None:
-    with suppress(duckdb.CatalogException):  # it is a view already
-        con.execute("drop table temp.events")
-    con.execute(f"create or replace temp view events as {query}")
 
 
 def _types(con: duckdb.DuckDBPyConnection) -> frozenset[str]:

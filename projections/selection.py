@@ -37,9 +37,21 @@ class Selection:
         """All from which everything there is can be had again by `kept_columns`."""
         return cls([*(column for column in ENVELOPE if column not in MADE), *data_columns()])
 
-    def kept_columns(self) -> dict[str, str]:
-        """The columns of `events`, in SQL, from what was selected `to_keep`."""
-        return {name: MADE.get(name, quoted(name)) for name in [*self._envelope, *self.data]}
+    def kept_columns(self, fields: Collection[str] | None = None) -> dict[str, str]:
+        """The columns of `events`, in SQL, from what was selected `to_keep`, or from `columns_to_keep` of `fields`."""
+        data = {
+            name: quoted(name) if fields is None or name in fields else f"null::{kind}"
+            for name, kind in self.data.items()
+        }
+        return {name: MADE.get(name, quoted(name)) for name in self._envelope} | data
+
+    def columns_to_keep(self, fields: Collection[str]) -> dict[str, str]:
+        """Those of `columns` that have something in them, and aren't made from others."""
+        return {
+            name: sql
+            for name, sql in self.columns(fields).items()
+            if name not in MADE and (name in self._envelope or name in fields)
+        }
 
     def columns(self, fields: Collection[str]) -> dict[str, str]:
         """The columns of `events`, in SQL, from an event as it is on the wire. It may have these fields, no others."""
