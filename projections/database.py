@@ -43,7 +43,8 @@ class Resources(NamedTuple):
     memory_size_mib_max: int = 1_024
     rebuild_memory_size_mib_max: int = min(3_072, _MACHINE_MIB // 2)
     # Below this much write-ahead log, a commit is one write; above it, the tables are rewritten where they changed.
-    wal_size_mib_max: int = 64
+    # Until then their new rows are in memory, of 250,000 events some 60 MiB.
+    wal_size_mib_max: int = 16
 
 
 class DamagedDatabase(Exception):
