@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 
 import httpx
 
@@ -22,6 +23,8 @@ def s3_server() -> Iterator[str]:
             assert process.stdout
             found = (re.search(r"Running on (http://\S+)", line) for line in process.stdout)
             url = next(match[1] for match in found if match)
+            # It says a line for each request: a pipe that nobody reads is full after some hundreds.
+            Thread(target=process.stdout.read, daemon=True).start()
             httpx.put(f"{url}/{BUCKET}", trust_env=False).raise_for_status()
             yield url
         finally:
