@@ -1,8 +1,9 @@
 """Brings events from the log to where folds select from them: the relation `events`, and a view of it per event type.
 
 Where sealed segments have side-cars, `events` is a view over those, and every fold reads the columns that it names of
-the types that it folds, and nothing else. Other events become a table. Live folding, catching up, rebuilding and
-looking into the past all come through here.
+the types that it folds, and nothing else. Other events become a table, and those of sealed segments one of their types'
+columns alone, with a view over it. Live folding, catching up, rebuilding and looking into the past all come through
+here.
 """
 
 from __future__ import annotations
