@@ -205,3 +205,17 @@ def test_an_event_that_did_not_arrive_is_noticed(
         monkeypatch.setattr("rookery.projections.lines._TIME_CHARS_MAX", 3)
         with pytest.raises(LoadFailed, match="1 events went in, 0 arrived"):
             loader.load(con, Batch("here", 1, 1))
+
+
+def test_an_unloaded_batch_leaves_no_rows_in_memory(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    with Colony(tmp_path, segment_events_max=1) as colony:
+        colony.append([fact(RunStarted(), "run-1")])
+        colony.log.seal_full_segments()
+        (segment,) = colony.log.segments("here")
+        loader = Loader(colony.log, Selection.of_everything(), tmp_path)
+        loader.prepare(con)
+        loader.load(con, Batch("here", 1, 1, (segment.path,), types=frozenset(segment.summary().types)))
+        rows = "select coalesce(sum(estimated_size), 0) from duckdb_tables()"
+        assert con.execute(rows).fetchall() == [(1,)]
+        loader.unload(con)
+        assert con.execute(rows).fetchall() == [(0,)]
