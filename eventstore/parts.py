@@ -14,7 +14,7 @@ from typing import Protocol
 from .cold import ColdTier
 from .disk import Disk
 from .errors import REMEDY, LogDamaged
-from .frames import FRAME_EVENTS_MAX, FramedFile
+from .frames import FRAME_EVENTS_MAX, Frame, FramedFile
 from .line import Chain, number_in
 from .manifest import Entry
 from .merkle import BLOCK_LEAVES, HASH_BYTES, MerkleTree, audit_path, leaf_hash, root_of
@@ -24,7 +24,7 @@ SEALED_SUFFIX = ".ndjson.zst"
 SUMMARY_SUFFIX = ".index.json"
 BLOCKS_SUFFIX = ".merkle"
 READ_SIZE_BYTES = 4 * 2**20
-FRAMES_KEPT_MAX = 2  # decoded frames per segment that was asked for single lines
+FRAMES_KEPT_MAX = 4  # decoded frames of whatever segments were last asked for single lines
 
 
 def plain_name(first: int) -> str:
@@ -64,7 +64,6 @@ class SealedPart:
         self.last = entry.last
         self._disk = disk
         self._tier = tier
-        self._decoded = lru_cache(maxsize=FRAMES_KEPT_MAX)(lambda frame: self._file.decode(frame))
 
     @property
     def summary_path(self) -> Path:
@@ -175,9 +174,9 @@ class SealedPart:
     def _frame_with(self, n: int) -> tuple[list[bytes], int]:
         """The frame's lines, and where line `n` is among them. All frames but those of large events are full."""
         frames = self._file.frames
-        lines: list[bytes] = self._decoded(frames[min((n - self.first) // FRAME_EVENTS_MAX, len(frames) - 1)])
+        lines = _decoded(self._file, frames[min((n - self.first) // FRAME_EVENTS_MAX, len(frames) - 1)])
         if not 0 <= n - number_in(lines[0]) < len(lines):
-            lines = self._decoded(frames[self._file.frame_of(n)])
+            lines = _decoded(self._file, frames[self._file.frame_of(n)])
         return lines, n - number_in(lines[0])
 
     @cached_property
@@ -232,3 +231,8 @@ class PlainPart:
 
     def _read(self, begin: int, end: int) -> list[bytes]:
         return self._disk.read(self.path, begin, end - begin)[:-1].split(b"\n")
+
+
+@lru_cache(maxsize=FRAMES_KEPT_MAX)
+def _decoded(file: FramedFile, frame: Frame) -> list[bytes]:
+    return file.decode(frame)

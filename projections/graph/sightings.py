@@ -8,7 +8,9 @@ from .mapping import Edge
 from .names import URN
 from .patterns import find
 
-EDGES_KEPT_MAX = 50_000
+EDGES_KEPT_MAX = 20_000
+
+_Key = tuple[str, str, str, str]
 
 
 class Sightings:
@@ -18,7 +20,8 @@ class Sightings:
     """
 
     def __init__(self) -> None:
-        self._kept: set[tuple[str, str, str, str]] = set()
+        self._kept: set[_Key] = set()
+        self._kept_before: set[_Key] = set()
 
     def are_known(self, store: Store, origin: str, edges: tuple[Edge, ...]) -> bool:
         """Whether the origin has stated all of these."""
@@ -29,25 +32,29 @@ class Sightings:
         self._kept.update(_key(origin, edge) for edge in edges)
 
     def written(self) -> None:
-        """The batch is written: what is kept here is in the store too, so that too much of it can go."""
-        if len(self._kept) > EDGES_KEPT_MAX:
-            self.forget()
+        """The batch is written: what is kept here is in the store too, so that what was not seen lately can go."""
+        if len(self._kept) > EDGES_KEPT_MAX // 2:
+            self._kept, self._kept_before = set(), self._kept
 
     def forget(self) -> None:
         """The batch was not written."""
-        self._kept = set()
+        self._kept, self._kept_before = set(), set()
 
     def _is_known(self, store: Store, origin: str, edge: Edge) -> bool:
         key = _key(origin, edge)
         if key in self._kept:
             return True
-        events = f"{URN}event:{origin}:"
-        known = any(found.graph.value.startswith(events) for found in find(store, *edge))
+        known = key in self._kept_before or _is_stated(store, origin, edge)
         if known:
             self.note(origin, (edge,))
         return known
 
 
-def _key(origin: str, edge: Edge) -> tuple[str, str, str, str]:
+def _is_stated(store: Store, origin: str, edge: Edge) -> bool:
+    events = f"{URN}event:{origin}:"
+    return any(found.graph.value.startswith(events) for found in find(store, *edge))
+
+
+def _key(origin: str, edge: Edge) -> _Key:
     subject, predicate, value = edge
     return origin, subject.value, predicate.value, value.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -292,6 +293,23 @@ def test_equal_chains_mean_equal_lines_up_to_there(log: Log, tmp_path: Path) -> 
     for origin, n in [("here", 30), ("here", -1), ("nowhere", 1)]:
         with pytest.raises(UnknownLine, match=f"no line {origin}:{n}"):
             log.chain_at(origin, n)
+
+
+def test_memory_does_not_grow_with_the_segments_that_are_asked_for_a_line(tmp_path: Path) -> None:
+    segment_events, segments = 100, 50
+    with Log.open(tmp_path / "log", segment_events_max=segment_events) as log:
+        given = many(segment_events * segments)
+        log.append("here", given)
+        log.seal_full_segments()
+        segment_bytes = sum(len(delivery.payload) for delivery in given) // segments
+        tracemalloc.start()
+        try:
+            for n in range(1, len(given), segment_events):
+                log.get("here", n)
+            held_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert held_bytes < segments / 4 * segment_bytes
 
 
 def test_large_events_fill_a_segment_by_their_size(tmp_path: Path) -> None:
