@@ -5,6 +5,7 @@ Where the node has a key, each line is signed as well, so that all of them can't
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_left
 from copy import copy
 from datetime import datetime
@@ -121,7 +122,7 @@ class Manifest:
     def decode(self, line: bytes) -> Entry:
         """What a line says. Raises `LogDamaged`."""
         try:
-            return msgspec.json.decode(line, type=Entry)
+            return entry_in(line)
         except msgspec.MsgspecError as error:
             raise LogDamaged(self.path, f"a line is not a segment's ({error})", REMEDY) from None
 
@@ -179,3 +180,26 @@ class Manifest:
 
     def _size_bytes(self) -> int:
         return sum(len(line) + 1 for line in self._lines)
+
+
+def entry_in(line: bytes | str) -> Entry:
+    """What a line says. Raises `msgspec.ValidationError` or another `MsgspecError`."""
+    refuse_twins(line)
+    return msgspec.json.decode(line, type=Entry)
+
+
+def refuse_twins(data: bytes | str) -> None:
+    """Raises `msgspec.ValidationError` where an object names a member twice: readers disagree on which one counts."""
+    try:
+        json.loads(data, object_pairs_hook=_without_twins)
+    except (ValueError, RecursionError) as error:
+        raise msgspec.ValidationError(str(error)) from None
+
+
+def _without_twins(members: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(members)
+    if len(found) < len(members):
+        names = [name for name, _ in members]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"`{twin}` is named twice in one object")
+    return found

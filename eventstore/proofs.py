@@ -16,7 +16,7 @@ from msgspec import UNSET
 from .errors import NotYetSealed, ProofRefused, UnknownLine
 from .line import number_in
 from .log import Log
-from .manifest import Entry
+from .manifest import Entry, entry_in, refuse_twins
 from .merkle import root_by
 from .signing import is_signed
 
@@ -76,9 +76,11 @@ def prove(log: Log, origin: str, n: int) -> Proof:
 def decode(data: bytes) -> Proof:
     """The proof in these bytes. Raises `ProofRefused`."""
     try:
-        return msgspec.json.decode(data, type=Proof)
+        proof = msgspec.json.decode(data, type=Proof)
+        refuse_twins(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ProofRefused(f"it has not the form of one ({error})") from None
+    return proof
 
 
 def check(proof: Proof, *, head: str | None = None, signer: str | None = None) -> Proved:
@@ -142,6 +144,6 @@ def _number(line: bytes) -> int:
 
 def _entry(line: str) -> Entry:
     try:
-        return msgspec.json.decode(line, type=Entry)
+        return entry_in(line)
     except msgspec.MsgspecError as error:
         raise ProofRefused(f"a line of its manifest is not a segment's ({error})") from None

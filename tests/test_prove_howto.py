@@ -121,6 +121,65 @@ def test_it_accepts_no_other_signer(true: Json, check: Callable[..., str]) -> No
         check(named, SIGNER.public)
 
 
+FORGED_ENTRIES: dict[str, Callable[[Json], str]] = {
+    "members behind the signature": lambda proof: proof["manifest"][0][:-1] + ',"also":1}',
+    "a member once more": lambda proof: proof["manifest"][0][:-1] + ',"last":11}',
+    "a member once more, in front": lambda proof: '{"last":11,' + proof["manifest"][0][1:],
+    "white space behind the signature": lambda proof: proof["manifest"][0] + " ",
+    "bits of the signature that nobody reads": lambda proof: last_digit_changed(proof["manifest"][0]),
+}
+
+
+def last_digit_changed(line: str) -> str:
+    digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    at = line.rindex("==") - 1
+    return line[:at] + digits[digits.index(line[at]) ^ 1] + line[at + 1 :]
+
+
+@pytest.mark.parametrize("forged", FORGED_ENTRIES.values(), ids=FORGED_ENTRIES)
+def test_a_signature_is_of_all_that_the_line_says(
+    true: Json, check: Callable[..., str], forged: Callable[[Json], str]
+) -> None:
+    with pytest.raises(ValueError, match=r"a member twice|more than was signed"):
+        check(headed({**true, "manifest": [forged(true)]}), SIGNER.public)
+
+
+def test_a_true_signature_proves_no_line_of_a_segment_that_was_named_behind_it(
+    true: Json, check: Callable[..., str]
+) -> None:
+    line, n = true["line"].replace("run", "fun", 1), true["n"]
+    root = sha256(b"\x00" + line.encode()).hexdigest()
+    entry = true["manifest"][0][:-1] + f',"first":{n},"last":{n},"events":1,"merkle_root":"{root}"}}'
+    with pytest.raises(ValueError, match="this proves nothing"):
+        check(headed({**true, "line": line, "audit_path": [], "manifest": [entry]}), SIGNER.public)
+
+
+def test_a_proof_that_says_something_twice_is_refused(true: Json, tmp_path: Path) -> None:
+    (tmp_path / "check.py").write_text(PROGRAM)
+    (tmp_path / "proof.json").write_text('{"line":"forged",' + json.dumps(true)[1:])
+    command = [sys.executable, "check.py", "proof.json", SIGNER.public]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "a member twice" in done.stderr
+
+
+def test_an_n_that_is_no_whole_number_is_refused(true: Json, check: Callable[..., str]) -> None:
+    with pytest.raises(ValueError, match="this proves nothing"):
+        check({**true, "n": 11.0})
+
+
+def test_a_log_that_nobody_signed_proves_its_lines_to_who_trusts_a_hash(
+    tmp_path: Path, check: Callable[..., str]
+) -> None:
+    with Log.open(tmp_path, segment_events_max=8) as log:
+        log.append("here", mixed(20))
+        log.seal_full_segments()
+        proof: Json = json.loads(msgspec.json.encode(prove(log, "here", 3)))
+    assert check(proof) == check(proof, proof["head"]) == proof["head"]
+    with pytest.raises(ValueError, match="what is trusted"):
+        check(proof, SIGNER.public)
+
+
 def resigned(line: str) -> str:
     entry = {**json.loads(line), "signer": OTHER.public}
     del entry["signature"]

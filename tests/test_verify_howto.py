@@ -59,3 +59,10 @@ def test_the_program_accepts_what_is_sound_and_nothing_else(tmp_path: Path) -> N
         flip(folder / name, at)
         assert check(folder, tmp_path) == 1, f"{name} at {at}"
         flip(folder / name, at)
+
+
+def test_the_program_accepts_nothing_behind_a_signature(tmp_path: Path) -> None:
+    folder = make(tmp_path, segment_events_max=2)
+    manifest = folder / "manifest.ndjson"
+    manifest.write_bytes(manifest.read_bytes()[:-2] + b',"also":1}\n')
+    assert check(folder, tmp_path) == 1

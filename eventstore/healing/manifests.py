@@ -15,7 +15,7 @@ from ..disk import Disk
 from ..errors import LogDamaged
 from ..frames import FramedFile
 from ..line import Chain, is_next, parse
-from ..manifest import BEFORE_THE_FIRST, Entry, Links, Manifest
+from ..manifest import BEFORE_THE_FIRST, Entry, Links, Manifest, entry_in
 from ..manifest import NAME as MANIFEST
 from ..merkle import MerkleTree
 from ..parts import SEALED_SUFFIX, sealed_name
@@ -83,7 +83,7 @@ class ManifestHealing:
         found: dict[int, tuple[bytes, Entry]] = {}
         for line in lines:
             try:
-                entry = msgspec.json.decode(line, type=Entry)
+                entry = entry_in(line)
             except msgspec.MsgspecError:
                 continue
             if entry.segment == sealed_name(entry.first) and entry.last == entry.first + entry.events - 1:
@@ -118,7 +118,7 @@ class ManifestHealing:
         links = Links()
         for line in lines:
             try:
-                entry = msgspec.json.decode(line, type=Entry)
+                entry = entry_in(line)
             except msgspec.MsgspecError:
                 return False
             if links.follow(line, entry) or not self._is_of_segment(entry):

@@ -15,7 +15,7 @@ from ..disk import Disk
 from ..errors import LogDamaged
 from ..line import Chain
 from ..manifest import NAME as MANIFEST
-from ..manifest import Entry, Links
+from ..manifest import Entry, Links, entry_in
 from ..origin import LOCK
 from ..parts import PLAIN_SUFFIX, SEALED_SUFFIX, SealedPart, plain_name
 from ..recovery import PLAIN_NAME
@@ -150,7 +150,7 @@ class OriginVerification:
 
     def _manifest_line(self, line: bytes, offset: int, links: Links) -> Iterator[Finding]:
         try:
-            entry = msgspec.json.decode(line, type=Entry)
+            entry = entry_in(line)
         except msgspec.MsgspecError as error:
             what = f"a line is not a segment's ({error})"
             yield self.finding(kind="manifest_altered", file=MANIFEST, what=what, offset=offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -111,6 +112,21 @@ def test_only_who_signed_is_the_signer(signed_log: Log, filled: Log) -> None:
         named = msgspec.structs.replace(proof, manifest=(forged,))
         with pytest.raises(ProofRefused):
             check(msgspec.structs.replace(named, head=head_of(named)), signer=SIGNER.public)
+
+
+def test_what_says_something_twice_proves_nothing(filled: Log, tmp_path: Path) -> None:
+    proof = prove(filled, "here", 3)
+    with pytest.raises(ProofRefused, match="`line` is named twice"):
+        decode(b'{"line":"forged",' + msgspec.json.encode(proof)[1:])
+    last = f'{{"segment":"another",{proof.manifest[-1][1:]}'
+    forged = msgspec.structs.replace(proof, manifest=(*proof.manifest[:-1], last))
+    with pytest.raises(ProofRefused, match="`segment` is named twice"):
+        check(msgspec.structs.replace(forged, head=head_of(forged)))
+    path = shutil.copytree(filled.folder, tmp_path / "log") / "here" / "manifest.ndjson"
+    *before, _ = path.read_text().splitlines()
+    path.write_text("".join(f"{line}\n" for line in [*before, last]))
+    with pytest.raises(LogDamaged, match="`segment` is named twice"):
+        Log.open(tmp_path / "log")
 
 
 def head_of(proof: Proof) -> str:
