@@ -7,6 +7,7 @@ value as JSON; what it is bound to is all of the sealed form before the cipherte
 from __future__ import annotations
 
 import os
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
@@ -29,6 +30,7 @@ from ..errors import KeyGone
 from .keys import Key, Vault
 
 NONCE_BYTES = 12
+BETWEEN_PARTS = re.compile(r"[/,;=?&#]")
 
 
 class Unreadable(ValueError):
@@ -45,9 +47,9 @@ def sealed_event(payload: bytes, event: Event, vault: Vault) -> bytes:
         return payload
     sealing = _Sealing(event, vault)
     data = with_personal(event, sealing.seal)
-    if not is_pseudonym(event.datasubject):
-        _refuse_names(event, data, event.datasubject)
     attributes = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+    if not is_pseudonym(event.datasubject):
+        _refuse_names(attributes, data, event.datasubject)
     attributes["datasubject"] = msgspec.Raw(msgspec.json.encode(sealing.pseudonym))
     if data:
         attributes["data"] = msgspec.Raw(msgspec.json.encode(data))
@@ -109,18 +111,24 @@ class _Sealing:
         return key
 
 
-def _refuse_names(event: Event, data: dict[str, msgspec.Raw], subject: str) -> None:
+def _refuse_names(attributes: dict[str, msgspec.Raw], data: dict[str, msgspec.Raw], subject: str) -> None:
     """What is in plain stays in the log for ever, and ids are in the subjects of the bus as well."""
-    said: dict[str, list[str | None]] = {
-        "subject": [event.subject],
-        "source": [*event.source.split("/")],
-        "correlationid": [event.correlationid],
-    }
-    name = msgspec.json.encode(subject)
-    found = [attribute for attribute, parts in said.items() if subject in parts]
-    found += [f"data.{field}" for field, raw in data.items() if name in msgspec.json.encode(msgspec.json.decode(raw))]
+    envelope = {name: raw for name, raw in attributes.items() if name not in ("datasubject", "data")}
+    found = [name for name, raw in envelope.items() if subject in _parts(raw) or _holds(raw, subject)]
+    found += [f"data.{field}" for field, raw in data.items() if _holds(raw, subject)]
     if found:
         raise InvalidData(
             "names the data subject in plain, and is kept for ever; say it with an id that tells nobody who that is",
             found[0],
         )
+
+
+def _holds(raw: msgspec.Raw, subject: str) -> bool:
+    """Whether this text is in it, however deep."""
+    return msgspec.json.encode(subject) in msgspec.json.encode(msgspec.json.decode(raw))
+
+
+def _parts(raw: msgspec.Raw) -> list[str]:
+    """What an attribute is put together of, as a URI or `tracestate` is."""
+    value = msgspec.json.decode(raw)
+    return BETWEEN_PARTS.split(value) if isinstance(value, str) else []

@@ -186,6 +186,26 @@ def test_an_envelope_that_names_the_person_is_refused(subject: str, source: str,
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("attribute", "said"),
+    [
+        ("authid", "user-17"),
+        ("causationid", "user-17"),
+        ("dataschema", "https://example.com/people/user-17"),
+        ("id", "user-17"),
+        ("owners", ["user-17"]),
+        ("tracestate", "team=red,user=user-17"),
+    ],
+)
+def test_no_attribute_of_the_envelope_may_name_the_person(attribute: str, said: Any, vault: Vault) -> None:
+    envelope = msgspec.json.decode(about(RunStarted()))
+    with pytest.raises(InvalidData) as refused:
+        sealed(msgspec.json.encode(envelope | {attribute: said}), vault)
+    assert refused.value.field == attribute
+    another = msgspec.json.decode(msgspec.json.encode(said).replace(b"user-17", b"user-170"))
+    assert sealed(msgspec.json.encode(envelope | {attribute: another}), vault)
+
+
 def test_a_sealed_text_means_nothing_in_another_event_or_field(vault: Vault) -> None:
     token = data_of(sealed(about(RunStarted(task=TEXT)), vault))["task"]
     pseudonym = vault.of("user-17")[0].id
