@@ -92,9 +92,11 @@ class SideCars:
         """
         self._remove_strangers()
         made, failed = 0, list[SideCarFailed]()
-        for segment in self._missing():
+        for segment in self._here():
             if stop.is_set():
                 break
+            if self.current(segment):
+                continue
             started = time.perf_counter()
             try:
                 self.make(segment)
@@ -108,14 +110,14 @@ class SideCars:
 
     def unmade(self) -> int:
         """How many segments that lie here have no side-car that can be relied on."""
-        return sum(1 for _ in self._missing())
+        return sum(self.current(segment) is None for segment in self._here())
 
     def size_bytes(self) -> int:
         """How much room all of them take."""
         return sum(path.stat().st_size for path in self.folder.glob(f"*/*{_SUFFIX}"))
 
-    def _missing(self) -> Iterator[Segment]:
-        return (segment for segment in self._segments() if segment.is_here and self.current(segment) is None)
+    def _here(self) -> Iterator[Segment]:
+        return (segment for segment in self._segments() if segment.is_here)
 
     def _segments(self) -> Iterator[Segment]:
         return (segment for origin in self._log.origins() for segment in self._log.segments(origin))

@@ -236,6 +236,26 @@ def test_making_ends_when_it_is_told_to(side_cars: SideCars) -> None:
     assert side_cars.unmade() == 2
 
 
+def test_who_ends_waits_for_no_side_car_to_be_looked_at(
+    sealed: Colony, side_cars: SideCars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert made(side_cars) == 3
+    looked_at: list[Path] = []
+
+    def is_whole(path: Path, made_from: str) -> bool:
+        looked_at.append(path)
+        return True
+
+    monkeypatch.setattr(sidecars, "_is_whole", is_whole)
+    stop = threading.Event()
+    stop.set()
+    found = again(side_cars, sealed.log)
+    assert found.make_missing(stop, lambda _: 0) == 0
+    assert looked_at == []
+    assert made(found) == 0
+    assert len(looked_at) == 3
+
+
 def test_a_rebuild_from_side_cars_gives_what_folding_gave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "EVENTS_WORTH_A_SEGMENT", 1)
     with Colony(tmp_path, segment_events_max=SEGMENT_EVENTS) as colony:
