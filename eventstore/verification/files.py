@@ -25,6 +25,7 @@ from .lines import OpenLines, SealedLines, locate
 
 CHUNK_BYTES = 4 * 2**20
 OTHER_SIGNER = "that is right where the node was restored or given a new key; else somebody else wrote it"
+NO_SIGNER = "that is right where the node sealed nothing since it got its key; else somebody else wrote it"
 
 # Called after each piece with how many bytes of files it had. It may take its time, and raise, to stop there.
 Watch = Callable[[int], object]
@@ -144,7 +145,10 @@ class OriginVerification:
         for line in self._manifest_lines():
             yield from self._manifest_line(line, offset, links)
             offset += len(line) + 1
-        if self._signer and links.signer not in (None, self._signer):
+        if self._signer and self._entries and links.signer is None:
+            what = f"none of its lines is signed, and this node's key is {self._signer}"
+            yield self.finding(kind="manifest_unsigned", file=MANIFEST, what=what, remedy=NO_SIGNER)
+        elif self._signer and links.signer not in (None, self._signer):
             what = f"it is signed by {links.signer}, and this node's key is {self._signer}"
             yield self.finding(kind="signer_changed", file=MANIFEST, what=what, remedy=OTHER_SIGNER)
 

@@ -12,6 +12,7 @@ Kind = Literal[
     "manifest_altered",  # a line of the manifest is not what was written, or not in its place
     "manifest_signature",  # a line of the manifest is not signed by who it says, or is no longer signed
     "signer_changed",  # another key signs from here on
+    "manifest_unsigned",  # no line of the manifest is signed, though the node has a key
     "segment_missing",  # the manifest tells of a file that is not there
     "segment_altered",  # a sealed file is not what was sealed, by its size, its hash, or its frames
     "segment_root",  # its lines are not those of the manifest's Merkle root, or not as many or as old as it says
@@ -51,7 +52,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def is_notice(self) -> bool:
         """Whether a person may have meant it so."""
-        return self.kind == "signer_changed"
+        return self.kind in ("signer_changed", "manifest_unsigned")
 
     def __str__(self) -> str:
         place = self.file if self.offset is None else f"{self.file} at byte {self.offset:,}"

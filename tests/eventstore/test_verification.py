@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from rookery.eventstore import Log, LogDamaged, LogWriteFailed, Signer
 from rookery.eventstore.disk import Disk
 from rookery.eventstore.frames import FramedFile, compress
+from rookery.eventstore.manifest import BEFORE_THE_FIRST
 from rookery.eventstore.signing import is_signed, new_seed, signed
 from rookery.eventstore.verification import Finding, bytes_to_verify, verify
 from rookery.tests.eventstore.deliveries import many, mixed, raw
@@ -306,6 +308,32 @@ def test_what_was_not_signed_stays_valid_and_what_comes_after_a_signature_is_sig
     assert finding.is_notice
     assert place(finding) == ("signer_changed", "manifest.ndjson", 17, 24)
     assert other.public in finding.what
+
+
+def test_a_manifest_that_has_no_signature_is_told_where_the_key_is_known(folder: Path) -> None:
+    """Who has the files and not the key can write all of them anew, and sign nothing."""
+    manifest = folder / "here" / "manifest.ndjson"
+    unsigned, previous = [], BEFORE_THE_FIRST
+    for line in lines_of(manifest):
+        entry = json.loads(line) | {"previous": previous}
+        del entry["signer"], entry["signature"]
+        unsigned.append(json.dumps(entry, separators=(",", ":")).encode())
+        previous = sha256(unsigned[-1]).hexdigest()
+    manifest.write_bytes(b"".join(line + b"\n" for line in unsigned))
+    assert list(verify(folder, deep=True)) == []
+    (finding,) = verify(folder, deep=True, signers={"here": KEY.public})
+    assert place(finding) == ("manifest_unsigned", "manifest.ndjson", None, None)
+    assert finding.is_notice, "a node that got its key and sealed nothing since has the same files"
+    with opened(folder) as log:
+        log.append("here", many(24))
+        log.seal_full_segments()
+    assert list(verify(folder, deep=True, signers={"here": KEY.public})) == []
+
+
+def test_a_node_that_sealed_nothing_yet_has_nothing_to_sign(tmp_path: Path) -> None:
+    with opened(tmp_path) as log:
+        log.append("here", many(4))
+    assert list(verify(tmp_path, deep=True, signers={"here": KEY.public})) == []
 
 
 def lines_of(path: Path) -> Iterator[bytes]:
