@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from .loose_thread import in_loose_thread
 SUBSYSTEM = "log"
 SETTLING_SECONDS = 60.0  # a node that starts has more urgent things to do
 PAUSE_SECONDS = 60.0  # between two rounds, so that a small log isn't read all the time
-FINDINGS_MAX = 1_000  # of one verification: a log with more is not looked at line by line
+FINDINGS_MAX = 1_000  # of one kind in one origin are listed, so that none keeps another from being told
 MEGABYTE = 10**6
 DEEP_KINDS = frozenset({"segment_root", "sequence_reused", "summary_damaged", "ids_damaged"})
 
@@ -54,10 +54,10 @@ class VerificationStopped(RookeryError):
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """What one verification found. `deep`: every line was decoded. `more`: there were more findings than are listed.
+    """What one verification found. `deep`: every line was decoded. `more`: more is wrong than is listed.
 
-    What was `healed` since is no longer among the findings. `stream_drift`: each setting of the bus's stream that
-    somebody changed; a verification without a bus has none.
+    A notice is nothing wrong, listed or not. What was `healed` since is no longer among the findings. `stream_drift`:
+    each setting of the bus's stream that somebody changed; a verification without a bus has none.
     """
 
     deep: bool
@@ -72,7 +72,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_sound(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.stream_drift and all(finding.is_notice for finding in self.findings)
+        return not (self.more or self.stream_drift) and all(finding.is_notice for finding in self.findings)
 
 
 class VerifyRunning(msgspec.Struct, frozen=True):
@@ -101,17 +101,20 @@ def verified(find: Callable[..., Iterator[Finding]], *, deep: bool, watch: Calla
         watch(size_bytes)
 
     findings: list[Finding] = []
+    told, more = Counter[tuple[str, str]](), False
     for finding in find(watch=count):
-        if len(findings) == FINDINGS_MAX:
-            break
-        findings.append(finding)
+        told[finding.origin, finding.kind] += 1
+        if told[finding.origin, finding.kind] <= FINDINGS_MAX:
+            findings.append(finding)
+        else:
+            more = more or not finding.is_notice
     return Verified(
         deep=deep,
         bytes=done,
         seconds=time.perf_counter() - began,
         ended_at=datetime.now(UTC),
         findings=findings,
-        more=len(findings) == FINDINGS_MAX,
+        more=more,
     )
 
 
@@ -229,9 +232,13 @@ class Verifier:
         wrong = [finding for finding in found.findings if not finding.is_notice]
         for finding in wrong:
             logger.error("the log is damaged: %s", finding)
+        if found.more:
+            logger.error("the log is damaged in more places than are listed: the next verification looks at them")
         if wrong:
             more = f" (and {len(wrong) - 1:,} more)" if len(wrong) > 1 else ""
             self._health.set(SUBSYSTEM, "degraded", f"{wrong[0]}{more}; `rookery verify` lists all")
+        elif found.more:
+            self._health.set(SUBSYSTEM, "degraded", "more was wrong than one round could heal; the next goes on")
         else:
             self._health.set(SUBSYSTEM, "ready")
 

@@ -47,18 +47,18 @@ def verify(
 ) -> Iterator[Finding]:
     """What is wrong with the log in `folder`: all origins, or those that are named. `signers`: who signs which origin.
 
-    Every byte of the sealed files is hashed. With `deep`, every line is decoded as well, and held against its chain and
-    its segment's Merkle root, and what is derived against the lines. `beside_writer`: a node is writing, so that what
-    is behind the last durable line is not looked at.
+    Those come first. Every byte of the sealed files is hashed. With `deep`, every line is decoded as well, and held
+    against its chain and its segment's Merkle root, and what is derived against the lines. `beside_writer`: a node is
+    writing, so that what is behind the last durable line is not looked at.
     """
-    disk = disk or Disk()
-    for name in disk.names(folder):
+    disk, signers = disk or Disk(), signers or {}
+    for name in sorted(disk.names(folder), key=lambda name: name not in signers):
         if disk.is_folder(folder / name) and (origins is None or name in origins):
             verification = OriginVerification(
                 folder,
                 name,
                 disk,
-                signer=(signers or {}).get(name),
+                signer=signers.get(name),
                 deep=deep,
                 beside_writer=beside_writer,
                 watch=watch,

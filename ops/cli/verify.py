@@ -22,7 +22,7 @@ from ..client import Client
 from ..data_folder import DataFolder
 from ..node_key import KEY_FILE, signer_in
 from ..settings import Settings
-from ..verifying import Verified, verified
+from ..verifying import FINDINGS_MAX, Verified, verified
 from .archive import NoLog
 from .exits import EXIT_FAILED
 from .options import json_option, node_option, setting_options
@@ -198,7 +198,7 @@ def _show(found: Verified, changed: list[str] | None) -> None:
         click.echo(f"{click.style(f'{word:<8}', fg=colour)} {place}{lines}: {finding.what}")
         click.echo(f"         {finding.remedy}")
     if found.more:
-        remark(f"only the first {plural(len(found.findings), 'finding')}")
+        remark(f"there are more: {FINDINGS_MAX:,} findings of a kind in an origin are listed")
     for each in found.stream_drift:
         click.echo(f"{click.style('drift   ', fg='red')} the bus's stream {each}")
         click.echo("         the bus may lose events by that; set it back with a NATS client, or ask who changed it")

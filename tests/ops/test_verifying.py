@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rookery.bus import MemoryBus
-from rookery.eventstore import Log, LogDamaged, LogWriteFailed
+from rookery.eventstore import Healed, Log, LogDamaged, LogWriteFailed, Signer
+from rookery.eventstore.signing import new_seed
+from rookery.eventstore.verification import Finding, verify
 from rookery.ops import verifying as module
 from rookery.ops.health import Health
 from rookery.ops.node_key import KEY_FILE, NodeKeyUnusable, signer_in
-from rookery.ops.verifying import VerificationRunning, VerificationStopped, Verifier
+from rookery.ops.verifying import VerificationRunning, VerificationStopped, Verifier, verified
 from rookery.tests.eventstore.deliveries import many
 from rookery.tests.eventstore.test_recovery import flip
 
@@ -69,6 +72,40 @@ async def test_what_a_round_finds_is_told_and_not_served_until_it_is_whole_again
         await asyncio.sleep(0.01)
     working.cancel()
     assert [record.n for record in log.read("here")] == list(range(1, 29))
+
+
+def test_what_is_wrong_with_one_origin_keeps_no_other_from_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FINDINGS_MAX", 2)
+    for opened in range(1, 5):
+        with Log.open(tmp_path, segment_events_max=8, signer=Signer(new_seed())) as log:
+            log.append("aaa", many(8 * opened))
+            if opened == 4:
+                log.append("local", many(8, first=101))
+            log.seal_full_segments()
+    find = partial(verify, tmp_path, deep=True, signers={"local": log.signer.public if log.signer else ""})
+    found = verified(find, deep=True, watch=id)
+    assert [finding.kind for finding in found.findings] == ["signer_changed"] * 2
+    assert (found.is_sound, found.more) == (True, False), "what is no damage is no reason for more"
+    flip(tmp_path / "local" / f"{1:020}.ndjson.zst", 60)
+    found = verified(find, deep=True, watch=id)
+    assert [finding.kind for finding in found.findings] == ["segment_altered", *["signer_changed"] * 2]
+    assert (found.is_sound, found.more) == (False, False)
+
+
+async def test_a_log_with_more_damage_than_is_listed_is_not_sound(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FINDINGS_MAX", 1)
+    for first in (1, 9):
+        flip(log.folder / "here" / f"{first:020}.ndjson.zst", 60)
+
+    async def heal(findings: Sequence[Finding]) -> list[Healed]:
+        return [Healed(one.origin, one.file.partition("/")[2], 1, 16, "a peer", "altered") for one in findings]
+
+    health = Health()
+    found = await Verifier(log, health, ["here"], 0, heal=heal).verify(heal=True)
+    assert (found.findings, found.more, found.is_sound) == ([], True, False)
+    assert health.subsystems["log"].state == "degraded"
 
 
 async def test_what_the_log_may_have_already_waits_until_it_can_be_seen(log: Log) -> None:
