@@ -150,9 +150,13 @@ class Verifier:
             return
         await asyncio.sleep(SETTLING_SECONDS)
         while True:
-            with suppress(VerificationStopped):
-                self._note(await self._healed(await in_loose_thread(self._round, "verifier")))
-                self.rounds += 1
+            try:
+                with suppress(VerificationStopped):
+                    await self._go_round()
+            except Exception as error:  # of one round: a file that can't be read, a peer that lies; the next may do
+                logger.exception("a round of verification failed")
+                what = f"a round of verification failed ({type(error).__name__}: {error}); the next follows"
+                self._health.set(SUBSYSTEM, "degraded", what)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def verify(self, *, deep: bool = False, heal: bool = False) -> Verified:
@@ -177,6 +181,14 @@ class Verifier:
     def close(self) -> None:
         """Stop before the next piece."""
         self._stop.set()
+
+    async def _go_round(self) -> None:
+        found = await in_loose_thread(self._round, "verifier")
+        try:
+            found = await self._healed(found)
+        finally:
+            self._note(found)
+        self.rounds += 1
 
     async def _healed(self, found: Verified) -> Verified:
         """What is left of the findings, once whoever has the bytes gave them."""

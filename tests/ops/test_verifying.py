@@ -74,6 +74,31 @@ async def test_what_a_round_finds_is_told_and_not_served_until_it_is_whole_again
     assert [record.n for record in log.read("here")] == list(range(1, 29))
 
 
+async def test_a_round_that_fails_is_told_and_others_follow(log: Log) -> None:
+    health, fails = Health(), [True]
+
+    async def heal(findings: Sequence[Finding]) -> tuple[Healed, ...]:
+        if fails:
+            raise OSError("gone away")
+        return ()
+
+    ours = Verifier(log, health, ["here"], 1_000.0, heal=heal)
+    flip(log.folder / "here" / SEALED, 60)
+    working = asyncio.create_task(ours.run())
+    while "OSError: gone away" not in health.subsystems["log"].detail:
+        assert not working.done()
+        await asyncio.sleep(0.01)
+    assert health.is_ready, "the node serves the rest"
+    with pytest.raises(LogDamaged, match="rookery verify"):
+        assert log.segments("here")[1].path
+    fails.clear()
+    while not ours.rounds:
+        assert not working.done()
+        await asyncio.sleep(0.01)
+    assert SEALED in health.subsystems["log"].detail
+    working.cancel()
+
+
 def test_what_is_wrong_with_one_origin_keeps_no_other_from_being_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
