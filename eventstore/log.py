@@ -182,10 +182,10 @@ class Log:
             found |= {event_id: (name, n) for event_id, n in origin.find(wanted - found.keys()).items()}
         return found
 
-    def segments(self, origin: str, *, after: int = 0) -> list[Segment]:
-        """The origin's sealed segments that hold anything after `after`."""
+    def segments(self, origin: str, *, after: int = 0, limit: int | None = None) -> list[Segment]:
+        """The origin's sealed segments that hold anything after `after`, or the first few of them."""
         known = self._fresh().get(origin)
-        return known.segments(after=after) if known else []
+        return known.segments(after=after, limit=limit) if known else []
 
     def unsealed(self, origin: str, *, after: int = 0) -> list[Path]:
         """The files of what is not sealed yet after `after`, if SQL may read them as they are; otherwise none.

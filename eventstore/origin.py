@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from .manifest import BEFORE_THE_FIRST, Manifest
 from .manifest import NAME as MANIFEST
 from .parts import Part, PlainPart, SealedPart
 from .recovery import Recovered, look
-from .summary import Summary, Wanted
+from .summary import Counted, Summary, Wanted, registry_fingerprint
 
 LOCK = "writer.lock"  # held by the writer, and says up to which n the lines are durable
 IDS = "ids.sqlite"
@@ -105,6 +106,7 @@ class OriginLog:
         self._judging = threading.Lock()
         self._judged_plain: dict[int, Summary] = {}
         self._kept = lru_cache(maxsize=SUMMARIES_KEPT_MAX)(self._load)
+        self._counted = Counted(registry_fingerprint())
 
     @property
     def last(self) -> int:
@@ -220,21 +222,10 @@ class OriginLog:
             covered = self._covered_by(index)
         return held | self._find_in_lines(wanted - held.keys(), after=covered)
 
-    def segments(self, *, after: int = 0) -> list[Segment]:
-        """The sealed segments that hold anything after `after`."""
-        return [
-            Segment(
-                self.name,
-                part.first,
-                part.last,
-                partial(self._lend, part),
-                part.entry.sha256,
-                partial(self.summary, part),
-                part.is_here,
-            )
-            for part in self._parts
-            if isinstance(part, SealedPart) and after < part.last <= self._last
-        ]
+    def segments(self, *, after: int = 0, limit: int | None = None) -> list[Segment]:
+        """The sealed segments that hold anything after `after`, or the first few of them."""
+        sealed = takewhile(lambda part: isinstance(part, SealedPart) and part.last <= self._last, self._behind(after))
+        return [self._segment(part) for part in islice(sealed, limit) if isinstance(part, SealedPart)]
 
     def manifest_lines(self, *, after: int = 0) -> list[bytes]:
         """The manifest's lines, for what is sealed after `after`."""
@@ -255,7 +246,7 @@ class OriginLog:
 
     def unsealed(self, *, after: int = 0) -> list[Path]:
         """The plain files that hold anything after `after`, if every line in them is plain; otherwise none."""
-        parts = [part for part in self._parts if isinstance(part, PlainPart) and after < part.last]
+        parts = [part for part in self._behind(after) if isinstance(part, PlainPart)]
         trusted = not any(
             part.first < lost.stop and lost.start <= part.last for part in parts for lost in self._distrusted
         )
@@ -270,24 +261,27 @@ class OriginLog:
 
     def dead_after(self, after: int, last: int | None = None) -> Iterator[int]:
         """The n's of the dead letters after `after`, up to `last`, without a look at them."""
-        for part in self._parts:
-            if part.last > after and (last is None or part.first <= last):
-                yield from (n for n in tuple(self.summary(part).dead) if n > after and (last is None or n <= last))
+        for part in self._behind(after, last):
+            yield from (n for n in tuple(self.summary(part).dead) if n > after and (last is None or n <= last))
 
     @property
     def dead_events(self) -> Counter[str]:
-        """How many dead letters there are of each fault; counted without a look at them."""
-        counts: Counter[str] = Counter()
-        for part in self._parts:
-            counts.update(dict(self.summary(part).faults))
-        return counts
+        """How many dead letters there are of each fault; of what is sealed, each segment's summary is read once."""
+        counted, registry = self._counted, registry_fingerprint()
+        if counted.registry != registry:
+            counted = Counted(registry)
+        behind = self._behind(counted.last)
+        for part in behind:
+            if isinstance(part, SealedPart):
+                counted = counted.with_sealed(part.last, self.summary(part).faults)
+        self._counted = counted
+        plain = (self.summary(part).faults for part in behind if isinstance(part, PlainPart))
+        return sum((Counter(dict(faults)) for faults in plain), counted.faults)
 
     def search(self, wanted: Wanted, *, after: int = 0, last: int | None = None) -> Iterator[Record]:
         """The records that are wanted, with a look only into the segments that may hold some."""
         may_hold = wanted.look_alike()
-        for part in self._parts:
-            if part.last <= after or (last is not None and part.first > last):
-                continue
+        for part in self._behind(after, last):
             if isinstance(part, PlainPart) or self.summary(part).may_hold(wanted):
                 end = part.last if last is None else min(part.last, last)
                 records = self.records(after=max(after, part.first - 1), last=end, may_hold=may_hold)
@@ -339,6 +333,17 @@ class OriginLog:
 
     def _judged(self, part: Part) -> Summary:
         return Summary.of(self.records(after=part.first - 1, last=part.last))
+
+    def _segment(self, part: SealedPart) -> Segment:
+        lend, summary = partial(self._lend, part), partial(self.summary, part)
+        return Segment(self.name, part.first, part.last, lend, part.entry.sha256, summary, part.is_here)
+
+    def _behind(self, after: int, last: int | None = None) -> tuple[Part, ...]:
+        """The files that hold anything after `after`, up to `last`."""
+        parts = self._parts
+        begin = bisect_right(parts, after, key=lambda part: part.last)
+        end = len(parts) if last is None else bisect_right(parts, last, key=lambda part: part.first)
+        return parts[begin:end]
 
     def _part_with(self, n: int) -> Part:
         parts = self._parts

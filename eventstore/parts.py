@@ -25,6 +25,7 @@ SUMMARY_SUFFIX = ".index.json"
 BLOCKS_SUFFIX = ".merkle"
 READ_SIZE_BYTES = 4 * 2**20
 FRAMES_KEPT_MAX = 4  # decoded frames of whatever segments were last asked for single lines
+FILES_KEPT_MAX = 64  # seek tables of those that were last read
 
 
 def plain_name(first: int) -> str:
@@ -179,8 +180,12 @@ class SealedPart:
             lines = _decoded(self._file, frames[self._file.frame_of(n)])
         return lines, n - number_in(lines[0])
 
-    @cached_property
+    @property
     def _file(self) -> FramedFile:
+        return _opened(self)
+
+    def open(self) -> FramedFile:
+        """Its file, with the seek table read. Raises `LogDamaged`."""
         return FramedFile(self.path, self._disk, partial(self._tier.fetch, self.entry))
 
 
@@ -231,6 +236,11 @@ class PlainPart:
 
     def _read(self, begin: int, end: int) -> list[bytes]:
         return self._disk.read(self.path, begin, end - begin)[:-1].split(b"\n")
+
+
+@lru_cache(maxsize=FILES_KEPT_MAX)
+def _opened(part: SealedPart) -> FramedFile:
+    return part.open()
 
 
 @lru_cache(maxsize=FRAMES_KEPT_MAX)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -129,6 +130,18 @@ class Summary(msgspec.Struct, kw_only=True):
             and (wanted.entity is None or entities.may_hold(self.entities, *wanted.entity))
             and (wanted.source is None or wanted.source in self.sources or len(self.sources) > SOURCES_MAX)
         )
+
+
+class Counted(NamedTuple):
+    """How many dead letters of each fault are in what is sealed up to the line `last`, by the schemas of `registry`."""
+
+    registry: str
+    last: int = 0
+    faults: Counter[str] = Counter()  # noqa: RUF012
+
+    def with_sealed(self, last: int, faults: Mapping[str, int]) -> Counted:
+        """With the next segment, too."""
+        return Counted(self.registry, last, self.faults + Counter(faults))
 
 
 def registry_fingerprint() -> str:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from threading import RLock
 from typing import NamedTuple, TypeVar
@@ -26,7 +27,7 @@ from .parts import PlainPart, SealedPart, plain_name
 from .recovery import look, recover
 from .sealing import Pace, write_sealed
 from .signing import Signer
-from .summary import Summary
+from .summary import Counted, Summary, registry_fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ class OriginWriter(OriginLog):
             result = work()
             self._show(look(self.folder, self._disk, self._tier))
             self._distrusted = ()  # until somebody verifies it again
+            self._counted = Counted(registry_fingerprint())
             return result
 
     def seal_full_segments(self, pace: Pace | None = None) -> int:
@@ -131,8 +133,9 @@ class OriginWriter(OriginLog):
 
     @property
     def has_full_segments(self) -> bool:
-        """Whether there is anything to seal."""
-        return any(isinstance(part, PlainPart) and self._is_full(part) for part in self._parts)
+        """Whether there is anything to seal. Asked after each append: the many that are sealed aren't looked at."""
+        plain = takewhile(lambda part: isinstance(part, PlainPart), reversed(self._parts))
+        return any(isinstance(part, PlainPart) and self._is_full(part) for part in plain)
 
     def note_archived(self, tiering: Tiering) -> int:
         """Write down what the archive holds, and remove what is only kept there from now on: how many bytes were.

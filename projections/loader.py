@@ -122,7 +122,7 @@ def _made(side_cars: SideCars, segments: Iterable[Segment], leash: Leash) -> Ite
 
 
 def _next_batch(log: Log, origin: str, after: int, last: int, side_cars: SideCars | None) -> Batch:
-    segments = log.segments(origin, after=after)
+    segments = log.segments(origin, after=after, limit=max(SIDE_CARS_PER_BATCH_MAX, SEGMENTS_PER_BATCH_MAX))
     if not segments:
         last = min(last, after + EVENTS_THROUGH_PYTHON_MAX)
         return Batch(origin, after + 1, last, _unsealed(log, origin, after, last))

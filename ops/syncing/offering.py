@@ -37,10 +37,10 @@ class Offering:
 
     def segment(self, origin: str, first: int) -> Path:
         """The sealed file that begins with a line. Raises `UnknownLine`."""
-        found = next(iter(self._log.segments(origin, after=first)), None) if first > 0 else None
-        if found is None or found.first != first:
+        found = self._log.segments(origin, after=first - 1, limit=1) if first > 0 else []
+        if not found or found[0].first != first:
             raise UnknownLine(origin, first, self._log.vector().get(origin, 0))
-        return found.path
+        return found[0].path
 
     def lines(self, origin: str, after: int, up_to: int) -> Run:
         """The next lines of one segment, as many as travel at once. Raises `UnknownLine` where there is none."""

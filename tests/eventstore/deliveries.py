@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from rookery.bus import Delivery
-from rookery.schemas import Event, FeedbackGiven, FeedbackGivenV1, RunCompleted, RunStarted, encode, subject_of
+from rookery.schemas import (
+    Event,
+    EventData,
+    FeedbackGiven,
+    FeedbackGivenV1,
+    RunCompleted,
+    RunStarted,
+    encode,
+    subject_of,
+)
+from rookery.schemas import registry as schemas_registry
+from rookery.schemas.registry import event_type
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -71,3 +83,18 @@ def mixed(count: int) -> list[Delivery]:
         lambda at: deliver(at, event(f"other-{at}", id="id-run-1", at=at)),  # a used id
     ]
     return [kinds[(at - 1) % len(kinds) if at > 1 else 0](at) for at in range(1, count + 1)]
+
+
+@contextmanager
+def gizmos_known() -> Iterator[None]:
+    """As if a later version's schemas knew the type of `UNKNOWN`."""
+
+    @event_type("gizmo.turned")
+    class GizmoTurned(EventData, frozen=True):
+        angle: int
+
+    try:
+        yield
+    finally:
+        del schemas_registry._types["gizmo.turned"]
+        del schemas_registry._names[GizmoTurned]
