@@ -53,6 +53,7 @@ class Seen(NamedTuple):
 
     colony: Colony
     dead_letters: dict[str, int]
+    duckdb_bytes: dict[str, int]
     at: float
 
 
@@ -106,8 +107,8 @@ class Metrics:
     async def _look(self) -> None:
         began = self._clock()
         try:
-            colony, dead_letters = await self._looks.run(self._found)
-            self._seen = Seen(colony, dead_letters, self._clock())
+            found = await self._looks.run(self._found)
+            self._seen = Seen(*found, self._clock())
         except Exception as error:
             self._failures += 1
             logger.warning("the metrics of the colony are left as they were: %s", error)
@@ -116,8 +117,8 @@ class Metrics:
             self._due = ended + max(self._keep_seconds, (ended - began) / LOOKING_SHARE)
             self._looking = None
 
-    def _found(self) -> tuple[Colony, dict[str, int]]:
-        return self._watch.look(), self._node.log.dead_faults()
+    def _found(self) -> tuple[Colony, dict[str, int], dict[str, int]]:
+        return self._watch.look(), self._node.log.dead_faults(), self._node.projections.memory_bytes()
 
     def _families(self) -> Iterator[Metric]:
         yield from node_families(self._node)
@@ -137,6 +138,12 @@ class Metrics:
                 "Events in the log that no read model holds, by what is wrong with them.",
                 ["fault"],
                 [([fault], seen.dead_letters.get(fault, 0)) for fault in get_args(Fault)],
+            )
+            yield gauge(
+                "duckdb_memory_bytes",
+                "What DuckDB holds in memory for the read models that answer, by its own tags.",
+                ["tag"],
+                [([tag], held) for tag, held in seen.duckdb_bytes.items()],
             )
             yield from colony_families(seen.colony)
 

@@ -260,6 +260,15 @@ class Projections(ReadModels):
         files = (self.path, write_ahead_log(self.path))
         return sum(file.stat().st_size for file in files if file.exists())
 
+    def memory_bytes(self) -> dict[str, int]:
+        """What DuckDB holds in memory for the live read models, by its own tags, as of `base_table`.
+
+        Raises `QueryNotAdmitted`.
+        """
+        with self._readers.cursor() as cursor:
+            held = "select lower(tag), memory_usage_bytes from duckdb_memory() order by tag"
+            return dict(cursor.execute(held).fetchall())
+
     def snapshot(self, target: Path, stop: threading.Event | None = None) -> Snapshot:
         """Write all read models into a file of plain tables. Raises `SnapshotFailed`, also when `stop` is set."""
         if self.outdated:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import platform
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rookery.ops.bench.node_process import node_process
 from rookery.ops.data_folder import DataFolder
+from rookery.ops.memory import UNACCOUNTED_BYTES
 from rookery.ops.node import running_node
 from rookery.ops.settings import Settings
+from rookery.projections import Resources
 
 ARENAS, MIB_EACH = 8, 24
 
@@ -63,3 +67,12 @@ async def test_a_node_s_duckdb_holds_what_it_is_told(tmp_path: Path) -> None:
         async with running_node(folder, settings) as node:
             con = node.projections._live.database.con.cursor()
             assert con.execute("select current_setting('memory_limit')").fetchall() == [("300.0 MiB",)]
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux tells another process's limits")
+def test_a_node_may_have_no_more_than_what_its_duckdb_is_told_and_room_for_the_rest(tmp_path: Path) -> None:
+    duckdb_mib = 300
+    with node_process(tmp_path, f"--duckdb-memory-mib={duckdb_mib}") as running:
+        ceiling_bytes, _ = resource.prlimit(running.process.pid, resource.RLIMIT_DATA)
+    accounted_bytes = (duckdb_mib + Resources().rebuild_memory_size_mib_max) * 2**20
+    assert 0 < ceiling_bytes <= accounted_bytes + UNACCOUNTED_BYTES

@@ -150,6 +150,7 @@ async def test_the_node_says_what_it_took(running: Node) -> None:
     assert series(text, "rookery_colony_events_total") == {(): len(events) + 1}
     assert series(text, "rookery_bus_connected") == {(): 1}
     assert set(series(text, "rookery_disk_free_bytes")) >= {("data",), ("log",)}
+    assert series(text, "rookery_duckdb_memory_bytes")["in_memory_table",] > 0
     assert series(text, "process_resident_memory_bytes")[()] > 0
 
 
