@@ -24,11 +24,14 @@ TABLE_FUNCTIONS = frozenset(
         *("duckdb_columns", "duckdb_functions", "duckdb_keywords", "duckdb_tables", "duckdb_types", "duckdb_views"),
     }
 )
-FUNCTIONS_REFUSED = frozenset({"current_setting", "getenv", "write_log", "read_text", "read_blob", "nextval"})
+FUNCTIONS_REFUSED = frozenset({"current_setting", "getenv", "write_log", "read_text", "read_blob", "nextval", "setval"})
+# A CTE can be an INSERT or a COPY as well, which no transaction keeps from its file.
+QUERIES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 SCHEMAS_REFUSED = frozenset({"rookery", "pg_catalog"})
 TABLES_REFUSED = frozenset({"pg_settings", "duckdb_databases", "pragma_database_list", "duckdb_logs"})
 
-_EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+)?(?:\([^)]*\)\s*)?", re.IGNORECASE)
+# Nothing in it can be a comment, a string or a query: what stands behind it is all that is explained.
+_EXPLAIN = re.compile(r"explain\s*(?:\banalyze\b\s*)?(?:\(\s*(?:analyze|format)\b[\w\s,]*\)\s*)?", re.IGNORECASE)
 _SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"[^/\\.*?:]*")
 
@@ -36,13 +39,13 @@ _PLAIN_NAME = re.compile(r"[^/\\.*?:]*")
 def refuse_all_but_reading(cursor: duckdb.DuckDBPyConnection, text: str) -> str:
     """The one statement in `text`, if all it can do is read. Raises `QueryRefused`."""
     statement = _one_statement(text)
-    if statement.type == duckdb.StatementType.EXPLAIN:
-        refuse_all_but_reading(cursor, _EXPLAIN.sub("", text, count=1))
-    elif statement.type != duckdb.StatementType.SELECT:
-        raise QueryRefused(f"only queries are answered, and this is {statement.type.name}; the log is the way to write")
-    else:
-        _refuse_reaching_out(cursor, statement.query)
-    return str(statement.query).rstrip().rstrip(";")
+    if statement.type != duckdb.StatementType.EXPLAIN:
+        return _looked_into(cursor, statement)
+    query = statement.query.strip()
+    explain = _EXPLAIN.match(query)
+    if explain is None:
+        raise QueryRefused("EXPLAIN comes first, with nothing but its options between it and the query")
+    return explain[0] + _looked_into(cursor, _one_statement(query[explain.end() :]))
 
 
 def in_sight(text: str, tables: Sequence[str]) -> str:
@@ -56,6 +59,14 @@ def as_subquery(text: str) -> str:
     if _one_statement(f"from {wrapped}").type != duckdb.StatementType.SELECT:
         raise QueryRefused("only rows can be had in this format; ask for JSON")
     return wrapped
+
+
+def _looked_into(cursor: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> str:
+    """Its text, if it is a query that reads. Whoever runs anything runs this text, and no other."""
+    if statement.type != duckdb.StatementType.SELECT:
+        raise QueryRefused(f"only queries are answered, and this is {statement.type.name}; the log is the way to write")
+    _refuse_reaching_out(cursor, statement.query)
+    return str(statement.query).rstrip().rstrip(";")
 
 
 def _one_statement(text: str) -> duckdb.Statement:
@@ -79,6 +90,8 @@ def _refuse_reaching_out(cursor: duckdb.DuckDBPyConnection, query: str) -> None:
     if tree.get("error"):
         raise QueryRefused(str(tree.get("error_message")))
     for node in _nodes(tree):
+        if "cte_map" in node and node.get("type") not in QUERIES:
+            raise QueryRefused("only queries are answered, in a WITH as well; the log is the way to write")
         if node.get("type") == "TABLE_FUNCTION":
             _refuse_table_function(str(node["function"].get("function_name", "")).lower())
         elif node.get("type") == "BASE_TABLE":

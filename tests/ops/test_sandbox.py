@@ -112,6 +112,7 @@ WRITING = [
     "create or replace temp view events as select 1",
     "create secret (type s3)",
     "with gone as (delete from run_starts returning *) from gone",
+    "with gone as (copy runs to 'stolen.csv') select 1",
     "select 1; drop table run_starts",
     "/* */ select 1; -- \n drop table run_starts",
     "select 1; select 2",

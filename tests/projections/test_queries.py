@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import duckdb
 import pytest
 from rookery.projections import Leash, QueryFailed, QueryRefused, UnknownReadModel
+from rookery.projections.sandbox import refuse_all_but_reading
 from rookery.schemas import AgentRegistered, LlmCallCompleted, MessageRecorded, RunStarted, ToolCallCompleted
 
 from .colony import Colony, fact
@@ -50,6 +53,8 @@ def lively(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Colony]:
         "explain analyze delete from messages",
         "explain copy messages to 'stolen.csv'",
         "explain analyze explain analyze delete from messages",
+        "explain explain select 1",
+        "explain /* */ analyze delete from messages",
         "prepare p as select 1",
         "",
         "-- nothing",
@@ -75,11 +80,61 @@ def test_anything_but_one_query_is_refused(lively: Colony, text: str) -> None:
         "summarize runs",
         "explain select 1",
         "explain (format json) select 1",
+        "explain analyze (format json) select 1;",
+        "  explain\n-- why\nselect 1",
         "EXPLAIN ANALYZE select 1",
         "select 1 -- with a comment;",
     ],
 )
 def test_whatever_only_reads_is_answered(lively: Colony, text: str) -> None:
+    assert lively.projections.sql(text).rows
+
+
+# Each writes into the log's folder and looks like a query: a COPY in a CTE, or behind an EXPLAIN that is elsewhere.
+HIDDEN = [
+    "with x as (copy (select 1 as n) to '{target}') select 1",
+    "explain analyze with x as (copy (select 1 as n) to '{target}') select 1",
+    "select (with recursive x as (copy (select 1 as n) to '{target}') select 1)",
+    "(with x as (with y as (copy (select 1 as n) to '{target}') select 1) from x) union all select 2",
+    "-- explain\nexplain analyze copy (select 1 as n) to '{target}' (format csv) /*\nselect 1 --*/",
+    "explain (/*) select 1 --*/ analyze) copy (select 1 as n) to '{target}'",
+    "explain analyze copy (select 1 as n) to '{target}'",
+    "explain (analyze) copy (select 1 as n) to '{target}' --) select 1",
+    "explain/**/analyze copy (select 1 as n) to '{target}'",
+    "explain analyze/**/copy (select 1 as n) to '{target}'",
+    "/* explain */ explain analyze copy (select 1 as n) to '{target}'",
+    "explain analyze export database '{target}'",
+    "select 1\0; copy (select 1 as n) to '{target}'",
+    "explain analyze select 1\0; copy (select 1 as n) to '{target}'",
+]
+
+
+@pytest.mark.parametrize("text", HIDDEN)
+def test_nothing_can_be_written_where_the_database_itself_may_write(lively: Colony, text: str) -> None:
+    target = lively.log.folder / f"planted-{uuid4()}"
+    with pytest.raises(QueryRefused):
+        lively.projections.sql(text.format(target=target))
+    assert not target.exists()
+
+
+def test_what_writes_in_a_cte_is_refused_by_what_it_is() -> None:
+    """Not only because the tables' storage is older than such CTEs."""
+    with duckdb.connect() as con:
+        for inner in (
+            "copy (select 1) to 'planted'",
+            "insert into runs values (1)",
+            "delete from runs",
+            "update runs set n = 1",
+        ):
+            with pytest.raises(QueryRefused, match="in a WITH as well"):
+                refuse_all_but_reading(con, f"with x as ({inner}) select 1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["explain/**/select 1", "explain(format json) select 1", "explain analyze(select 1)", "explain (select 1)"],
+)
+def test_explain_needs_no_blank_behind_it(lively: Colony, text: str) -> None:
     assert lively.projections.sql(text).rows
 
 
