@@ -1,4 +1,4 @@
--- projection: runs   version: 2   key: run_id   uses: cost_by_run, failure_attributions
+-- projection: runs   version: 3   key: run_id   uses: cost_by_run, failure_attributions
 -- Every run: how it stands, what it was worth, what happened in it and what it cost.
 -- why: run_started, run_completed, run_failed, run_cancelled, run_failure_attributed   by: run_id = subject
 -- why: message_recorded, tool_call_completed   by: run_id   where: run_id is not null
@@ -96,7 +96,10 @@ select
     run_id,
     (type = 'message.recorded')::int as messages,
     (type = 'tool_call.completed')::int as tool_calls,
-    (type = 'tool_call.completed' and (error is not null or outcome in ('error', 'timed_out', 'denied')))::int as tool_errors
+    (
+        type = 'tool_call.completed'
+        and (error is not null or coalesce(outcome, '') in ('error', 'timed_out', 'denied'))
+    )::int as tool_errors
 from events
 where type in ('message.recorded', 'tool_call.completed') and run_id is not null;
 

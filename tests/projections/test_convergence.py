@@ -159,6 +159,7 @@ FACTS: dict[type[EventData], dict[str, st.SearchStrategy[Any]]] = {
         "run_id": maybe,
         "agent_id": maybe,
         "duration_seconds": durations,
+        "outcome": st.sampled_from([None, "ok", "denied"]),
         "error": maybe,
     },
 }

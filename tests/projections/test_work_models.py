@@ -95,6 +95,13 @@ def test_a_run_gathers_what_happened_in_it(colony: Colony) -> None:
     }
 
 
+def test_failed_tool_calls_count_whatever_comes_in_a_batch_of_its_own(colony: Colony) -> None:
+    for number, error in enumerate(["no such file", None, "no such file"]):
+        colony.given(fact(ToolCallCompleted(tool="sed", run_id="run-1", error=error), f"t-{number}", number))
+    run = colony.record("runs")
+    assert (run["tool_calls"], run["tool_errors"]) == (3, 2)
+
+
 def test_a_run_has_a_status_from_the_first_that_is_heard_of_it(colony: Colony) -> None:
     colony.given(
         fact(RunStarted(), "started"),
