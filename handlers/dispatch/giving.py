@@ -13,6 +13,7 @@ import msgspec
 from ...bus import Bus, ConcurrencyConflict, Entity
 from ...schemas import AssignmentCreated, Event
 from ..agent.assigning import created
+from ..assignments import ASSIGNMENTS
 from ..fleet import AgentRecord, UnknownAgent
 from ..reactions import Contended, Decider
 from .choosing import Choice
@@ -48,10 +49,12 @@ class Giver:
         self._bus = bus
         self._dispatcher = dispatcher
         self._agents = agents
-        self._again = Again(bus)
+        self._again = Again(bus, Decider(bus, ASSIGNMENTS, source=agents.source))
 
     async def give_again(self, event: Event) -> None:
-        """Give what was recorded before to the bus, unless it waits there, or is in hand. Raises as the bus does."""
+        """Give what was recorded before to the bus, unless it waits there, or is or was in hand. Raises as the bus
+        does.
+        """
         await self._again.give(event)
 
     async def record(self, wish: Wish) -> Given:

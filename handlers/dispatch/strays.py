@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ...bus import Bus
 from ...schemas import AssignmentCreated, Event
 from ..assignments import Assignment
+from ..reactions import Decider
 from .board import Board, Open
 
 
@@ -70,16 +71,19 @@ async def nowhere(bus: Bus, places: Mapping[Place, set[str]]) -> list[str]:
 
 class Again:
     """Gives tasks that were given before, perhaps. What waits, or is in hand, would be done twice otherwise: the bus
-    knows only for a minute what it was given.
+    knows only for a minute what it was given. `assignments` knows how each stands by now.
     """
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, assignments: Decider) -> None:
         self._bus = bus
+        self._assignments = assignments
         self._asked: dict[str, Event] = {}
         self._looking = asyncio.Lock()
 
     async def give(self, event: Event) -> None:
-        """Give the task if it waits nowhere. Those who ask meanwhile share the next look. Raises as the bus does."""
+        """Give the task if it waits nowhere, and was neither begun nor handed over. Those who ask meanwhile share the
+        next look. Raises as the bus does.
+        """
         self._asked[event.subject] = event
         async with self._looking:
             if event.subject not in self._asked:
@@ -87,7 +91,9 @@ class Again:
             asked, self._asked = self._asked, {}
             try:
                 for assignment_id in await nowhere(self._bus, _by_place(asked.values())):
-                    await self._bus.give(asked[assignment_id])
+                    state, _ = await self._assignments.look(assignment_id)
+                    if is_as_given(state):  # what was released by the dead waits for others, at another place
+                        await self._bus.give(asked[assignment_id])
             except BaseException:
                 self._asked = asked | self._asked
                 raise

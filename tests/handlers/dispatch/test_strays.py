@@ -14,7 +14,7 @@ from rookery.handlers.dispatch import Dispatcher
 from rookery.handlers.reactions import Decider
 from rookery.schemas import AssignmentCancelled, AssignmentCreated, AssignmentStarted, Event, EventData
 
-from .conftest import ABLE, CHOSEN, LINT, NAMED, ORIGIN, Colony, closing, nothing_waits, take
+from .conftest import ABLE, CHOSEN, EXPIRED, LINT, NAMED, ORIGIN, Colony, closing, nothing_waits, take
 
 
 async def record(colony: Colony, data: AssignmentCreated, subject: str = "as-1") -> Event:
@@ -132,6 +132,18 @@ class TestGivingAgain:
         forget_ids(colony)
         await giver.give_again(given)
         assert await nothing_waits(colony.bus)
+
+    async def test_what_was_handed_over_to_others_is_not_given_where_it_was_first(self, colony: Colony) -> None:
+        for agent_id in ("a", "b"):
+            await colony.happen(ABLE, agent_id)
+        given = await colony.give(CHOSEN)
+        await colony.happen(EXPIRED, "a")
+        await colony.until_told("assignment.released")
+        await colony.act()
+        assert (await take(colony.bus)).event == given
+        forget_ids(colony)
+        await colony.giver.give_again(given)
+        assert await tasks_held(colony) == 1
 
     async def test_many_who_ask_at_once_share_the_looks(self, tmp_path: Path) -> None:
         async with closing(Colony(tmp_path, bus=(bus := Looked()))) as colony:
