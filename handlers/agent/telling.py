@@ -111,13 +111,17 @@ async def insisting(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
 
 
 async def appended(bus: Bus, event: Event, expected: Mapping[Entity, int]) -> Receipt:
-    """Append an event, which was checked, however often it takes.
+    """Append an event, which was checked, however often it takes; a duplicate only if another was stored as that one.
 
     Raises as `Bus.append` does, and `BusUnavailable` after a quarter of an hour.
     """
-    payloads = [encode(event)]
-    [receipt] = await insisting(lambda: bus.append([event], expected=expected, payloads=payloads))
-    return receipt
+    payload = encode(event)
+    [receipt] = await insisting(lambda: bus.append([event], expected=expected, payloads=[payload]))
+    if not receipt.duplicate:
+        return receipt
+    stored = await insisting(lambda: bus.first_after(receipt.sequence - 1))
+    is_own = stored is not None and (stored.sequence, stored.payload) == (receipt.sequence, payload)
+    return receipt._replace(duplicate=not is_own)  # it may be an earlier attempt's, whose answer was lost
 
 
 def raise_first(outcomes: Iterable[object]) -> None:

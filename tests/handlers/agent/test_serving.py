@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from rookery import Agent, Colony, NoResult, Task, TaskFailed, ThreadTask
-from rookery.bus import MemoryBus, Receipt
-from rookery.handlers.agent import HandlersStuck, NameTaken, Serving, beginning
+from rookery.bus import BusUnavailable, MemoryBus, Receipt
+from rookery.handlers.agent import HandlersStuck, NameTaken, Serving, beginning, telling
 from rookery.handlers.agent.assigning import assign, created
 from rookery.schemas import (
     AssignmentCancelled,
@@ -346,6 +346,41 @@ async def test_what_is_called_off_as_it_ends_stays_called_off_and_its_run_is_tol
         assert await events_on(bus, "assignment.completed") == []
         assert len(await events_on(bus, "run.completed")) == 1
         assert await events_on(bus, "run.cancelled") == []
+
+
+class AnswersLost(MemoryBus):
+    """A bus that goes away for long after it has stored the first event of a type, before it says so."""
+
+    def __init__(self, type: str) -> None:
+        super().__init__()
+        self.unanswered = type
+
+    async def append(self, events: Sequence[Event], **how: Any) -> list[Receipt]:
+        receipts = await super().append(events, **how)
+        if events[0].type == self.unanswered:
+            self.unanswered = ""
+            raise BusUnavailable("memory:", "the append was not answered")
+        return receipts
+
+
+@pytest.mark.parametrize("type", ["assignment.started", "run.started", "run.completed", "assignment.completed"])
+async def test_what_was_stored_without_an_answer_is_ones_own_and_goes_on(
+    type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "PUBLISH_PAUSE_SECONDS", 0)
+    calls = list[str]()
+    agent = Agent("coder-7", ["count"], attempts_max=1)
+
+    @agent.on("count")
+    async def count(task: Task) -> int:
+        calls.append(task.id)
+        return len(calls)
+
+    async with AnswersLost(type) as bus, agent.serving(bus):
+        colony = Colony(bus)
+        assert await colony.result(await colony.assign("count"), timeout_seconds=10) == 1
+        assert (bus.unanswered, len(calls)) == ("", 1)
+        assert len(await events_on(bus, "run.completed")) == 1
 
 
 async def test_a_run_that_nobody_ended_is_ended_also_where_its_task_is_over(colony: Colony, events_of: Any) -> None:
