@@ -55,16 +55,20 @@ class NodeOffice:
             raise NotNow(str(error)) from None
 
     async def over(self, ids: Collection[str]) -> list[Standing]:
-        """See `Office.over`: asked again only where the read models have moved on, or others are asked after."""
+        """See `Office.over`: asked again only where the read models have moved on, or others are asked after.
+
+        Whoever still asks after one that is over has not been told of it, or could not write that down.
+        """
         held = self._node.projections.vector()
         if held == self._looked_at and self._asked.issuperset(ids):
             return []
         try:
             found = await asyncio.to_thread(self._over, ids)
-            self._looked_at, self._asked = held, set(ids)
-            return [await assignments.standing(self._node.bus, one) for one in found]
+            over = [await assignments.standing(self._node.bus, one) for one in found]
         except (BusError, ProjectionError) as error:
             raise NotNow(str(error)) from None
+        self._looked_at, self._asked = held, set(ids).difference(found)
+        return over
 
     def _over(self, ids: Collection[str]) -> list[str]:
         asked = {"ids": msgspec.json.encode(list(ids)).decode()}
