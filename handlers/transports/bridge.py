@@ -19,6 +19,7 @@ from ...bus import Bus, BusError
 from ...schemas import AgentRegistered, RookeryError
 from ..agent import GiveUp, NameTaken, Serving, Task
 from ..agent.profile import CAPABILITIES_MAX, Handler, Profile, check_agent_id, check_range
+from ..fleet.registry import HEARTBEAT_SECONDS_MIN
 from .calls import Call, Endpoint, endpoint_of
 from .errors import TimedOut, TransportError
 from .invoking import Transports
@@ -154,7 +155,8 @@ class Bridge:
     def _made_profile(self) -> Bridged:
         capabilities = tuple(dict.fromkeys(self.told.capabilities))
         check_range("the number of capabilities", len(capabilities), 1, CAPABILITIES_MAX)
-        heartbeat_seconds = self.told.heartbeat_interval_seconds or HEARTBEAT_SECONDS
+        # The registry refuses shorter ones, but what is published as an event says what it likes.
+        heartbeat_seconds = max(self.told.heartbeat_interval_seconds or HEARTBEAT_SECONDS, HEARTBEAT_SECONDS_MIN)
         return Bridged(
             agent_id=self.agent_id,
             told=self.told,

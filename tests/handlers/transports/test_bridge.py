@@ -16,6 +16,7 @@ from rookery.bus import Bus, CommandRefused, NoResponder
 from rookery.handlers.agent import InvalidAgent, NameTaken, TaskFailed
 from rookery.handlers.fleet import AGENTS, AgentGone, Register, Unregister
 from rookery.handlers.fleet.beats import fence_subject, probe_subject
+from rookery.handlers.fleet.registry import HEARTBEAT_SECONDS_MIN
 from rookery.handlers.reactions import Command, CommandData, Decider
 from rookery.handlers.transports import Bridge, Endpoint, InvalidEndpoint, Transports, registration
 from rookery.schemas import AgentRegistered
@@ -213,3 +214,10 @@ def test_what_cannot_be_bridged_says_why(tmp_path: Path) -> None:
         Bridge("b", AgentRegistered(name="b", transport="rest", capabilities=["echo"]), Transports())
     with pytest.raises(InvalidAgent, match="capabilities"):
         Bridge("b", AgentRegistered(name="b", transport="file", endpoint=str(tmp_path)), Transports())
+
+
+def test_one_that_says_it_beats_all_the_time_is_asked_no_more_often_than_agents_may_beat() -> None:
+    told = msgspec.structs.replace(registration(RPC, ["echo"], name="Bridged"), heartbeat_interval_seconds=1e-6)
+    bridge = Bridge("bridged", told, Transports())
+    assert bridge._profile.heartbeat_seconds == HEARTBEAT_SECONDS_MIN
+    assert bridge.is_of(told)
