@@ -18,13 +18,11 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from prometheus_client import Metric
 
-from ..bus import BusError
 from ..handlers.fleet import AGENTS
 from ..handlers.transports import Bridge, Endpoint, Transports, endpoint_of
-from ..projections import ProjectionError
-from ..schemas import AgentRegistered, InvalidInput
+from ..schemas import AgentRegistered, InvalidInput, RookeryError
 from .families import counter, gauge
-from .health import Health, HeldUp
+from .health import Health
 
 if TYPE_CHECKING:
     from .node import Node
@@ -71,8 +69,11 @@ class Bridges:
                 try:
                     await self._look()
                     self._trouble = ""
-                except (BusError, ProjectionError, HeldUp) as error:
+                except (RookeryError, OSError) as error:
                     self._trouble = str(error)
+                except Exception as error:  # the next look may do; without looks, nobody would be bridged any more
+                    logger.exception("a look at who is to be bridged failed unforeseen")
+                    self._trouble = f"{type(error).__name__}: {error}"
                 await asyncio.sleep(max(LOOK_SECONDS, LOOKING_SHARE * (monotonic() - began)))
                 if any(looked_at.get(origin, 0) < n for origin, n in self._node.log.vector().items()):
                     continue  # there is more, and nothing else would tell of it

@@ -12,18 +12,22 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
+from rookery.bus import MemoryBus
+from rookery.eventstore import LogDamaged
 from rookery.handlers.fleet import AGENTS, Register
 from rookery.handlers.fleet.beats import fence_subject
 from rookery.handlers.reactions import Command
 from rookery.handlers.transports import Endpoint
 from rookery.ops.bench.node_process import node_process
-from rookery.ops.bridges import LOOK_SECONDS, allows
+from rookery.ops.bridges import LOOK_SECONDS, Bridges, allows
 from rookery.ops.client import Client
 from rookery.ops.data_folder import DataFolder
+from rookery.ops.health import Health
 from rookery.ops.node import running_node
 from rookery.ops.settings import Settings
 from rookery.projections import Folded
@@ -53,6 +57,47 @@ RPC = program("rpc_agent")
 )
 def test_only_what_is_listed_is_invoked(allowed: str, transport: str, address: str, is_allowed: bool) -> None:
     assert allows([allowed], Endpoint.of(transport, address)) == is_allowed
+
+
+class FailingOnce(Bridges):
+    """Bridges whose first look fails, and whose second waits to be let go on."""
+
+    def __init__(self, node: Any, error: Exception) -> None:
+        super().__init__(node, [RPC])
+        self.looks = 0
+        self.go_on = asyncio.Event()
+        self._error = error
+
+    async def _look(self) -> None:
+        self.looks += 1
+        if self.looks == 1:
+            raise self._error
+        await self.go_on.wait()
+
+
+@pytest.mark.parametrize(
+    "error", [LogDamaged(Path("log"), "a line is torn", "restore it"), OSError("no such disk"), KeyError("agent_id")]
+)
+async def test_a_look_that_fails_is_told_and_is_not_the_last(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rookery.ops.bridges.LOOK_SECONDS", 0)
+    monkeypatch.setattr("rookery.ops.bridges.LOOK_SECONDS_MAX", 0)
+    still = SimpleNamespace(vector=dict[str, int])
+    async with MemoryBus() as bus, asyncio.timeout(20):
+        node = SimpleNamespace(bus=bus, growth=asyncio.Event(), projections=still, log=still)
+        bridges, health = FailingOnce(node, error), Health()
+        running = asyncio.create_task(bridges.run())
+        while bridges.looks < 2 and not running.done():
+            await asyncio.sleep(0)
+        bridges.tell(health)
+        told = health.subsystems["bridges"]
+        assert (running.done(), told.state) == (False, "degraded")
+        assert str(error) in told.detail
+        bridges.go_on.set()
+        while health.subsystems["bridges"].state != "ready":
+            await asyncio.sleep(0)
+            bridges.tell(health)
+        running.cancel()
+        await asyncio.wait([running])
 
 
 @pytest.fixture(scope="module")
