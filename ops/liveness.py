@@ -12,7 +12,7 @@ import msgspec
 from ..handlers.assignments import ASSIGNMENTS
 from ..handlers.fleet import AGENTS, AgentRecord
 from ..handlers.fleet.fence import Fence
-from ..handlers.fleet.liveness import Tracker
+from ..handlers.fleet.liveness import GONE_MAX, Tracker
 from ..handlers.fleet.registry import State
 from ..handlers.fleet.watch import Known, Watch
 from ..schemas import AgentRegistered
@@ -22,19 +22,24 @@ if TYPE_CHECKING:
 
 PAGE_AGENTS = 10_000
 
-STATEMENT = (Path(__file__).parent / "sql" / "watched_agents.sql").read_text("utf-8")
+_SQL = Path(__file__).parent / "sql"
+STATEMENT = (_SQL / "watched_agents.sql").read_text("utf-8")
+GONE_STATEMENT = (_SQL / "gone_agents.sql").read_text("utf-8")
 
 
-def watch_of(node: Node) -> Watch:
+def watch_of(node: Node, *, gone_max: int = GONE_MAX) -> Watch:
     """The node's watch; agents of other buses are for who is there to hear them."""
 
     async def load() -> Known:
         sequence = node.ingest.position
         await node.until(sequence, "visible")
-        return Known(await asyncio.to_thread(_known, node), sequence)
+        here = await asyncio.to_thread(_known, node)
+        gone, is_all = await asyncio.to_thread(_gone, node, gone_max)
+        return Known([*gone, *here], sequence, is_all)
 
     decider = node.reactions.deciders[AGENTS.name]
-    return Watch(node.bus, decider, Tracker(evict_seconds=node.settings.agent_evict_seconds), load)
+    tracker = Tracker(evict_seconds=node.settings.agent_evict_seconds, gone_max=gone_max)
+    return Watch(node.bus, decider, tracker, load)
 
 
 def fence_of(node: Node) -> Fence:
@@ -64,3 +69,10 @@ def _known(node: Node) -> list[tuple[str, AgentRecord]]:
         found += ((row.agent_id, row.record()) for row in rows)
         if len(rows) < PAGE_AGENTS:
             return found
+
+
+def _gone(node: Node, gone_max: int) -> tuple[list[tuple[str, AgentRecord]], bool]:
+    """Those who went last, in the order in which they went, and whether these are all."""
+    answer = node.projections.sql(GONE_STATEMENT, {"origin": node.settings.origin}, limit=gone_max)
+    rows = msgspec.convert(answer.records(), list[_Row])
+    return [(row.agent_id, row.record()) for row in reversed(rows)], not answer.truncated

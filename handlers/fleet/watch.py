@@ -32,6 +32,8 @@ PROBE_SECONDS_MIN = 0.05
 PROBES_MAX = 1_000
 TOLD_MAX = 1_000
 DECISIONS_MAX = 64
+# So many of them are taken in before others have their turn.
+KNOWN_AT_ONCE_MAX = 1_000
 PAUSE_SECONDS = 1.0
 
 _COMMANDS: dict[Step, type[Suspect | Revive | Expire | Evict]] = {
@@ -45,10 +47,14 @@ logger = logging.getLogger(__name__)
 
 
 class Known(NamedTuple):
-    """What is known when the watch begins: the agents, as of everything up to a sequence of the bus."""
+    """What is known when the watch begins: the agents, as of everything up to a sequence of the bus.
+
+    The gone come in the order in which they went. Not `is_all`: some who went long ago are left out.
+    """
 
     agents: Iterable[tuple[str, AgentRecord]]
     sequence: int
+    is_all: bool = True
 
 
 class Watch:
@@ -87,10 +93,12 @@ class Watch:
         try:
             known = await self._load()
             now, wall = self._now(), datetime.now(UTC)
-            for agent_id, record in known.agents:
+            for number, (agent_id, record) in enumerate(known.agents, 1):
                 ago_seconds = (wall - record.changed_at).total_seconds() if record.changed_at else 0.0
                 self.tracker.know(agent_id, record, now, ago_seconds=max(ago_seconds, 0.0))
-            self.tracker.knows_the_past = True
+                if number % KNOWN_AT_ONCE_MAX == 0:
+                    await asyncio.sleep(0)
+            self.tracker.knows_the_past = known.is_all
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow(known.sequence), name="watch: follow")
                 tasks.create_task(self._tick(), name="watch: tick")

@@ -15,9 +15,19 @@ from rookery.bus import Entity
 from rookery.handlers.fleet.beats import Beat, beat_subject
 from rookery.ops.api.app import create_app
 from rookery.ops.data_folder import DataFolder
+from rookery.ops.liveness import watch_of
 from rookery.ops.node import Node, running_node
 from rookery.ops.settings import Settings
-from rookery.schemas import AssignmentCompleted, AssignmentFailed, Event, LlmCallCompleted, decode, encode
+from rookery.schemas import (
+    AgentRegistered,
+    AgentStateChanged,
+    AssignmentCompleted,
+    AssignmentFailed,
+    Event,
+    LlmCallCompleted,
+    decode,
+    encode,
+)
 
 CONDITION_SECONDS = 20.0
 
@@ -92,3 +102,24 @@ async def test_the_dead_are_told_with_an_alert_and_a_restart_gives_the_living_gr
                 await asyncio.sleep(0.01)
         assert node.watch.tracker.record("slow").state == "alive"
         assert await states_of(node, "dead") == ["registered", "suspect", "expired", "evicted"]
+
+
+async def test_of_the_gone_a_watch_begins_with_those_who_went_last(tmp_path: Path) -> None:
+    async with node_at(tmp_path) as (node, _):
+        for agent_id in ("alive", "b", "m", "z"):
+            born = AgentRegistered(name=agent_id, heartbeat_interval_seconds=1_000)
+            await node.bus.publish(Event.of(born, subject=agent_id, source="/people/ann"))
+        for agent_id in ("z", "b", "m"):
+            died = AgentStateChanged(state="evicted", incarnation=1)
+            receipt = await node.bus.publish(Event.of(died, subject=agent_id, source="/people/ann"))
+        await node.until(receipt.sequence, "visible")
+        for gone_max, known in ((1, {"b": "unknown", "m": "evicted", "alive": "alive"}), (3, {"z": "evicted"})):
+            watch = watch_of(node, gone_max=gone_max)
+            running = asyncio.create_task(watch.run())
+            async with asyncio.timeout(CONDITION_SECONDS):
+                while not watch.is_watching:
+                    await asyncio.sleep(0.01)
+            assert {agent_id: watch.tracker.record(agent_id).state for agent_id in known} == known
+            assert watch.tracker.is_complete == (gone_max == 3)
+            running.cancel()
+            await asyncio.wait([running])
