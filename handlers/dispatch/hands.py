@@ -66,6 +66,7 @@ class Hands:
                 AssignmentCancelled: [self.stop_who_has_it],
                 AssignmentTimedOut: [self.stop_who_has_it],
             },
+            ready=self._until_known,
         )
 
     @property
@@ -73,19 +74,22 @@ class Hands:
         """Whether something that was handed over is yet to be begun."""
         return bool(self._handed)
 
+    async def _until_known(self, cause: Cause) -> None:
+        """Who is told to stop needs nothing of the dispatcher, which a long log may keep busy when the node starts."""
+        if not isinstance(cause.data, AssignmentCancelled | AssignmentTimedOut):
+            await self._dispatcher.until(cause.n)
+
     async def release_work_of_the_dead(self, cause: Cause) -> Answer:
         """Take out of its hands what an agent had when it was declared dead, or left."""
         data: AgentStateChanged | AgentUnregistered = cause.data
         if isinstance(data, AgentStateChanged) and data.state not in ("expired", "evicted"):
             return None
         state = data.state if isinstance(data, AgentStateChanged) else "unregistered"
-        await self._dispatcher.until(cause.n)
         held = self._board.held_by(cause.entity.id, before=cause.n)
         return self._releases(cause.entity.id, held, f"{cause.entity.id} is {state}") or None
 
     async def release_work_of_an_earlier_life(self, cause: Cause) -> Answer:
         """Who registers anew has nothing any more of what it had in hand before."""
-        await self._dispatcher.until(cause.n)
         held = self._board.held_by(cause.entity.id, before=cause.n)
         running = [one for one in held if self._board.open[one].assignment.status == "running"]
         return self._releases(cause.entity.id, running, f"{cause.entity.id} began a new life") or None
@@ -93,7 +97,6 @@ class Hands:
     async def release_what_the_dead_began(self, cause: Cause) -> Answer:
         """Take from an agent what it claimed when it was dead already: one that was frozen may not know it yet."""
         agent_id = cause.data.agent_id
-        await self._dispatcher.until(cause.n)
         if cause.entity.id not in self._board.open or self._candidates.is_alive(agent_id):
             return None
         record, _ = await self._agents.look(agent_id)  # who never registered is nobody's to declare dead
@@ -111,7 +114,6 @@ class Hands:
     async def hand_over_what_was_released(self, cause: Cause) -> Answer:
         """Put it where another finds it; what its agent gave back itself is there already, unless it was chosen."""
         released: AssignmentReleased = cause.data
-        await self._dispatcher.until(cause.n)
         known = self._board.open.get(cause.entity.id)
         if known is None or known.moved_n != cause.n or known.assignment.created is None:
             return None  # it went on already

@@ -97,6 +97,8 @@ class Drive:
                     return outcome
 
     async def _attempt(self) -> Outcome:
+        if self._named.ready is not None:
+            await self._named.ready(self._cause)
         async with self._terms.room:
             try:
                 async with asyncio.timeout(self._terms.attempt_seconds_max):

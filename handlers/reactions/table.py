@@ -56,6 +56,7 @@ class Ask(NamedTuple):
 # function that has done what it had to do by itself returns an empty list, and is not called again.
 Answer = Sequence[Tell | Ask] | None
 React = Callable[[Cause], Awaitable[Answer]]
+Ready = Callable[[Cause], Awaitable[None]]
 
 
 class Named(NamedTuple):
@@ -63,18 +64,21 @@ class Named(NamedTuple):
 
     name: str
     react: React
+    ready: Ready | None = None
 
 
 class Reactions:
     """One table: what reacts to each type of event, or to a `DeadLetter`, in the order in which it is to be done.
 
-    What happens to an entity is answered in its order within a table. Tables don't wait for each other.
+    What happens to an entity is answered in its order within a table. Tables don't wait for each other. `ready` waits
+    until the table's functions can know what they have to about a cause. That may take long, and is no attempt.
     """
 
-    def __init__(self, name: str, table: Mapping[type, Sequence[React]]) -> None:
+    def __init__(self, name: str, table: Mapping[type, Sequence[React]], *, ready: Ready | None = None) -> None:
         self.name = name
+        self._ready = ready
         self._table = {
-            kind: [Named(f"{name}.{getattr(react, '__name__', 'reaction')}", react) for react in found]
+            kind: [Named(f"{name}.{getattr(react, '__name__', 'reaction')}", react, ready) for react in found]
             for kind, found in table.items()
         }
         names = [named.name for found in self._table.values() for named in found]
@@ -88,7 +92,7 @@ class Reactions:
     def only(self, name: str) -> Reactions:
         """The table as if it had this one reaction alone."""
         found = {kind: [one.react for one in named if one.name == name] for kind, named in self._table.items()}
-        return Reactions(self.name, {kind: reacts for kind, reacts in found.items() if reacts})
+        return Reactions(self.name, {kind: reacts for kind, reacts in found.items() if reacts}, ready=self._ready)
 
     def of(self, data: Any) -> list[Named]:
         """What reacts to this."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import pytest
 from rookery.bus import Entity, MemoryBus, Receipt
 from rookery.eventstore import Record
 from rookery.handlers.assignments import stop_subject
-from rookery.handlers.dispatch import GRACE_SECONDS
+from rookery.handlers.dispatch import GRACE_SECONDS, Dispatcher
 from rookery.handlers.dispatch.hands import HANDED_SECONDS
 from rookery.handlers.proficiency import Rating, Ratings
+from rookery.handlers.reactions import runner
+from rookery.handlers.reactions.driving import Terms
 from rookery.schemas import (
     AgentStateChanged,
     AgentUnregistered,
@@ -235,6 +239,29 @@ class TestTheWorkOfTheDead:
         await colony.start()
         await colony.act()
         assert sorted(event.subject for event in colony.told("assignment.released")) == ["as-0", "as-1", "as-2"]
+
+    async def test_it_is_released_however_long_the_log_takes_to_be_read_at_the_start(
+        self, colony: Colony, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await colony.happen(ABLE, "a")
+        await colony.give(LINT)
+        await colony.happen(AssignmentStarted(agent_id="a", run_id="r1", attempt=1), "as-1")
+        await colony.act()
+        await colony.stop()
+        await colony.happen(EXPIRED, "a")
+        may_read, read = threading.Event(), Dispatcher._read
+
+        def read_later(dispatcher: Dispatcher, end: int) -> list[Record]:
+            may_read.wait(10)
+            return read(dispatcher, end)
+
+        monkeypatch.setattr(Dispatcher, "_read", read_later)
+        monkeypatch.setattr(runner, "Terms", partial(Terms, attempt_seconds_max=0))  # for what has to wait at all
+        reacting = await colony.start()
+        await asyncio.sleep(0.1)  # which is more than an attempt may take
+        assert reacting.parked() == []
+        may_read.set()
+        assert len(await colony.until_told("assignment.released")) == 1
 
     @pytest.mark.parametrize("end", [EXPIRED, EVICTED, AgentUnregistered(reason="stopped")])
     async def test_what_it_begins_after_that_is_taken_from_it_too(self, colony: Colony, end: EventData) -> None:
