@@ -48,7 +48,7 @@ async def message_to_colony(request: Request, node: ServingNode, lanes: OpenLane
     `SendMessage`, `GetTask`, `CancelTask`, and what they are called in A2A 0.3. The message's metadata says as `skill`
     what is to be done.
     """
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=MESSAGE_BYTES_MAX):
         payload = await read_body(request, bytes_max=MESSAGE_BYTES_MAX)
     return await _answered(request, Asking(node, lanes.reads, None, await _skills(node, lanes)), payload)
 
@@ -58,7 +58,7 @@ async def message_to_agent(
     request: Request, node: ServingNode, lanes: OpenLanes, room: BodyRoom, agent_id: Id
 ) -> Response:
     """The same for one agent, which does what comes first among its skills where the message doesn't say."""
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=MESSAGE_BYTES_MAX):
         payload = await read_body(request, bytes_max=MESSAGE_BYTES_MAX)
     agent = await a2a.agent_there(node, agent_id)
     return await _answered(request, Asking(node, lanes.reads, agent_id, agent.capabilities), payload)
@@ -74,7 +74,7 @@ async def import_card(
     says. Hosts that the setting `card_hosts` names are taken as they are. A redirection is refused, and what is larger
     than a card can be.
     """
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=CARD_REQUEST_BYTES_MAX):
         asked = in_body(await read_body(request, bytes_max=CARD_REQUEST_BYTES_MAX), CardImport)
     wanted = await registration_of(asked, allowed=node.settings.card_hosts)
     record = await roster.register(wanted, wait)

@@ -158,7 +158,7 @@ async def register(
     unsaid is taken from the catalogue, where one declares the agent. With `heartbeat_interval_seconds`, it is held to
     be alive for as long as it says so in time.
     """
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=REGISTRATION_BYTES_MAX):
         asked = in_body(await read_body(request, bytes_max=REGISTRATION_BYTES_MAX), Registration)
         record = await roster.register(asked, wait)
         return await after_change(request, node, lanes, asked.agent_id, record, wait, HTTPStatus.CREATED)
@@ -170,7 +170,7 @@ async def load(request: Request, room: BodyRoom, roster: ColonyRoster, wait: Wai
 
     A declaration is no sign of life. `rookery schemas show catalogue` is the schema that the body is checked by.
     """
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=CATALOGUE_BYTES_MAX):
         catalogue = catalogue_in(await read_body(request, bytes_max=CATALOGUE_BYTES_MAX))
         return json(await roster.load(catalogue, wait))
 
@@ -186,7 +186,7 @@ async def update(
     wait: Wait = "visible",
 ) -> Response:
     """Change what the body names, and leave the rest; null takes away what was there."""
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=REGISTRATION_BYTES_MAX):
         changes = in_body(await read_body(request, bytes_max=REGISTRATION_BYTES_MAX), Update)
         record = await roster.update(agent_id, changes, wait)
         return await after_change(request, node, lanes, agent_id, record, wait)

@@ -45,7 +45,7 @@ async def assign(request: Request, node: ServingNode, room: BodyRoom, wait: Wait
     dead is given nothing (409). With an `id`, sending it again after a failure is safe: what is under way or over under
     that id is left as it is, and told.
     """
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=ASSIGNMENT_BYTES_MAX):
         wanted = _in_body(await read_body(request, bytes_max=ASSIGNMENT_BYTES_MAX), assignments.Wanted)
         return json(await assignments.give(node, wanted, wait), HTTPStatus.ACCEPTED)
 
@@ -101,7 +101,7 @@ async def distribute(request: Request, node: ServingNode, room: BodyRoom, wait: 
     assignment of that kind with the `input` that is given here, `metadata.practice` and, in `chosen`, the reasons.
     `skills` says which are to be practised. Where nobody has a gap, nothing is given.
     """
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=ASSIGNMENT_BYTES_MAX):
         body = await read_body(request, bytes_max=ASSIGNMENT_BYTES_MAX)
         practice = _in_body(body, distribution.Practice) if body else distribution.Practice()
         return json(await distribution.distribute(node, practice, wait), HTTPStatus.ACCEPTED)
@@ -121,7 +121,7 @@ async def cancel(
 
     The body may say why. Calling the same off twice changes nothing.
     """
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=ASSIGNMENT_BYTES_MAX):
         body = await read_body(request, bytes_max=ASSIGNMENT_BYTES_MAX)
         why = _in_body(body, CalledOff) if body else CalledOff()
         return json(await assignments.cancel(node, assignment_id, why.reason, wait))

@@ -20,6 +20,8 @@ REQUEST_BYTES_MAX = 64 * 1024 * 1024
 REQUEST_EVENTS_MAX = 10_000
 REQUESTS_BYTES_MAX = 4 * REQUEST_BYTES_MAX
 BODY_SECONDS_MAX = 60.0
+# Shorter than a body may take: those whose bodies don't come don't keep all others waiting without a word.
+ROOM_SECONDS_MAX = 30.0
 
 
 class BodyTooLarge(RookeryError):
@@ -41,6 +43,17 @@ class BodyTooSlow(RookeryError):
         )
 
 
+class NoRoom(RookeryError):
+    """The bodies of other requests take up all the memory that there is for them, and did so for long."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        super().__init__(
+            f"other requests' bodies left no room for {size_bytes:,} bytes in {ROOM_SECONDS_MAX:g} s, and nothing of "
+            "this one was taken; send it again later, with its Content-Length, or else it needs room for the largest"
+        )
+
+
 class BodyPacked(RookeryError):
     """A request's body is compressed, and its route does not unpack it."""
 
@@ -58,20 +71,29 @@ class Room:
         self._freed = asyncio.Event()
 
     @asynccontextmanager
-    async def for_body(self, request: Request) -> AsyncIterator[None]:
-        """Hold room for the request's body: for as much as it announces, or else for as much as it may bring."""
+    async def for_body(self, request: Request, *, bytes_max: int = REQUEST_BYTES_MAX) -> AsyncIterator[None]:
+        """Hold room for the request's body: for as much as it announces, or else for `bytes_max`, which it may bring.
+
+        Raises `NoRoom`.
+        """
         announced = request.headers.get("content-length", "")
-        size_bytes = min(int(announced), REQUEST_BYTES_MAX) if announced.isdecimal() else REQUEST_BYTES_MAX
-        async with self._line:
-            while self._free_bytes < size_bytes:
-                self._freed.clear()
-                await self._freed.wait()
-            self._free_bytes -= size_bytes
+        size_bytes = min(int(announced), bytes_max) if announced.isdecimal() else bytes_max
+        await self._take(size_bytes)
         try:
             yield
         finally:
             self._free_bytes += size_bytes
             self._freed.set()
+
+    async def _take(self, size_bytes: int) -> None:
+        try:
+            async with asyncio.timeout(ROOM_SECONDS_MAX), self._line:
+                while self._free_bytes < size_bytes:
+                    self._freed.clear()
+                    await self._freed.wait()
+                self._free_bytes -= size_bytes
+        except TimeoutError:
+            raise NoRoom(size_bytes) from None
 
 
 async def read_body(request: Request, *, bytes_max: int = REQUEST_BYTES_MAX, may_be_packed: bool = False) -> bytes:

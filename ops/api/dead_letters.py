@@ -75,14 +75,14 @@ async def redrive(request: Request, node: ServingNode, room: BodyRoom, wait: Wai
 
     What waits behind one goes on once it is done; if it fails again, it is parked again.
     """
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=WHICH_BYTES_MAX):
         return json(await reactions.redrive(node, await _which(request), wait))
 
 
 @router.post("/dead-letters/discard")
 async def discard(request: Request, node: ServingNode, room: BodyRoom, wait: Wait = "visible") -> Response:
     """Never do parked reactions, for a `reason` that stays in the log. What waits behind them goes on."""
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=WHICH_BYTES_MAX):
         return json(await reactions.discard(node, await _which(request), wait))
 
 

@@ -57,7 +57,7 @@ async def start(
     Who begins what another has takes it over: begin what was given to you, or what you were handed. With an `id`,
     sending it again after a failure is safe; this holds for what is said of work below, too.
     """
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=WORD_BYTES_MAX):
         word = in_body(await read_body(request, bytes_max=WORD_BYTES_MAX), Starting)
         return await _said(node, assignment_id, word, wait)
 
@@ -67,7 +67,7 @@ async def complete(
     request: Request, node: ServingNode, room: BodyRoom, assignment_id: Id, wait: Wait = "visible"
 ) -> Response:
     """Say that the work is done, with its `result`. Refused (409) where it is over, or `agent_id` does not have it."""
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=WORD_BYTES_MAX):
         word = in_body(await read_body(request, bytes_max=WORD_BYTES_MAX), Completing)
         return await _said(node, assignment_id, word, wait)
 
@@ -77,7 +77,7 @@ async def fail(
     request: Request, node: ServingNode, room: BodyRoom, assignment_id: Id, wait: Wait = "visible"
 ) -> Response:
     """Say that the work failed for good, with the `error`: nobody tries again. Refused as `complete` is."""
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=WORD_BYTES_MAX):
         word = in_body(await read_body(request, bytes_max=WORD_BYTES_MAX), Failing)
         return await _said(node, assignment_id, word, wait)
 
@@ -87,7 +87,7 @@ async def release(
     request: Request, node: ServingNode, room: BodyRoom, assignment_id: Id, wait: Wait = "visible"
 ) -> Response:
     """Give the work back, for a `reason`: it waits for who takes it up next. Who doesn't have it changes nothing."""
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=WORD_BYTES_MAX):
         word = in_body(await read_body(request, bytes_max=WORD_BYTES_MAX), Releasing)
         return await _said(node, assignment_id, word, wait)
 

@@ -66,7 +66,7 @@ async def traces(request: Request, node: ServingNode, room: BodyRoom) -> Respons
     try:
         form = form_of(request.headers.get("content-type", ""))
         packed = is_packed(request.headers.get("content-encoding", ""))
-        async with room.for_body(request):
+        async with room.for_body(request, bytes_max=EXPORT_BYTES_MAX):
             body = await read_body(request, bytes_max=EXPORT_BYTES_MAX, may_be_packed=True)
             rejected = await exports.take(node, body, form, packed=packed)
     except RookeryError as error:

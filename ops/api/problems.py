@@ -46,7 +46,7 @@ from ..reactions import NothingParked
 from ..rebuilds import failure_of
 from ..syncing import InvalidBundle, PeerError
 from ..verifying import VerificationRunning, VerificationStopped
-from .bodies import BodyPacked, BodyTooLarge, BodyTooSlow
+from .bodies import BodyPacked, BodyTooLarge, BodyTooSlow, NoRoom
 from .negotiation import NotAcceptable
 from .pages import ForeignPage, UnknownName
 from .waiting import NotYetVisible
@@ -66,6 +66,7 @@ STATUSES: dict[type[RookeryError], HTTPStatus] = {
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     BodyPacked: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    NoRoom: HTTPStatus.SERVICE_UNAVAILABLE,
     UnknownReadModel: HTTPStatus.NOT_FOUND,
     NoSuchRow: HTTPStatus.NOT_FOUND,
     UnknownAssignment: HTTPStatus.NOT_FOUND,

@@ -53,7 +53,7 @@ async def register(request: Request, node: ServingNode, room: BodyRoom, roster: 
 
     What is called by no name that is known is kept as metadata.
     """
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=REGISTRATION_BYTES_MAX):
         asked = in_body(await read_body(request, bytes_max=REGISTRATION_BYTES_MAX), dict[str, Any])
         wanted = registration_in(asked)
         try:

@@ -54,7 +54,7 @@ async def assign(
     duration_minutes: Minutes = None,
 ) -> Response:
     """Give a task of a kind to an agent, or to the best one. What is asked may stand in the query or in a JSON body."""
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=ASSIGNMENT_BYTES_MAX):
         body = await read_body(request, bytes_max=ASSIGNMENT_BYTES_MAX)
         asked = in_body(body, dict[str, Any]) if body.strip() else {}
         named = {"agent": agent, "kind": kind, "duration_minutes": duration_minutes}

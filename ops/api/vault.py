@@ -105,7 +105,7 @@ async def seal(request: Request, node: ServingNode, room: BodyRoom) -> Response:
     For those who publish straight on the bus, where nobody can do it for them; `cmd.vault.seal` there does the same.
     What `POST /events` gets is sealed by itself.
     """
-    async with room.for_body(request):
+    async with room.for_body(request, bytes_max=EVENT_BYTES_MAX):
         payloads = events_in(await read_body(request, bytes_max=EVENT_BYTES_MAX), "application/cloudevents+json")
         if len(payloads) != 1:
             raise MalformedEvent("seal one event at a time", "body")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
-from rookery.ops.api.bodies import REQUEST_BYTES_MAX, BodyTooSlow, Room, read_body
+from rookery.ops.api.bodies import REQUEST_BYTES_MAX, BodyTooSlow, NoRoom, Room, read_body
+from rookery.ops.api.problems import status_of
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -43,6 +45,27 @@ async def test_a_body_of_unknown_size_has_room_for_as_much_as_it_may_bring() -> 
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await _enter(room, 1)
+
+
+async def test_a_body_of_unknown_size_takes_no_more_room_than_its_route_reads() -> None:
+    room = Room(REQUEST_BYTES_MAX)
+    async with contextlib.AsyncExitStack() as held, asyncio.timeout(10):
+        for _ in range(64):
+            await held.enter_async_context(room.for_body(request(None), bytes_max=2**20))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await _enter(room, 1)
+
+
+async def test_who_finds_no_room_for_long_is_refused_and_leaves_none_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rookery.ops.api.bodies.ROOM_SECONDS_MAX", 0.01)
+    room = Room(100)
+    async with room.for_body(request(60)), asyncio.timeout(10):
+        waiting = [asyncio.create_task(_enter(room, 50)) for _ in range(3)]
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [status_of(one) for one in outcomes if isinstance(one, NoRoom)] == [503] * 3
+    async with asyncio.timeout(10):
+        await _enter(room, 100)
 
 
 async def test_a_client_that_leaves_while_it_waits_leaves_its_place_to_the_next() -> None:
