@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -18,12 +19,13 @@ from ...eventstore import Log, Record
 from ...schemas import MalformedEvent
 from ..intake import DeniedRefusal, Refusal
 from ..lanes import Lane
+from ..live import Reader, ReaderTooSlow
 from ..node import Node, Wait
 from ..seen import Filters, Seen, line_of, position_in
 from . import live
 from .bodies import NDJSON, events_in, read_body
 from .dependencies import BodyRoom, OpenLanes, ServingNode, json
-from .live import Selected, Selection, asks_for_stream, stream
+from .live import HEARTBEAT_SECONDS, Followed, Selected, Selection, asks_for_stream, stream
 from .past import AsOf, Vector, dated
 from .problems import problem
 
@@ -91,7 +93,8 @@ async def read(
     `event`, its line as `data`, and as `id` the position behind it, which names every origin (`east:10,west:7`): what
     `Last-Event-ID` or `after` goes on from, without loss or repetition. An origin that a position does not name is read
     from its beginning. A reader that falls too far behind gets a last event, `slow`, with its position, and comes back.
-    The same path is a WebSocket, with the same parameters.
+    The same path is a WebSocket, with the same parameters. Only so many may follow at once, NDJSON with `follow`
+    included; one more is refused (503).
     """
     if asks_for_stream(request):
         if since or until or limit is not None or moment is not None:
@@ -99,9 +102,15 @@ async def read(
         return stream(request, selection)
     if follow and moment is not None:
         raise MalformedEvent("the past gains nothing more; leave out `follow` or `as_of`", "query")
-    start = _start(selection, node.log.vector(), moment)
+    end = node.log.vector()
+    start = _start(selection, end, moment)
     wanted = Wanted(selection.filters, _utc(since), _utc(until), moment)
-    return dated(StreamingResponse(_lines(node, lanes.reads, start, wanted, limit, follow), media_type=NDJSON), moment)
+    if follow:
+        reader = node.live.join(end, selection.filters, lanes.reads)
+        lines = _followed(node, lanes.reads, reader, start, wanted._replace(moment=end), limit)
+        return Followed(reader, lines, media_type=NDJSON)
+    found = wanted.search(node.log, start, limit)
+    return dated(StreamingResponse(_lines(lanes.reads, found), media_type=NDJSON), moment)
 
 
 class Wanted(NamedTuple):
@@ -123,23 +132,68 @@ class Wanted(NamedTuple):
             return found
         return islice((record for record in found if self.filters.admits(Seen.of(record, ""))), limit)
 
+    def admitted(self, seen: list[Seen], start: Vector) -> list[bytes]:
+        """The lines that a reader's filters have let through, without what its other wishes leave out.
 
-async def _lines(
-    node: Node, reads: Lane, start: dict[str, int], wanted: Wanted, limit: int | None, follow: bool
+        `start` may name places that the log was yet to come to when the reader joined.
+        """
+        end = self.moment or {}
+        if self.since is None and self.until is None and all(n <= end.get(origin, 0) for origin, n in start.items()):
+            return [one.line for one in seen]
+        return [one.line for one in seen if self._admits(_places.decode(one.line), start)]
+
+    def _admits(self, place: _Place, start: Vector) -> bool:
+        if place.n <= start.get(place.origin, 0):
+            return False
+        if self.since is None and self.until is None:
+            return True
+        since, until = self.since or _EARLIEST, self.until or _LATEST
+        return place.time is not None and since <= place.time < until
+
+
+class _Place(msgspec.Struct):
+    """Where a line stands, and when what it tells happened, where it is an event."""
+
+    origin: str
+    n: int
+    time: datetime | None = None
+
+
+_places = msgspec.json.Decoder(_Place)
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+async def _lines(reads: Lane, found: Iterator[Record]) -> AsyncIterator[bytes]:
+    while records := await reads.run(partial(_take, found)):
+        yield _written(line_of(record) for record in records)
+
+
+async def _followed(
+    node: Node, reads: Lane, reader: Reader, start: Vector, wanted: Wanted, limit: int | None
 ) -> AsyncIterator[bytes]:
-    position = dict(start)
-    left = limit
-    while True:
-        growth, end = node.growth, node.log.vector()
-        found = wanted.search(node.log, position, left)
-        while records := await reads.run(partial(_take, found)):
-            yield b"".join(line_of(record) + b"\n" for record in records)
-            position |= {record.origin: record.n for record in records}
-            left = None if left is None else left - len(records)
-        position = {origin: max(n, position.get(origin, 0)) for origin, n in end.items()}
-        if not follow or left == 0 or node.is_closing:
-            return
-        await growth.wait()
+    """What the log had when the reader joined, and then what the reader takes."""
+    found = wanted.search(node.log, start, limit)
+    while records := await reads.run(partial(_take, found)):
+        yield _written(line_of(record) for record in records)
+        limit = None if limit is None else limit - len(records)
+    with ExitStack() as joined:
+        while limit != 0:
+            try:
+                seen = await reader.take(HEARTBEAT_SECONDS)
+            except ReaderTooSlow:  # the log has what it missed
+                joined.close()
+                reader = joined.enter_context(node.live.join(reader.position, wanted.filters, reads))
+                continue
+            if seen is None:  # the node closes
+                return
+            if lines := wanted.admitted(seen, start)[:limit]:
+                yield _written(lines)
+                limit = None if limit is None else limit - len(lines)
+
+
+def _written(lines: Iterable[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)
 
 
 def _take(records: Iterator[Record]) -> list[Record]:

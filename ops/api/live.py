@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Response, WebSocket, WebSocketDisconnect
@@ -65,7 +65,8 @@ def asks_for_stream(connection: HTTPConnection) -> bool:
 
 def stream(connection: HTTPConnection, selection: Selection) -> Response:
     """The response that goes on for as long as the client, the node and the client's speed allow."""
-    return _EventStream(_join(connection, selection))
+    reader = _join(connection, selection)
+    return Followed(reader, _frames(reader), headers=HEADERS, media_type=EVENT_STREAM)
 
 
 @router.websocket("/events")
@@ -86,12 +87,15 @@ async def follow(websocket: WebSocket, selection: Selected) -> None:
             await asyncio.gather(sending, gone, return_exceptions=True)
 
 
-class _EventStream(StreamingResponse):
-    def __init__(self, reader: Reader) -> None:
-        super().__init__(_frames(reader), headers=HEADERS, media_type=EVENT_STREAM)
+class Followed(StreamingResponse):
+    """A response that says what a reader takes. The reader leaves with the client."""
+
+    def __init__(self, reader: Reader, content: AsyncIterator[bytes], **how: Any) -> None:
+        super().__init__(content, **how)
         self._reader = reader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the reader leave with the client, also with one that goes before anything was sent."""
         with self._reader:
             await super().__call__(scope, receive, send)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rookery.bus import Delivery
 from rookery.eventstore import Log
+from rookery.ops.api.events import Wanted, _followed
 from rookery.ops.lanes import Lane
 from rookery.ops.live import GROUP_BYTES_MAX, Live, Reader, ReaderTooSlow, TooManyReaders
 from rookery.ops.seen import Filters, Seen, position_in
@@ -133,6 +135,27 @@ async def test_a_reader_that_does_not_read_holds_up_nobody_and_is_cut(tmp_path: 
             with pytest.raises(ReaderTooSlow) as cut:
                 await sleeper.take(30.0)
             assert cut.value.position == "local:1"
+
+
+async def test_who_follows_in_lines_and_falls_behind_has_the_rest_from_the_log(tmp_path: Path) -> None:
+    limits = {"ring_events_max": 64, "behind_events_max": 20, "readers_max": 2}
+    async with world(tmp_path, **limits) as it, asyncio.timeout(60):
+        it.append(*started(1))
+        node: Any = SimpleNamespace(log=it.log, live=it.live)
+        reader, wanted = it.join({"local": 1}), Wanted(Filters(), None, None, {"local": 1})
+        chunks = _followed(node, it.reads, reader, {}, wanted, limit=152)
+        lines = (await anext(chunks)).splitlines()
+        it.append(*started(1))
+        lines += (await anext(chunks)).splitlines()
+        for _ in range(15):
+            it.append(*started(10))
+            with it.join({"local": it.appended["local"] - 1}) as other:
+                await take(other, 1)
+        assert reader.is_cut
+        async for chunk in chunks:
+            lines += chunk.splitlines()
+        assert [msgspec.json.decode(line)["n"] for line in lines] == [*range(1, 153)]
+        assert it.live.readers == 0
 
 
 async def test_what_a_reader_takes_at_once_is_bounded_however_big_events_are(tmp_path: Path) -> None:

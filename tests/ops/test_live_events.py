@@ -8,12 +8,14 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import httpx
+import msgspec
 import pytest
 from httpx_sse import EventSource
 from rookery.bus import Delivery
@@ -85,6 +87,27 @@ def run(subject: str, source: str = "/agents/a", fact: EventData | None = None) 
 
 def publish(client: Client, *events: Event, wait: str = "logged") -> None:
     assert client.publish([encode(event) for event in events], wait=wait)["refusals"] == []
+
+
+# As lines
+
+
+def test_a_follower_of_lines_has_only_what_was_asked_for(http: httpx.Client, client: Client) -> None:
+    publish(client, run("run-before"))
+    last = json.loads(http.get("/events", params={"last": 1}).text.splitlines()[-1])["n"]
+    behind = {"follow": True, "after": f"east:{EASTERN},local:{last + 2}", "type": "run.started", "limit": 2}
+    dated = {"follow": True, "last": 0, "since": "2001-01-01T00:00:00Z", "until": "2002-01-01T00:00:00Z", "limit": 1}
+    old = msgspec.structs.replace(run("run-old"), time=datetime(2001, 6, 1, tzinfo=UTC))
+    with (
+        http.stream("GET", "/events", params=behind) as later,
+        http.stream("GET", "/events", params=dated) as of_then,
+    ):
+        publish(client, *(run(f"run-later-{n}") for n in range(4)), old)
+        numbers = [json.loads(line)["n"] for line in later.iter_lines()]
+        found = [json.loads(line)["subject"] for line in of_then.iter_lines()]
+    assert len(numbers) == 2
+    assert min(numbers) > last + 2
+    assert found == ["run-old"]
 
 
 # As a stream
@@ -286,18 +309,19 @@ def test_a_page_of_another_site_may_not_listen(node: NodeProcess) -> None:
 
 async def test_one_reader_too_many_is_refused_and_fits_in_when_others_have_left(node: NodeProcess) -> None:
     host, port = node.node.url.removeprefix("http://").split(":")
-    request = f"GET /events?last=0 HTTP/1.1\r\nhost: {host}\r\naccept: text/event-stream\r\n\r\n".encode()
+    stream = f"GET /events?last=0 HTTP/1.1\r\nhost: {host}\r\naccept: text/event-stream\r\n\r\n".encode()
+    lines = f"GET /events?last=0&follow=true HTTP/1.1\r\nhost: {host}\r\n\r\n".encode()
 
-    async def open_one() -> tuple[bytes, asyncio.StreamWriter]:
+    async def open_one(request: bytes = stream) -> tuple[bytes, asyncio.StreamWriter]:
         source, sink = await asyncio.open_connection(host, int(port))
         sink.write(request)
         return await source.readline(), sink
 
-    opened = [await open_one() for _ in range(READERS_MAX)]
+    opened = [await open_one(lines), *[await open_one() for _ in range(READERS_MAX - 1)]]
     assert {status for status, _ in opened} == {b"HTTP/1.1 200 OK\r\n"}
-    refused, sink = await open_one()
-    assert b"503" in refused
-    for _, one in [*opened, (refused, sink)]:
+    refused = [await open_one(request) for request in (stream, lines)]
+    assert all(b"503" in status for status, _ in refused)
+    for _, one in [*opened, *refused]:
         one.close()
     while b"503" in (again := await open_one())[0]:
         again[1].close()
