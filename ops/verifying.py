@@ -152,7 +152,8 @@ class Verifier:
         while True:
             try:
                 with suppress(VerificationStopped):
-                    await self._go_round()
+                    self._note(await self._healed(await in_loose_thread(self._round, "verifier")))
+                    self.rounds += 1
             except Exception as error:  # of one round: a file that can't be read, a peer that lies; the next may do
                 logger.exception("a round of verification failed")
                 what = f"a round of verification failed ({type(error).__name__}: {error}); the next follows"
@@ -182,19 +183,15 @@ class Verifier:
         """Stop before the next piece."""
         self._stop.set()
 
-    async def _go_round(self) -> None:
-        found = await in_loose_thread(self._round, "verifier")
-        try:
-            found = await self._healed(found)
-        finally:
-            self._note(found)
-        self.rounds += 1
-
     async def _healed(self, found: Verified) -> Verified:
-        """What is left of the findings, once whoever has the bytes gave them."""
+        """What is left of the findings, once whoever has the bytes gave them; all of them stand where that fails."""
         if self._heal is None or found.is_sound:
             return found
-        healed = list(await self._heal(found.findings))
+        try:
+            healed = list(await self._heal(found.findings))
+        except Exception:
+            self._note(found)
+            raise
         whole = {f"{one.origin}/{one.file}" for one in healed}
         left = [finding for finding in found.findings if finding.file not in whole]
         return msgspec.structs.replace(found, findings=left, healed=healed)

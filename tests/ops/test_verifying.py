@@ -99,6 +99,17 @@ async def test_a_round_that_fails_is_told_and_others_follow(log: Log) -> None:
     working.cancel()
 
 
+async def test_where_healing_fails_what_was_found_is_served_to_nobody_all_the_same(log: Log) -> None:
+    async def heal(findings: Sequence[Finding]) -> tuple[Healed, ...]:
+        raise OSError("gone away")
+
+    flip(log.folder / "here" / SEALED, 60)
+    with pytest.raises(OSError, match="gone away"):
+        await Verifier(log, Health(), ["here"], 0, heal=heal).verify(heal=True)
+    with pytest.raises(LogDamaged, match="rookery verify"):
+        assert log.segments("here")[1].path
+
+
 def test_what_is_wrong_with_one_origin_keeps_no_other_from_being_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
