@@ -22,9 +22,9 @@ import msgspec
 CHAIN_CHARS = 16
 NO_CHAIN = "0" * CHAIN_CHARS  # before the first line
 
-_HEAD = re.compile(
-    rb'\{"n":([1-9][0-9]*),"seq":([1-9][0-9]*),("chain":"([0-9a-f]{16})",)?"recordedtime":"([0-9T:.-]{26}Z)",'
-)
+_NUMBER = rb"([1-9][0-9]{0,18})"  # as far as NATS counts: of thousands of digits, Python would read none
+_TIME = rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)"
+_HEAD = re.compile(rb'\{"n":%b,"seq":%b,("chain":"([0-9a-f]{16})",)?"recordedtime":"%b",' % (_NUMBER, _NUMBER, _TIME))
 _MEMBER, _CHAIN, _RECORDED = 3, 4, 5
 _MICROSECONDS_CHARS = len("2026-11-20T13:53:04.530453")
 _HEAD_END = b'Z",'

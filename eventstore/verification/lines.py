@@ -95,11 +95,12 @@ class SealedLines:
         file = FramedFile(self._folder / entry.segment, self._disk)
         for frame in file.frames:
             for line in file.decode(frame):
-                if not is_next(line, n, chain):
+                record = self._parsed(line)
+                if not is_next(line, n, chain) or record is None:
                     altered.append(n)
                 tree.add(line)
                 size_bytes += len(line) + 1
-                if (record := self._parsed(line)) is not None:
+                if record is not None:
                     times = [*times[:1], record.recorded_time]
                     yield from self._sequence(record, entry)
                     self._before = record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from rookery.eventstore import MirrorRefused
 from rookery.eventstore.arrivals import Arrivals
 from rookery.eventstore.ids import record_key
-from rookery.eventstore.line import NO_CHAIN, Chain, Letter, chain_of, event_line, letter_line, parse
+from rookery.eventstore.line import NO_CHAIN, Chain, Letter, chain_of, chain_span, event_line, letter_line, parse
 from rookery.schemas import MalformedEvent, decode
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
@@ -89,3 +90,24 @@ def test_many_lines_have_the_keys_that_each_has_alone(told: list[bytes]) -> None
     with pytest.raises(MirrorRefused) as refused:
         arrivals.keys(lines)
     assert refused.value.n == alone.index(None) + 1
+
+
+HEADS = {
+    "a number of thousands of digits": (b'"seq":2', b'"seq":' + b"9" * 5_000),
+    "a number beyond all that NATS counts": (b'"seq":2', b'"seq":' + b"9" * 20),
+    "a time that not everybody reads": (b"2026-11-29T00:00:00.000000Z", b"20261129T000000.0000000000Z"),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), HEADS.values(), ids=HEADS)
+def test_a_line_whose_head_could_not_be_read_again_is_refused(old: bytes, new: bytes) -> None:
+    """Its chain is right, and a second time hides the first one from who reads the line as JSON."""
+    first, second = lines_of([payload(None, twin=False), payload(("recordedtime", USUAL["time"]), twin=True)])
+    span = chain_span(second)
+    assert span is not None
+    begin, rest = second[: span[0]].replace(old, new), second[span[1] :].replace(old, new)
+    chain = sha256(chain_of(first).encode() + begin + rest).hexdigest()[:16]
+    forged = b'%s"chain":"%s",%s' % (begin, chain.encode(), rest)
+    with pytest.raises(MirrorRefused) as refused:
+        Arrivals("east", 0, Chain()).keys([first, forged])
+    assert refused.value.n == 2

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from rookery.eventstore import Log, LogDamaged, LogWriteFailed, Signer
 from rookery.eventstore.disk import Disk
 from rookery.eventstore.frames import FramedFile, compress
-from rookery.eventstore.manifest import BEFORE_THE_FIRST
+from rookery.eventstore.line import NO_CHAIN, Chain, chain_span, event_line
+from rookery.eventstore.manifest import BEFORE_THE_FIRST, Entry
+from rookery.eventstore.merkle import leaf_hash, root_of
 from rookery.eventstore.signing import is_signed, new_seed, signed
 from rookery.eventstore.verification import Finding, bytes_to_verify, verify
-from rookery.tests.eventstore.deliveries import many, mixed, raw
+from rookery.eventstore.verification.lines import SealedLines
+from rookery.tests.eventstore.deliveries import NOON, many, mixed, raw
 from rookery.tests.eventstore.test_log import MeanwhileDisk
 from rookery.tests.eventstore.test_recovery import cut_lines, flip, swap_payloads
 
@@ -234,6 +237,33 @@ def test_sealed_lines_that_were_edited_with_their_manifest_break_their_chain(tmp
     assert not [finding for finding in verify(tmp_path / "log") if not finding.derived]
     found = [place(finding) for finding in verify(tmp_path / "log", deep=True) if not finding.derived]
     assert found == [("lines_altered", SEALED, 9, 9)]
+
+
+def test_a_line_that_nobody_can_parse_is_found_although_its_chain_is_right(tmp_path: Path) -> None:
+    lines, chain = list[bytes](), NO_CHAIN
+    for n, day in enumerate([b"2026-11-20", b"2026-02-30", b"2026-11-20"], 1):
+        line = event_line(n, n, NOON, b'{"id":"x"}', chain)
+        begin, end = chain_span(line) or (0, 0)
+        rest = line[end:].replace(b"2026-11-20", day)
+        chain = sha256(chain.encode() + line[:begin] + rest).hexdigest()[:16]
+        lines.append(b'%s"chain":"%s",%s' % (line[:begin], chain.encode(), rest))
+    path = tmp_path / f"{FIRST}.zst"
+    path.write_bytes(b"".join(compress(lines)))
+    entry = Entry(
+        segment=path.name,
+        first=1,
+        last=3,
+        events=3,
+        bytes=sum(map(len, lines)) + 3,
+        compressed_bytes=path.stat().st_size,
+        first_recordedtime=NOON,
+        last_recordedtime=NOON,
+        sha256="",
+        merkle_root=root_of([*map(leaf_hash, lines)]).hex(),
+        chain=chain,
+    )
+    found = SealedLines(tmp_path, "here", Disk(), lambda _: None).check(entry, Chain())
+    assert [(one.kind, one.first, one.last) for one in found] == [("lines_altered", 2, 2)]
 
 
 def test_a_bus_that_was_made_anew_is_no_finding_and_one_that_went_back_in_time_is(tmp_path: Path) -> None:
