@@ -20,6 +20,7 @@ from .line import number_in
 
 ZSTD_LEVEL = 3
 FRAME_EVENTS_MAX = 4_096
+FRAMES_MAX = 4_096  # of one file: as many hold 16 GiB of lines
 FETCHES_MAX = 3  # of one file: what was fetched may be gone again before it is read
 FRAME_SIZE_BYTES_MIN = 4 * 2**20  # a frame of large events is closed once it has this much
 
@@ -76,14 +77,16 @@ class FramedFile:
 
     def decode(self, frame: Frame) -> list[bytes]:
         """The lines of one frame, without their newlines."""
+        data = self._read(frame)
         try:
-            block = zstandard.ZstdDecompressor().decompress(self._read(frame), max_output_size=frame.size_bytes)
+            if zstandard.frame_content_size(data) != frame.size_bytes:  # before there is room made for all of it
+                raise LogDamaged(self.path, f"the frame at byte {frame.offset} has another size than its table", REMEDY)
+            block = zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise LogDamaged(self.path, f"its frame at byte {frame.offset} does not decode ({error})", REMEDY) from None
-        if len(block) != frame.size_bytes or not block.endswith(b"\n"):
-            raise LogDamaged(self.path, f"the frame at byte {frame.offset} has another size than its table", REMEDY)
-        lines = block.split(b"\n")
-        del lines[-1]  # empty: to cut the last newline off first would copy all of the block
+        lines = block.split(b"\n", FRAME_EVENTS_MAX)
+        if lines.pop() or not lines:  # behind the last newline: to cut that off first would copy all of the block
+            raise LogDamaged(self.path, f"the frame at byte {frame.offset} holds no whole lines, or too many", REMEDY)
         return lines
 
     def _first_number(self, frame: Frame) -> int:
@@ -116,15 +119,18 @@ class FramedFile:
         foot = self._at(max(file_bytes - _FOOT.size, 0), _FOOT.size)
         if len(foot) < _FOOT.size or not foot.endswith(struct.pack("<I", _SEEKABLE_MAGIC)):
             raise LogDamaged(self.path, "its seek table is missing", REMEDY)
-        table_bytes = _FOOT.unpack(foot)[0] * _ENTRY.size
+        count = _FOOT.unpack(foot)[0]
+        table_bytes = _HEAD.size + count * _ENTRY.size
         begin = file_bytes - _FOOT.size - table_bytes
-        if begin < 0 or len(table := self._at(begin, table_bytes)) < table_bytes:
-            raise LogDamaged(self.path, "its seek table is cut short", REMEDY)
+        if begin < 0 or count > FRAMES_MAX or len(table := self._at(begin, table_bytes)) < table_bytes:
+            raise LogDamaged(self.path, "its seek table is cut short, or of too many frames", REMEDY)
+        if not table.startswith(_HEAD.pack(_SKIPPABLE_MAGIC, table_bytes - _HEAD.size + _FOOT.size)):
+            raise LogDamaged(self.path, "its seek table is none that other readers skip", REMEDY)
         frames, offset = [], 0
-        for compressed_bytes, size_bytes in _ENTRY.iter_unpack(table):
+        for compressed_bytes, size_bytes in _ENTRY.iter_unpack(table[_HEAD.size :]):
             frames.append(Frame(offset, compressed_bytes, size_bytes))
             offset += compressed_bytes
-        if offset + _HEAD.size + table_bytes + _FOOT.size != file_bytes:
+        if offset != begin:
             raise LogDamaged(self.path, "its seek table does not fit its size", REMEDY)
         return tuple(frames)
 

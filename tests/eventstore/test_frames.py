@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import duckdb
 import pytest
 import zstandard
 from rookery.eventstore import Disk, LogDamaged
-from rookery.eventstore.frames import FRAME_EVENTS_MAX, FRAME_SIZE_BYTES_MIN, FramedFile, compress
+from rookery.eventstore.frames import FRAME_EVENTS_MAX, FRAME_SIZE_BYTES_MIN, FRAMES_MAX, FramedFile, compress
 
 Write = Callable[[list[bytes]], FramedFile]
 
@@ -91,3 +93,55 @@ def test_a_table_of_more_frames_than_the_file_has_room_for_is_not_read(written: 
     path.write_bytes(data[:-9] + (2**32 - 1).to_bytes(4, "little") + data[-5:])
     with pytest.raises(LogDamaged, match="cut short"):
         FramedFile(path, Disk())
+
+
+def of_frames(path: Path, *told: tuple[bytes, int]) -> FramedFile:
+    """A sealed file as somebody else might make it: of these frames, each with the size that the table says."""
+    table = b"".join(struct.pack("<II", len(data), size_bytes) for data, size_bytes in told)
+    head = struct.pack("<II", 0x184D2A5E, len(table) + 9)
+    foot = struct.pack("<IBI", len(told), 0, 0x8F92EAB1)
+    path.write_bytes(b"".join(data for data, _ in told) + head + table + foot)
+    return FramedFile(path, Disk())
+
+
+def test_a_frame_that_holds_more_than_the_table_says_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    bomb = zstandard.compress(b"\n" * 2**26)
+    file = of_frames(tmp_path / "file", (bomb, 100))
+    tracemalloc.start()
+    try:
+        with pytest.raises(LogDamaged, match="another size"):
+            file.decode(file.frames[0])
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_frame_that_holds_more_lines_than_one_may_is_refused_before_they_are_made(tmp_path: Path) -> None:
+    file = of_frames(tmp_path / "file", (zstandard.compress(b"\n" * 2**20), 2**20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(LogDamaged, match="too many"):
+            file.decode(file.frames[0])
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_another_zstd_reader_would_read_besides_is_refused(tmp_path: Path) -> None:
+    seen, hidden = zstandard.compress(b"{}\n"), zstandard.compress(b'{"hidden":1}\n')
+    file = of_frames(tmp_path / "file", (seen + hidden, 3))
+    with pytest.raises(LogDamaged, match="does not decode"):
+        file.decode(file.frames[0])
+
+
+def test_a_table_that_no_other_reader_skips_is_refused(tmp_path: Path) -> None:
+    path = of_frames(tmp_path / "file", (zstandard.compress(b"{}\n"), 3)).path
+    data = path.read_bytes()
+    path.write_bytes(data[:-25] + b"\0" + data[-24:])
+    with pytest.raises(LogDamaged, match="skip"):
+        FramedFile(path, Disk())
+
+
+def test_a_table_of_more_frames_than_a_file_may_have_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(LogDamaged, match="too many frames"):
+        of_frames(tmp_path / "file", *[(b"", 0)] * (FRAMES_MAX + 1))
