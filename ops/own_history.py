@@ -1,19 +1,28 @@
-"""A node that starts takes its own history back from its peers, where it was restored from an older state."""
+"""A node that starts takes its own history back from its peers, where something shows that it lost some of it.
+
+A peer that merely says so is not believed: what it gives would stand here as this node's own, and be signed by it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from itertools import compress
 
 from ..bus import Bus
 from ..eventstore import Log
+from ..eventstore.origin import LOCK
 from ..schemas import RookeryError
 from .data_folder import DataFolder
 from .syncing import HttpPeer, NatsPeer, Pulled, is_behind, recover_own
 
 LOOK_SECONDS_MAX = 3.0  # at all peers at once: a node must start where none of them answers
+NOT_BELIEVED = (
+    "%s has more of %s than this log, which was not restored and has not lost its end: that is not believed. If this "
+    "node was set back in another way, end it before it writes more, and `rookery sync %s --recover-own`"
+)
 
 Reach = Callable[[str], HttpPeer | NatsPeer]
 
@@ -28,22 +37,34 @@ async def complete_own_history(folder: DataFolder, own: str, peers: Sequence[str
     if not peers or not folder.log.is_dir():
         return
     try:
-        looks = await _looks(folder, own, peers, bus, reach)
+        has_lost_some, looks = await _looks(folder, own, peers, bus, reach)
     except RookeryError as error:  # whoever opens the log to write it tells, or heals it
         logger.info("the history of %s was not compared with the peers': %s", own, error)
         return
-    for url, is_ahead in zip(peers, looks, strict=True):
-        if is_ahead:
+    for url in compress(peers, looks):
+        if has_lost_some:
             await _complete(folder, own, url, reach)
+        else:
+            logger.warning(NOT_BELIEVED, url, own, url)
 
 
-async def _looks(folder: DataFolder, own: str, peers: Sequence[str], bus: Bus, reach: Reach) -> list[bool]:
-    """Which of the peers have more of the own history; none of them, if the bus has something newer."""
+async def _looks(
+    folder: DataFolder, own: str, peers: Sequence[str], bus: Bus, reach: Reach
+) -> tuple[bool, Sequence[bool]]:
+    """Whether the log lacks something, and which of the peers have more of it; none, if the bus has something newer."""
     with Log.open(folder.log, writable=False) as log:
+        has_lost_some = folder.restored.exists() or _was_durable_up_to(folder, own) > log.vector().get(own, 0)
         held = await bus.state()
         if held.last_sequence > (0 if folder.restored.exists() else log.bus_sequence(own)):
-            return [False] * len(peers)
-        return await asyncio.gather(*(_is_ahead(url, log, own, reach) for url in peers))
+            return has_lost_some, [False] * len(peers)
+        return has_lost_some, await asyncio.gather(*(_is_ahead(url, log, own, reach) for url in peers))
+
+
+def _was_durable_up_to(folder: DataFolder, own: str) -> int:
+    """How far the log was once, as its writer noted beside the lines."""
+    with suppress(OSError, ValueError):
+        return int((folder.log / own / LOCK).read_bytes())
+    return 0
 
 
 async def _is_ahead(url: str, log: Log, own: str, reach: Reach) -> bool:

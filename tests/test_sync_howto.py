@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
+from rookery.eventstore.origin import LOCK
 from rookery.ops import own_history
 from rookery.ops.bench import workload
 from rookery.ops.bench.node_process import node_process
@@ -79,4 +80,5 @@ def test_its_numbers_and_words_are_the_codes() -> None:
     assert f"{quarantine.NAME}/east/" in PAGE
     assert continuous.PAUSE_SECONDS_MAX == 60
     assert own_history.LOOK_SECONDS_MAX == 3
+    assert f"`{LOCK}`" in PAGE
     assert str(Gap("this bundle", "east", 5001, 4000)) in PAGE

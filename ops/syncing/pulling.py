@@ -41,7 +41,8 @@ class Failure(msgspec.Struct, frozen=True):
 class Pulled(msgspec.Struct, kw_only=True):
     """What one pull brought: events of each origin, and what travelled for it.
 
-    `behind` is what of this node's own origin the peer has and this log lacks: it was restored from an older state.
+    `behind` is what of this node's own origin the peer has and this log lacks: it was restored from an older state, or
+    the peer made it up.
     """
 
     peer: str
@@ -59,8 +60,9 @@ class Pulled(msgspec.Struct, kw_only=True):
         found = [str(fork) for fork in self.forks] + [failure.detail for failure in self.failures.values()]
         if self.behind:
             found.append(
-                f"{self.peer} has {self.behind:,} events of this node's own origin that its log lacks: it was restored "
-                f"from an older state. Stop the node, and `rookery sync {self.peer} --recover-own`"
+                f"{self.peer} tells of {self.behind:,} events of this node's own origin that its log lacks. If the "
+                f"node was set back to an older state, stop it, and `rookery sync {self.peer} --recover-own`; if not, "
+                "nobody published them here"
             )
         return found
 
