@@ -22,6 +22,7 @@ from .signing import Signer, is_signed, signed
 
 NAME = "manifest.ndjson"
 BEFORE_THE_FIRST = "0" * 64
+LINE_BYTES_MAX = 4_096  # of one that another node wrote: some 700 are all that there is to say
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +104,8 @@ class Manifest:
 
     def read_next(self, line: bytes) -> Entry:
         """What a line says that another node wrote behind those that are here. Raises `LogDamaged` if it can't be."""
+        if len(line) > LINE_BYTES_MAX:
+            raise LogDamaged(self.path, f"a line is longer than the {LINE_BYTES_MAX:,} bytes of any", REMEDY)
         entry = self.decode(line)
         if wrong := copy(self._links).follow(line, entry):
             raise LogDamaged(self.path, wrong.what, REMEDY)

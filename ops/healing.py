@@ -15,7 +15,7 @@ from ..eventstore import Disk, Healed, Healing, Log, LogDamaged, Source, SourceF
 from ..eventstore.cold import NAME as ARCHIVE_NOTE
 from ..eventstore.cold import Tiering
 from ..eventstore.healing import ArchiveSource, BusSource, heal, heal_open, raise_unhealed
-from ..eventstore.manifest import Entry
+from ..eventstore.manifest import LINE_BYTES_MAX, Entry
 from ..eventstore.verification import Finding
 from ..schemas import RookeryError
 from .archive import place_for
@@ -30,6 +30,8 @@ from .syncing import HttpPeer, NatsPeer, Peer, peer_at
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+MANIFEST_BYTES_MAX = 256 * 2**20  # as a peer gives it: of some 400,000 segments
 
 NOTHING = Healing((), ())
 
@@ -159,7 +161,12 @@ class PeerSource:
     def manifest(self, origin: str) -> bytes | None:
         """All that it has of it."""
         found: list[bytes] = []
-        while lines := self._done(self._peer.manifest(origin, _last_in(found))):
+        last = size_bytes = 0
+        while lines := self._done(self._peer.manifest(origin, last)):
+            before, last = last, self._last_in(lines)
+            size_bytes += sum(map(len, lines))
+            if last <= before or size_bytes > MANIFEST_BYTES_MAX or max(map(len, lines)) > LINE_BYTES_MAX:
+                raise SourceFailed(self.name, f"what it gives behind {before} can't be {origin}'s manifest")
             found += lines
         return b"".join(line + b"\n" for line in found) or None
 
@@ -173,15 +180,14 @@ class PeerSource:
             yield from lines
             first += len(lines)
 
+    def _last_in(self, lines: Sequence[bytes]) -> int:
+        try:
+            return msgspec.json.decode(lines[-1], type=Entry).last
+        except msgspec.MsgspecError as error:
+            raise SourceFailed(self.name, f"its manifest is none ({error})") from None
+
     def _done(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-
-def _last_in(lines: Sequence[bytes]) -> int:
-    try:
-        return msgspec.json.decode(lines[-1], type=Entry).last if lines else 0
-    except msgspec.MsgspecError as error:
-        raise SourceFailed("the peer", f"its manifest is none ({error})") from None
 
 
 def _places(folder: DataFolder, settings: Settings) -> list[str]:

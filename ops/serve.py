@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from .api.server import bind, serving
 from .data_folder import DataFolder, RunningNode
@@ -31,6 +32,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[RunningNode], None]) 
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     give_back_what_is_free()
+    open_many_files()
     with _deadly_signals():
         listener = bind(settings.host, settings.port)
         with listener, DataFolder(settings.data) as folder:
@@ -44,6 +46,13 @@ async def serve(settings: Settings, *, on_ready: Callable[[RunningNode], None]) 
                 on_ready(announcement)
                 with _little_garbage_collected():
                     await stop.wait()
+
+
+def open_many_files() -> None:
+    """Let the process have as many files open as it may at all: a log has some for each origin, also of other nodes."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from rookery.ops.bench import workload
 from rookery.ops.bench.node_process import node_process
 from rookery.ops.client import Client
 from rookery.ops.settings import Settings
-from rookery.ops.syncing import Gap, continuous, quarantine
+from rookery.ops.syncing import Gap, continuous, peers, quarantine
 from rookery.schemas import encode
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "howto" / "sync.md").read_text()
@@ -80,5 +80,6 @@ def test_its_numbers_and_words_are_the_codes() -> None:
     assert f"{quarantine.NAME}/east/" in PAGE
     assert continuous.PAUSE_SECONDS_MAX == 60
     assert own_history.LOOK_SECONDS_MAX == 3
+    assert f"no more than {peers.ORIGINS_MAX:,}" in PAGE
     assert f"`{LOCK}`" in PAGE
     assert str(Gap("this bundle", "east", 5001, 4000)) in PAGE

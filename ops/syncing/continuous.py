@@ -22,6 +22,7 @@ from .quarantine import set_aside
 
 SUBSYSTEM = "sync"
 STATUSES_MAX = 64
+FORKS_TOLD_MAX = 1_000
 PAUSE_SECONDS_MAX = 60.0  # between attempts at a peer that does not answer
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class SyncStatus(msgspec.Struct, frozen=True):
 class Syncing:
     """Pulls from the peers that the settings name, and from any other when somebody asks.
 
-    `on_fork` hears of each fork once in the node's life.
+    `on_fork` hears once in the node's life of each peer that has another history of an origin.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Syncing:
         self._on_growth = on_growth
         self._on_seal = on_seal
         self._followed: set[str] = set()
-        self._known_forks: set[Fork] = set()
+        self._known_forks: set[tuple[str, str]] = set()  # by peer and origin
         self._pulling: dict[str, asyncio.Lock] = {}
         health.set(SUBSYSTEM, "ready")
 
@@ -147,13 +148,14 @@ class Syncing:
         return self.statuses.setdefault(peer, PeerStatus(peer=peer))
 
     async def _keep(self, peer: Peer, fork: Fork) -> None:
-        """Keep the other branch aside, and let the log say that there is one: once."""
-        if fork in self._known_forks:
+        """Keep the other branch aside, and let the log say so: once, however often the peer changes it."""
+        known = (peer.name, fork.origin)
+        if known in self._known_forks or len(self._known_forks) >= FORKS_TOLD_MAX:
             return
-        with suppress(PeerError, OSError):  # it stays at the peer
-            await set_aside(self._data, peer, fork, self._log)
+        with suppress(RookeryError, OSError):  # it stays at the peer, also where there is no room for it
+            await set_aside(self._data, peer, fork, self._log, self._before_taking)
         self._on_fork(fork)
-        self._known_forks.add(fork)
+        self._known_forks.add(known)
 
     def _note(self, status: PeerStatus, pulled: Pulled) -> None:
         status.forks = pulled.forks

@@ -72,14 +72,22 @@ async def _fork_of_manifests(log: Log, peer: Peer, origin: str, state: OriginSta
     if sealed.last != state.sealed or sealed.head == state.manifest:
         return None
     after = 0
-    while theirs := await peer.manifest(origin, after):
-        for mine, other in zip(map(_entry, log.manifest_lines(origin, after=after)), map(_entry, theirs), strict=False):
+    while after < sealed.last and (lines := await peer.manifest(origin, after)):
+        theirs = _entries_of(peer, origin, lines)
+        for mine, other in zip(map(_entry, log.manifest_lines(origin, after=after)), theirs, strict=False):
             if not is_same_file(mine, other):
                 (chain,) = await _chains(peer, origin, [mine.first])
                 ours = log.chain_at(origin, mine.first)
                 return Fork(origin=origin, n=mine.first, ours=ours, theirs=chain, peer=peer.name)
             after = mine.last
     return None
+
+
+def _entries_of(peer: Peer, origin: str, lines: Sequence[bytes]) -> list[Entry]:
+    try:
+        return [_entry(line) for line in lines]
+    except msgspec.MsgspecError as error:
+        raise PeerLied(peer.name, f"{origin}'s manifest", str(error)) from None
 
 
 def _entry(line: bytes) -> Entry:

@@ -35,6 +35,7 @@ from .runs import ENCODED_BYTES_MAX, InvalidRun, decode_run
 
 SCHEMES = ("nats", "tls", "ws", "wss")
 PIECES_AT_ONCE_MAX = 4
+PIECES_MAX = 16_384  # of one answer: a bus with small messages has small ones
 PIECE_SECONDS_MAX = 20.0
 ATTEMPTS_MAX = 3
 PULL_SECONDS_MAX = 3_600.0
@@ -175,14 +176,17 @@ class _Answer:
         if first.size_bytes > self._bytes_max:
             raise self._lie(f"it is longer than the {self._bytes_max:,} bytes that it may have")
         step = len(first.data)
-        if step < first.size_bytes and step < 1:
-            raise self._lie("a piece of it is empty")
+        if step * PIECES_MAX < first.size_bytes:
+            raise self._lie(f"with pieces of {step} bytes it would come in more than {PIECES_MAX:,}")
         self._question = msgspec.structs.replace(self._question, answer=first.answer)
         found = [first.data]
-        offsets = list(range(step, first.size_bytes, step)) if step else []
+        offsets = range(step, first.size_bytes, step) if step else range(0)
         for start in range(0, len(offsets), PIECES_AT_ONCE_MAX):
             asked = offsets[start : start + PIECES_AT_ONCE_MAX]
-            found += [piece.data for piece in await self._pieces(asked)]
+            pieces = await self._pieces(asked)
+            if any(len(piece.data) > step for piece in pieces):
+                raise self._lie("its pieces are of more bytes than the first")
+            found += [piece.data for piece in pieces]
         answer = b"".join(found)
         if len(answer) != first.size_bytes or await asyncio.to_thread(digest_of, answer) != first.answer:
             raise self._lie("the pieces don't make what they are said to")

@@ -69,6 +69,18 @@ class Gap(PeerError):
         )
 
 
+class TooManyOrigins(PeerError):
+    """This log has as many origins as it may, and begins no other."""
+
+    def __init__(self, peer: str, origin: str) -> None:
+        self.peer = peer
+        self.origin = origin
+        super().__init__(
+            f"{origin} was not copied from {peer}: this log has {ORIGINS_MAX:,} origins already, and begins no "
+            "more; each is a folder in log/: look who tells of origins that there are not"
+        )
+
+
 class OriginState(msgspec.Struct, frozen=True, kw_only=True):
     """What a peer has of an origin: the lines behind `begin` up to `last`, where the chain is `chain`.
 

@@ -7,6 +7,7 @@ nodes pull from each other they end with equal vectors, and so with equal logs.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing
 from functools import partial
@@ -17,16 +18,29 @@ import msgspec
 
 from ...eventstore import Log, LogDamaged, MirrorRefused, MirrorWriter
 from ...eventstore.archive import Progress, Watch, unwatched
-from ...eventstore.arrivals import SEGMENT_BYTES_MAX
+from ...eventstore.arrivals import SEGMENT_BYTES_MAX, Arrivals
 from ...eventstore.line import Chain
-from ...eventstore.manifest import Entry
+from ...eventstore.manifest import LINE_BYTES_MAX, Entry
 from ...schemas import RookeryError
 from .checker import Checker
 from .forks import Fork, fork_of
-from .peers import ORIGINS_MAX, Gap, Offer, OriginState, Peer, PeerError, PeerLied, PeerUnreachable, Run
+from .peers import (
+    ORIGINS_MAX,
+    Gap,
+    Offer,
+    OriginState,
+    Peer,
+    PeerError,
+    PeerLied,
+    PeerUnreachable,
+    Run,
+    TooManyOrigins,
+)
 
 LONG_EVENTS = 200_000  # of fewer, the lines are checked before a process for it would have begun
 TELL_SECONDS = 10.0  # what is folded together costs less, and takes no time from what is still to come
+
+_opening = threading.Lock()  # of an unknown origin, which two pulls may meet at once: it has one writer
 
 Result = TypeVar("Result")
 
@@ -166,16 +180,29 @@ class Pull:
         elif origin in self._own:
             self.pulled.behind += max(state.last - held, 0)
         elif held < state.last or self._log.sealed_state(origin).last < state.sealed:
-            mirror = await asyncio.to_thread(self._log.mirror, origin)
-            async with aclosing(_ahead(self._items(origin, state, mirror))) as items:
+            mirror: MirrorWriter | None = None
+            async with aclosing(_ahead(self._items(origin, state, held))) as items:
                 async for item in items:
+                    if mirror is None:
+                        mirror = await to_the_end(partial(self._mirror, origin, item))
                     await self._take(origin, mirror, item)
                     self._tell(TELL_SECONDS)
 
-    async def _items(self, origin: str, state: OriginState, mirror: MirrorWriter) -> AsyncGenerator[Item, None]:
+    def _mirror(self, origin: str, first: Item) -> MirrorWriter:
+        """Where an origin is taken in. Room for an unknown one is made once something of it has come, and can be so."""
+        with _opening:
+            known = self._log.origins()
+            if origin not in known and len(known) >= ORIGINS_MAX:
+                raise TooManyOrigins(self._peer.name, origin)
+            if origin not in known:
+                _refuse_false_beginning(origin, first)
+            return self._log.mirror(origin)
+
+    async def _items(self, origin: str, state: OriginState, held: int) -> AsyncGenerator[Item, None]:
         """What has to be done to be where the peer is, in order, fetched."""
-        at, sealed = mirror.last, mirror.sealed
-        head: str | None = self._log.sealed_state(origin).head
+        known = self._log.sealed_state(origin)
+        at, sealed = held, known.last
+        head: str | None = known.head
         before = Chain() if sealed == 0 else None
         while sealed < state.sealed and head is not None:
             for line in await self._manifest(origin, sealed):
@@ -206,6 +233,8 @@ class Pull:
 
     def _entry(self, origin: str, sealed: int, line: bytes) -> Entry:
         """What the next line of a manifest says, as far as anything is fetched by it."""
+        if len(line) > LINE_BYTES_MAX:
+            raise PeerLied(self._peer.name, f"{origin}'s manifest", f"no line of one has {len(line):,} bytes")
         try:
             entry = msgspec.json.decode(line, type=Entry)
         except msgspec.MsgspecError as error:
@@ -265,6 +294,17 @@ def refuse_unlikely(peer: Peer, offer: Offer) -> None:
     for origin, state in offer.origins.items():
         if not state.begin <= state.last or state.sealed > state.last:
             raise PeerLied(peer.name, "its offer", f"what it says of {origin} contradicts itself")
+
+
+def _refuse_false_beginning(origin: str, item: Item) -> None:
+    """Raises `MirrorRefused` for what no origin begins with."""
+    match item:
+        case Lines(run):
+            Arrivals(origin, 0, Chain()).keys(run.lines)
+        case Whole(line, data):
+            entry = msgspec.json.decode(line, type=Entry)
+            if sha256(data).hexdigest() != entry.sha256:
+                raise MirrorRefused(origin, entry.first, "the segment's hash is not the manifest's")
 
 
 async def to_the_end(work: Callable[[], Result]) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import zstandard
 
-from .peers import LINE_BYTES_MAX, RUN_BYTES_MAX, Number, Run
+from .peers import LINE_BYTES_MAX, RUN_BYTES_MAX, RUN_EVENTS_MAX, Number, Run
 
 ZSTD_LEVEL = 3
 _DECODED_BYTES_MAX = RUN_BYTES_MAX + LINE_BYTES_MAX
@@ -33,7 +33,9 @@ def decode_run(data: bytes) -> Run:
         if not 0 <= zstandard.frame_content_size(data) <= _DECODED_BYTES_MAX:
             raise InvalidRun(f"it holds more than {_DECODED_BYTES_MAX:,} bytes, or doesn't say how many")
         decoded = zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
-        head, *lines = decoded.split(b"\n")
+        head, *lines = decoded.split(b"\n", RUN_EVENTS_MAX + 1)
+        if len(lines) > RUN_EVENTS_MAX:
+            raise InvalidRun(f"it has more than {RUN_EVENTS_MAX:,} lines")
         return Run(msgspec.json.decode(head, type=_Head).segment, lines)
     except (zstandard.ZstdError, msgspec.MsgspecError) as error:
         raise InvalidRun(str(error)) from None

@@ -264,6 +264,19 @@ def test_a_manifest_that_is_forged_and_signed_anew_is_held_against_the_segment(h
     assert files(away) == files(home)
 
 
+def test_a_line_of_the_manifest_that_says_more_than_there_is_to_say_is_refused(home: Log, away: Log) -> None:
+    """It would be kept, and sent on, for ever."""
+    talker = Signer(new_seed())
+    told = msgspec.json.decode(home.manifest_lines("here")[0]) | {"signer": talker.public, "note": "x" * 4_096}
+    del told["signature"]
+    line = signed(msgspec.json.encode(told), talker)
+    mirror = away.mirror("here")
+    with pytest.raises(MirrorRefused, match="longer than"):
+        mirror.take_segment(line, data_of(home, 1))
+    catch_up(home, mirror)
+    assert files(away) == files(home)
+
+
 @pytest.mark.parametrize("spoil", [lambda data: data[:-1], lambda data: data[:-1] + b"x", lambda data: b""])
 def test_a_segment_of_other_bytes_is_refused(home: Log, away: Log, spoil: Callable[[bytes], bytes]) -> None:
     mirror = away.mirror("here")

@@ -14,6 +14,7 @@ from rookery.bus import NatsBus
 from rookery.eventstore import Log
 from rookery.ops.nats_server import ANY_FREE_PORT, NatsServer
 from rookery.ops.syncing import LogPeer, NatsPeer, Offering, PeerLied, PeerRefused, PeerUnreachable, Pull, Pulled
+from rookery.ops.syncing.nats_peer import PIECES_AT_ONCE_MAX
 from rookery.ops.syncing.nats_service import SyncService, serve_sync
 from rookery.ops.syncing.questions import HEAD_BYTES_MAX, Question, decode_piece, encode_piece, subject_of
 from rookery.tests.bus.conftest import Wire
@@ -131,6 +132,35 @@ async def test_a_peer_that_lies_is_refused(tight: Tight, lie: Callable[[bytes], 
     async with asyncio.timeout(20):
         with pytest.raises(PeerLied, match="segment"):
             await tight.peer.segment("east", 1, size_bytes)
+
+
+async def test_an_answer_in_too_many_pieces_is_not_begun(tight: Tight) -> None:
+    asked = 0
+
+    async def trickles(_: bytes) -> bytes:
+        nonlocal asked
+        asked += 1
+        return b'{"answer":"x","size_bytes":1000000}\n1'
+
+    await tight.bus.serve(subject_of("east"), trickles, queue="test")
+    async with asyncio.timeout(20):
+        with pytest.raises(PeerLied, match="pieces of 1 bytes"):
+            await tight.peer.lines("east", 0, 10)
+    assert asked == 1
+
+
+async def test_pieces_that_grow_are_refused_as_they_come(tight: Tight) -> None:
+    asked = 0
+
+    async def grows(_: bytes) -> bytes:
+        nonlocal asked
+        asked += 1
+        return b'{"answer":"x","size_bytes":1000}\n' + b"1" * (10 if asked == 1 else 500)
+
+    await tight.bus.serve(subject_of("east"), grows, queue="test")
+    with pytest.raises(PeerLied, match="more bytes than the first"):
+        await tight.peer.lines("east", 0, 10)
+    assert asked <= 1 + PIECES_AT_ONCE_MAX
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b'{"ask":"delete"}', b'{"ask":"offer","more":1}', b"\xff"])

@@ -29,7 +29,7 @@ from rookery.ops.syncing import (
     is_behind,
     recover_own,
 )
-from rookery.ops.syncing.peers import ORIGINS_MAX
+from rookery.ops.syncing.peers import ORIGINS_MAX, RUN_EVENTS_MAX
 from rookery.ops.syncing.quarantine import set_aside
 from rookery.tests.eventstore.deliveries import many, mixed
 
@@ -339,3 +339,10 @@ def test_a_run_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("rookery.ops.syncing.runs._DECODED_BYTES_MAX", 10**6)
     with pytest.raises(InvalidRun, match="more than"):
         decode_run(encode_run(Run(7, [b"x" * 10**6])))
+
+
+def test_a_run_of_more_lines_than_travel_at_once_is_refused() -> None:
+    """A megabyte of newlines would be a million lines."""
+    with pytest.raises(InvalidRun, match="lines"):
+        decode_run(encode_run(Run(7, [b""] * (RUN_EVENTS_MAX + 1))))
+    assert len(decode_run(encode_run(Run(7, [b""] * RUN_EVENTS_MAX))).lines) == RUN_EVENTS_MAX
