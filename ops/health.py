@@ -24,7 +24,20 @@ SPOKE = "spoke "
 # What these can't do for a while is told, and keeps nobody from using the node: a degraded projector leaves read models
 # that answer as of a while ago, and what the bus has lost is in the log.
 AUXILIARY = frozenset(
-    {"archive", "bus", "bus-history", "bus-store", "dispatcher", "log", "projector", "reactions", "snapshot", "sync"}
+    {
+        "archive",
+        "bridges",
+        "bus",
+        "bus-history",
+        "bus-store",
+        "dispatcher",
+        "folders",
+        "log",
+        "projector",
+        "reactions",
+        "snapshot",
+        "sync",
+    }
 )
 
 

@@ -19,6 +19,8 @@ from rookery.ops.folders import FolderQueue, FolderUnusable
 from rookery.ops.folders import queue as queues
 from rookery.ops.folders import task_files as files
 from rookery.ops.folders.offices import NotNow
+from rookery.ops.folders.watched import SUBSYSTEM
+from rookery.ops.health import Health
 
 ADD = {"capability": "add", "input": [1, 2]}
 
@@ -425,3 +427,9 @@ async def live_through(folder: Path, steps: list[tuple[str, str, int]]) -> None:
 def test_a_folder_that_is_none_says_so(tmp_path: Path, colony: Colony) -> None:
     with pytest.raises(FolderUnusable, match="make it first"):
         queue_of(tmp_path / "nowhere", colony).check()
+
+
+def test_a_folder_in_trouble_keeps_nobody_from_using_the_node() -> None:
+    health = Health()
+    health.set(SUBSYSTEM, "degraded", "the disk is full")
+    assert health.is_ready
