@@ -109,16 +109,20 @@ class Kept:
         self.begun.with_suffix(_NOTE).unlink(missing_ok=True)
 
     def add(self, vector: Vector, names: frozenset[str]) -> Version:
-        """Keep what was begun as these tables. Raises `OSError`."""
+        """Keep what was begun as these tables, unless they are kept already. Raises `OSError`."""
         note = _Note(self._made_from, vector, sorted(names))
         name = "past_" + hashlib.sha256(msgspec.json.encode(note, order="sorted")).hexdigest()[:24]
         path = self.folder / f"{name}{_DATABASE}"
+        for known in self._versions:
+            if known.path == path:  # somebody may have it open
+                self.clear()
+                return known
         written = self.begun.with_suffix(_NOTE)
         written.write_bytes(msgspec.json.encode(note))
         self.begun.replace(path)
         written.replace(path.with_suffix(_NOTE))
         version = Version(path, vector, names, path.stat().st_size)
-        self._versions = [*(one for one in self._versions if one.path != path), version]
+        self._versions = [*self._versions, version]
         return version
 
     def drop(self, version: Version) -> None:

@@ -183,6 +183,18 @@ def test_what_nobody_waits_for_any_more_is_not_made_on_and_what_was_made_counts_
         assert [sum(base.values()) for base in opened.bases[:2]] == [0, 30]
 
 
+def test_who_leaves_before_anything_is_folded_takes_nothing_from_whom_it_was_begun_with(told: Colony) -> None:
+    with past_of(told) as opened:
+        before = digests_of(opened, MIDDLE, "runs")
+        (made,) = files_of(told)
+        made_at = made.stat().st_ino
+        with pytest.raises(QueryFailed, match="nobody waits"), opened.at(END, ["runs"], Impatient(looks=1)):
+            pass
+        assert [file.stat().st_ino for file in files_of(told)] == [made_at]
+        with opened.at(MIDDLE, ["runs"], Impatient(looks=50)) as models:
+            assert models.digests() == before
+
+
 def test_making_takes_a_bounded_time_and_who_asks_again_goes_on(told: Colony, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "EVENTS_THROUGH_PYTHON_MAX", 50)
     monkeypatch.setattr(past, "MAKING_SECONDS_MAX", 0.0)
