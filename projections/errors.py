@@ -22,7 +22,7 @@ RookeryError
     ├── NoSuchRow            no row of the read model has that key (name, parts, nearest)
     ├── InvalidMoment        nobody can be told what was known then (text, reason)
     ├── PastNotMade          the tables of a moment can't be made; asking again may help (moment, reason)
-    ├── QueryNotAdmitted     the query was not begun: there are too many, or the read models are closed (reason)
+    ├── QueryNotAdmitted     the query was not begun: too many, or the read models are closed or being replaced (reason)
     ├── QueryRefused         the query may not run at all (reason)
     └── QueryFailed          the query ran, and failed or took too long (reason)
         └── AnswerTooLarge   there is an answer, of more bytes than are ever sent (bytes_max)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import duckdb
 
@@ -13,7 +13,8 @@ from .errors import QueryNotAdmitted
 
 READERS_MAX = 16
 ADMISSION_SECONDS_MAX = 10.0
-# How long the exchange of the database waits for queries that are under way before it interrupts them.
+# How long the exchange of the database waits for queries that are under way before it interrupts them, and then again:
+# between two of its statements a reader does not notice.
 PATIENCE_SECONDS = 5.0
 
 
@@ -32,7 +33,8 @@ class Readers:
         """A cursor for one query. Raises `QueryNotAdmitted` if none comes free in time."""
         with self._changed:
             if not self._changed.wait_for(self._may_enter, ADMISSION_SECONDS_MAX):
-                raise QueryNotAdmitted("too many queries at once; try again later")
+                what = "the read models are being replaced" if self._exchanging else "too many queries at once"
+                raise QueryNotAdmitted(f"{what}; try again later")
             if self._closed:
                 raise QueryNotAdmitted("the read models are closed")
             cursor = self.database.cursor()
@@ -47,8 +49,8 @@ class Readers:
 
     def exchange(self, replace: Callable[[], None]) -> None:
         """Let `replace` put another database in the present one's place, with nobody reading; new readers wait."""
-        self._send_away()
         try:
+            self._send_away()
             replace()
         finally:
             with self._changed:
@@ -65,10 +67,10 @@ class Readers:
     def _send_away(self) -> None:
         with self._changed:
             self._exchanging = True
-            if not self._changed.wait_for(lambda: not self._active, PATIENCE_SECONDS):
-                for cursor in self._active:
-                    cursor.interrupt()
-                self._changed.wait_for(lambda: not self._active)
+            while not self._changed.wait_for(lambda: not self._active, PATIENCE_SECONDS):
+                for cursor in tuple(self._active):
+                    with suppress(duckdb.Error):  # closed already, and about to be gone
+                        cursor.interrupt()
 
     def _may_enter(self) -> bool:
         return self._closed or (not self._exchanging and len(self._active) < READERS_MAX)
