@@ -58,9 +58,17 @@ def changes(
     """
     with at(end, [name], leash) as models:
         models.columns_of(name)  # it needs a reader's place: better before we have taken one
+        # The long look comes first: whoever replaces the tables waits for who holds them as they stand.
+        seen = models.vector()
+        if not _leads_to(start, seen):
+            seen = start
+        found = _touched(lineage, name, start, seen, limit + 1, leash)
         with models.standing() as present:
             end = present.vector
-            found = _touched(lineage, name, start, end, limit + 1, leash)
+            if not _leads_to(seen, end):  # others have come in their place, or `end` is the earlier moment
+                found, seen = [], start
+            if seen != end:
+                found = _merged(found, _touched(lineage, name, seen, end, limit + 1, leash))
             touched = found[:limit]
             new = _rows(present, name, touched, leash)
     with at(start, [name], leash) as models, models.standing() as then:
@@ -75,6 +83,29 @@ def _touched(lineage: Lineage, name: str, start: Vector, end: Vector, limit: int
     low = {origin: min(start.get(origin, 0), end.get(origin, 0)) for origin in origins}
     high = {origin: max(start.get(origin, 0), end.get(origin, 0)) for origin in origins}
     return lineage.touched(name, low, high, limit=limit, events_max=EVENTS_PER_CHANGE_MAX, leash=leash)
+
+
+def _leads_to(first: Vector, second: Vector) -> bool:
+    return all(n <= second.get(origin, 0) for origin, n in first.items())
+
+
+def _merged(first: list[Touched], second: list[Touched]) -> list[Touched]:
+    """What events in either of two stretches of the log touched, with all of those, in the order of the keys."""
+    found = {_place(one.key): one for one in first}
+    for one in second:
+        known = found.get(_place(one.key))
+        found[_place(one.key)] = one._replace(events=_both(known.events, one.events)) if known else one
+    return sorted(found.values(), key=_in_order)
+
+
+def _both(first: Behind, second: Behind) -> Behind:
+    addresses = sorted([*first.addresses, *second.addresses])
+    return Behind(first.total + second.total, addresses[:EVENTS_PER_CHANGE_MAX])
+
+
+def _in_order(touched: Touched) -> list[tuple[bool, Any]]:
+    """As the database orders keys: NULL comes last."""
+    return [(value is None, value) for value in touched.key.values()]
 
 
 def _rows(tables: Standing, name: str, touched: Sequence[Touched], leash: Leash) -> dict[tuple[Any, ...], Record]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rookery.projections import Leash, UnknownReadModel
+from rookery.projections import Leash, UnknownReadModel, readers
 from rookery.projections.asking import ReadModels
 from rookery.projections.changes import EVENTS_PER_CHANGE_MAX, Changes, changes
-from rookery.projections.lineage import Address, Behind, Lineage
+from rookery.projections.lineage import Address, Behind, Lineage, Touched
 from rookery.schemas import Event, LlmCallCompleted, RunCompleted, RunStarted
 
 from .colony import Colony, fact
@@ -111,6 +111,43 @@ def test_without_an_end_the_changes_are_up_to_what_the_live_tables_hold(runs: Hi
     found = runs.changes("runs", {"here": 4}, None)
     assert (found.start, found.end) == ({"here": 4}, {"here": 5})
     assert [one.key["run_id"] for one in found.changes] == ["run-1"]
+
+
+class Interrupted(Lineage):
+    """Has something done before its first look at the events."""
+
+    def __init__(self, colony: Colony, meanwhile: Callable[[], object]) -> None:
+        super().__init__(CATALOGUE, colony.log, colony.folder)
+        self.meanwhile: Callable[[], object] | None = meanwhile
+
+    def touched(
+        self, name: str, after: Vector, until: Vector, *, limit: int, events_max: int, leash: Leash
+    ) -> list[Touched]:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile:
+            meanwhile()
+        return super().touched(name, after, until, limit=limit, events_max=events_max, leash=leash)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+@pytest.mark.parametrize("start", [{}, {"here": 3}, {"here": 7}])
+def test_the_long_look_keeps_no_tables_from_being_replaced_and_what_comes_meanwhile_counts(
+    runs: History, monkeypatch: pytest.MonkeyPatch, start: Vector, limit: int
+) -> None:
+    colony = runs.colony
+    colony.projections.catch_up()
+
+    def meanwhile() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(readers, "READERS_MAX", 1)
+            patched.setattr(readers, "ADMISSION_SECONDS_MAX", 0.0)
+            colony.projections.rows("agents")  # its reader is the only one
+        colony.given(fact(RunStarted(), "run-0", 9), fact(RunCompleted(), "run-1", 10), fact(RunStarted(), "run-5", 11))
+
+    with closing(Interrupted(colony, meanwhile)) as lineage:
+        found = changes(runs.at, lineage, "runs", start, None, limit=limit, leash=Leash())
+    assert found == runs.changes("runs", start, None, limit=limit)
+    assert found.end == {"here": 8}
 
 
 def test_a_read_model_of_one_row_changes_as_a_whole(runs: History) -> None:
