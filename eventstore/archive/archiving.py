@@ -121,6 +121,7 @@ class _Copying:
             written_at=datetime.now(UTC),
         )
         self._tell(NAME)
+        self._ensure_alone()
         write_catalogue(self._store, catalogue)
         self._clear(catalogue)
         if self._lost:
@@ -134,7 +135,7 @@ class _Copying:
         manifest = kept_of(held.manifest)
         known_manifest = known.manifest if known else None
         same = manifest if manifest == known_manifest else None
-        self._ensure(manifest_object(name), same, lambda: held.manifest)
+        self._ensure(manifest_object(name), same, lambda: self._manifest(held))
         entries = [part.entry for part in held.sealed]
         open_parts = tuple(self._open(name, first, last, known) for first, last in held.plain)
         return ArchivedOrigin(
@@ -148,6 +149,10 @@ class _Copying:
             compressed_bytes=sum(entry.compressed_bytes for entry in entries)
             + sum(part.kept.size_bytes for part in open_parts),
         )
+
+    def _manifest(self, held: Contents) -> bytes:
+        self._ensure_alone()
+        return held.manifest
 
     def _segment(self, name: str, part: SealedPart, *, is_known: bool) -> None:
         wanted = segment_object(name, part.entry.segment)
@@ -195,6 +200,22 @@ class _Copying:
             logger.warning("%s", damage)
             return False
         return True
+
+    def _ensure_alone(self) -> None:
+        """Raises `ArchiveUnavailable` where somebody else has archived there since this archiving began.
+
+        The objects that were whole then may be gone, and what is to be overwritten may be newer.
+        """
+        try:
+            now = read_catalogue(self._store)
+        except NoArchive:
+            now = None
+        except ArchiveDamaged:
+            if self._before is not None:
+                raise
+            now = None  # it is begun anew
+        if now != self._before:
+            raise ArchiveUnavailable(self._store.place, NAME, "somebody else archived there meanwhile; try again")
 
     def _tell(self, name: str) -> None:
         self._watch(Progress(name, self._done, self._total))

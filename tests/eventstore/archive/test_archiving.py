@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,29 @@ def test_a_reader_beside_the_writer_archives_a_moment(tmp_path: Path, store: Sto
     restore(store, tmp_path / "new")
     with opened(tmp_path / "new", writable=False) as restored:
         assert lines_of(restored)["here"] == expected
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6])
+def test_of_two_who_archive_at_once_one_gives_way(tmp_path: Path, store: Store, at: int) -> None:
+    with filled(tmp_path / "log") as log:
+        archive(log, store)
+        log.append("here", many(5, first=100))
+        turns = count(1)
+
+        def meanwhile(_: Progress) -> None:
+            if next(turns) == at:
+                log.append("here", many(9, first=200))
+                log.seal_full_segments()
+                archive(log, store)
+
+        with suppress(ArchiveUnavailable):
+            archive(log, store, watch=meanwhile)
+        assert next(turns) > at
+        assert read_catalogue(store).vector == log.vector()
+        expected = lines_of(log)
+    restore(store, tmp_path / "new")
+    with opened(tmp_path / "new") as log:
+        assert lines_of(log) == expected
 
 
 def test_files_travel_along(tmp_path: Path, store: Store) -> None:
