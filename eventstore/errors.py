@@ -33,7 +33,8 @@ RookeryError
         ├── ForeignArchive      it is another log's, or ahead of this one (place, origin, reason)
         ├── ColdLimit           more was wanted at once than may be fetched (bytes_max)
         ├── RestoreRefused      there is a log already where one should be restored (folder)
-        └── RestoreFailed       the disk refused what should be restored (folder, reason)
+        ├── RestoreFailed       the disk refused what should be restored (folder, reason)
+        └── RestoreUnfinished   a log was begun to be restored, and is not whole (folder)
 """
 
 from __future__ import annotations
@@ -366,3 +367,14 @@ class RestoreFailed(ArchiveError):
         self.folder = folder
         self.reason = reason
         super().__init__(f"can't restore into {folder}: {reason}; mend that, and the same command goes on from there")
+
+
+class RestoreUnfinished(ArchiveError):
+    """A restore was interrupted. A log that was begun in its place would be another history of the same origins."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(
+            f"{folder} is a log whose restore was interrupted; run the same `rookery restore` again, which goes on "
+            "from there, or remove that folder to begin without it"
+        )

@@ -13,6 +13,7 @@ from typing import Literal
 from .. import __version__
 from ..bus import Bus, BusError, NatsBus, Receipt, StreamState
 from ..eventstore import Ingest, Log
+from ..eventstore.archive import ensure_restored
 from ..eventstore.vault import Vault
 from ..handlers.assignments import ASSIGNMENTS
 from ..handlers.dispatch import Giver
@@ -231,10 +232,9 @@ async def running_node(
 
     `tables` are the reactions that it has.
     """
-    health = Health()
+    health, damages = Health(), Damages()
     async with AsyncExitStack() as stack:
-        disk, damages = Disk(folder.path, health), Damages()
-        disk.ensure_room()
+        disk = _ensured(folder, health)
         nats_url = settings.nats_url or await start_server(stack, folder.path, settings, health, disk, damages)
         bus = await _connected(stack, nats_url, settings)
         reach = partial(peer_at, bus_url=nats_url, credentials=settings.nats_credentials)
@@ -284,6 +284,14 @@ async def running_node(
             folder.restored.unlink(missing_ok=True)
         await _have_react(stack, node)
         yield node
+
+
+def _ensured(folder: DataFolder, health: Health) -> Disk:
+    """The disk, which has room, beneath a folder that a node may start on."""
+    ensure_restored(folder.log)
+    disk = Disk(folder.path, health)
+    disk.ensure_room()
+    return disk
 
 
 async def _connected(stack: AsyncExitStack, nats_url: str, settings: Settings) -> NatsBus:

@@ -2,7 +2,7 @@
 
 from .archiving import Archived, Progress, Watch, archive, unwatched
 from .catalogue import Catalogue, file_object, got, read_catalogue
-from .restoring import restore
+from .restoring import ensure_restored, restore
 from .trimming import Trimmed, trim
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Trimmed",
     "Watch",
     "archive",
+    "ensure_restored",
     "file_object",
     "got",
     "read_catalogue",

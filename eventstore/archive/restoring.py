@@ -10,7 +10,7 @@ import zstandard
 
 from ..cold import ColdTier, segment_object, verified
 from ..disk import Disk
-from ..errors import ArchiveDamaged, LogDamaged, RestoreFailed, RestoreRefused
+from ..errors import ArchiveDamaged, LogDamaged, RestoreFailed, RestoreRefused, RestoreUnfinished
 from ..manifest import NAME as MANIFEST
 from ..manifest import Entry, Manifest
 from ..parts import Part, plain_name
@@ -40,7 +40,7 @@ def restore(store: Store, folder: Path, *, disk: Disk | None = None, watch: Watc
     if disk.names(folder):
         raise RestoreRefused(folder)
     catalogue = read_catalogue(store)
-    unfinished = folder.with_name(folder.name + UNFINISHED_SUFFIX)
+    unfinished = _unfinished(folder)
     if foreign := set(disk.names(unfinished)) - catalogue.origins.keys():
         raise RestoreRefused(unfinished / min(foreign))
     try:
@@ -51,6 +51,12 @@ def restore(store: Store, folder: Path, *, disk: Disk | None = None, watch: Watc
     except OSError as error:
         raise RestoreFailed(folder, error.strerror or str(error)) from error
     return catalogue
+
+
+def ensure_restored(folder: Path) -> None:
+    """Raises `RestoreUnfinished` where there is no log in `folder`, and half of one that is to be restored there."""
+    if _unfinished(folder).exists() and not Disk().names(folder):
+        raise RestoreUnfinished(_unfinished(folder))
 
 
 class _Restoring:
@@ -132,3 +138,7 @@ class _Restoring:
     def _tell(self, name: str) -> None:
         self._watch(Progress(name, self._done, self._total))
         self._done += 1
+
+
+def _unfinished(folder: Path) -> Path:
+    return folder.with_name(folder.name + UNFINISHED_SUFFIX)

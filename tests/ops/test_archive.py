@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rookery.eventstore import RestoreUnfinished
+from rookery.eventstore.archive import Progress, archive
+from rookery.eventstore.stores import open_store
+from rookery.ops.archive import bring_back
 from rookery.ops.bench import workload
 from rookery.ops.bench.node_process import node_process
 from rookery.ops.client import Client, RequestFailed
+from rookery.ops.data_folder import DataFolder
+from rookery.ops.node import running_node
+from rookery.ops.settings import Settings
 from rookery.schemas import encode
+from rookery.tests.eventstore.archive.logs import filled
 
 from .conftest import Outcome, Rookery, command_line
 
@@ -165,6 +173,24 @@ def test_a_folder_without_a_node_is_archived_and_trimmed_by_the_command(
     assert (again.code, "holds a log already" in again.err) == (1, True)
     with node_process(data, SEGMENT) as running, Client(running.node.url) as api:
         assert len(list(api.lines("/events", limit=1_000))) >= EVENTS
+
+
+async def test_a_node_begins_no_other_log_where_one_is_half_restored(data: Path, cold: Path, tmp_path: Path) -> None:
+    with filled(tmp_path / "log") as log:
+        archive(log, open_store(str(cold)))
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bring_back(str(cold), data, stop)
+    with DataFolder(data) as owned, pytest.raises(RestoreUnfinished, match="run the same `rookery restore` again"):
+        async with running_node(owned, Settings(data=data, nats_port=0)):
+            pass
+    assert not (data / "log").exists()
+    bring_back(str(cold), data)
+    assert (data / "log" / "here").is_dir()
 
 
 @pytest.mark.parametrize(
