@@ -31,7 +31,7 @@ from .summary import Counted, Summary, Wanted, registry_fingerprint
 
 LOCK = "writer.lock"  # held by the writer, and says up to which n the lines are durable
 IDS = "ids.sqlite"
-SUMMARIES_KEPT_MAX = 64
+SUMMARIES_KEPT_MAX = 256  # of 128 KiB each: those of 16 million events, where segments are full
 DISTRUSTED = "verification found that it is not what was written"
 VERIFY = "`rookery verify` says what is wrong and what to do"
 
