@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -41,18 +42,24 @@ TRIPLES = {
     "application/trig": RdfFormat.TRIG,
 }
 
-# What a query's text is made of, as far as it takes to tell keywords from what looks like them.
+# What a query's text is made of, as far as it takes to tell keywords from what looks like them. A long text takes no
+# longer than it is: nothing is read in two ways, prefixes are short, and a string without an end ends the reading.
 _TOKEN = re.compile(
     r"""\#[^\n\r]*
-    | <[^<>"{}|^`\x00-\x20]*>
+    | (?P<iri><[^<>"{}|^`\x00-\x20]*>)
     | \"\"\"(?:[^"\\]|\\.|"(?!""))*\"\"\" | '''(?:[^'\\]|\\.|'(?!''))*'''
-    | "(?:[^"\\\n\r]|\\.)*" | '(?:[^'\\\n\r]|\\.)*'
+    | (?!"{3}|'{3})(?:"(?:[^"\\\n\r]|\\.)*"|'(?:[^'\\\n\r]|\\.)*')
     | [?$]\w+
     | @[A-Za-z]+(?:-[A-Za-z0-9-]+)*
-    | (?P<name>(?:\w[\w.-]*)?:)(?:[\w.:-]|%[0-9A-Fa-f]{2}|\\.)*(?P<braced>(?:\s|\#[^\n\r]*)*\{)?
-    | (?P<word>[^\W\d_]\w*)""",
+    | (?P<name>(?:\w[\w.-]{0,63}+)?:)(?:[\w.:-]|%[0-9A-Fa-f]{2}|\\.)*+(?P<braced>(?>\s|\#[^\n\r]*+)*+\{)?
+    | (?P<word>[^\W\d_]\w*)
+    | (?P<unended>["'])""",
     re.VERBOSE | re.DOTALL,
 )
+# What seems to be an IRI may be `<`, what it compares with, and a comment or a string as far as a `>` in it: then what
+# follows isn't what it seems to be either, and SERVICE is looked for everywhere. `<http://` is no comparison.
+_COMPARED = re.compile(r"(?!<[a-z][a-z0-9+.-]*://)[^#']*[#']", re.IGNORECASE)
+_SERVICE = re.compile(r"(?<![:?$])SERVICE(?![>).,;}'\"])", re.IGNORECASE)
 _PROLOGUE = {"PREFIX", "BASE", "VERSION"}
 _SELECTS, _DESCRIBES = {"SELECT", "ASK"}, {"CONSTRUCT", "DESCRIBE"}
 _UPDATES = {"INSERT", "DELETE", "LOAD", "CLEAR", "DROP", "CREATE", "ADD", "MOVE", "COPY", "WITH"}
@@ -72,16 +79,29 @@ class Query(NamedTuple):
 
 def read(text: str) -> Query:
     """The query in `text`; its syntax is checked as it is run. Raises `QueryRefused` for what may not run at all."""
-    tokens = list(_TOKEN.finditer(text))
+    tokens = list(_tokens(text))
     words = [word.upper() for token in tokens if (word := token["word"])]
     form = next((word for word in words if word not in _PROLOGUE), "")
     if form in _UPDATES:
         raise QueryRefused(f"{form} is a SPARQL update; the graph is made from the log, so it can only be asked")
     if form not in _SELECTS | _DESCRIBES:
         raise QueryRefused("this is no SPARQL query: one begins with SELECT, ASK, CONSTRUCT or DESCRIBE")
-    if any(_calls_away(token) for token in tokens):
+    if any(_calls_away(token) for token in tokens) or (_is_ambiguous(tokens) and _SERVICE.search(text)):
         raise QueryRefused("SERVICE asks another endpoint; queries see this node's graph and nothing else")
     return Query(text, form in _DESCRIBES)
+
+
+def _tokens(text: str) -> Iterator[re.Match[str]]:
+    for token in _TOKEN.finditer(text):
+        if token["unended"]:
+            raise QueryRefused(
+                f"the query is wrong: the string that begins at character {token.start() + 1} has no end"
+            )
+        yield token
+
+
+def _is_ambiguous(tokens: list[re.Match[str]]) -> bool:
+    return any(token["iri"] and _COMPARED.match(token["iri"]) for token in tokens)
 
 
 def _calls_away(token: re.Match[str]) -> bool:

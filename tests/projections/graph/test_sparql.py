@@ -26,6 +26,11 @@ CALLS = [
     'SELECT * {?s ?p "\\u0022 #" . SERVICE<URL>{?s ?p ?o}}',
     'SELECT * {?s ?p "a\\"#"@en.SERVICE<URL>{?s ?p ?o}}',
     "SELECT * {BIND(<URL> AS ?x)SERVICESILENT?x{?s ?p ?o}}",
+    "SELECT * {FILTER(1<2)SERVICE#>\n<URL>{?s ?p ?o}}",
+    "SELECT * {?s ?p ?o FILTER(?s<?o)SERVICE#>\nSILENT <URL>{?s ?p ?o}}",
+    "SELECT * {FILTER('a'<'>')SERVICE<URL>{?s ?p ?o} #'\n}",
+    'SELECT * {FILTER(1<2#>"""\n)SERVICE<URL>{?s ?p ?o} #"""\n}',
+    "SELECT * {VALUES ?x {'''a'} SERVICE <URL>{?s ?p ?o}}",
 ]
 
 
@@ -46,10 +51,22 @@ def test_no_query_that_asks_another_endpoint_gets_through_however_it_is_written(
         "SELECT ?service {?service a 'SERVICE'}  # SERVICE <x> {}",
         "SELECT * {?s rk:service ?o ; <urn:SERVICE> 'SERVICE <x> {}'@en}",
         'SELECT * {?s ?p """ " SERVICE <urn:x> {} """}',
+        "SELECT ?service {?service a <urn:a#Service> ; rk:service <http://x/it's#service> FILTER(?service<?s)}",
     ],
 )
 def test_the_word_service_may_be_written_where_it_is_no_keyword(text: str) -> None:
     assert answer(world(), read(text), "text/csv", rows_max=10)
+
+
+@pytest.mark.parametrize("text", [f"SELECT * {{?s rk:id {'#' * 80}\n?o}}", "SELECT * {?s rk:id # a # b # c #\n ?o}"])
+def test_a_line_of_number_signs_behind_a_name_is_read_like_any_comment(text: str) -> None:
+    assert answer(world(), read(text), "text/csv", rows_max=100)
+
+
+@pytest.mark.parametrize("text", ["SELECT * {?s ?p 'a}", 'SELECT * {?s ?p """a"}', "SELECT * {?s ?p 'a\n'}"])
+def test_a_string_without_an_end_is_refused_where_it_begins(text: str) -> None:
+    with pytest.raises(QueryRefused, match=r"character \d+ has no end"):
+        read(text)
 
 
 @pytest.mark.parametrize(
