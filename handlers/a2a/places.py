@@ -18,6 +18,10 @@ import httpx
 from .errors import CardRefused, CardUnreachable
 
 PORTS = {"http": 80, "https": 443}
+# All of IPv6 that is routed to anybody. What lies outside looks public to some, as do site-local addresses.
+ROUTED = ipaddress.ip_network("2000::/3")
+# Translators make of such an address the IPv4 address at its end (RFC 6052).
+TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Place(NamedTuple):
@@ -76,5 +80,16 @@ async def address_of(place: Place, allowed: Collection[str]) -> str:
 def is_public(address: str) -> bool:
     """Whether anybody may be at an address: not this machine, not a network behind it, and nobody in particular."""
     found = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(found, "ipv4_mapped", None) or found
-    return inner.is_global and not inner.is_multicast
+    if isinstance(found, ipaddress.IPv6Address):
+        if inner := _ipv4_in(found):
+            found = inner
+        elif found not in ROUTED:
+            return False
+    return found.is_global and not found.is_multicast
+
+
+def _ipv4_in(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Whom an address leads to in the end, where that is told by an IPv4 address within it."""
+    if address in TRANSLATED:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour

@@ -171,6 +171,12 @@ async def test_what_is_no_plain_url_is_refused(url: str) -> None:
         ("::ffff:127.0.0.1", False),
         ("fe80::1%eth0", False),
         ("fd00::1", False),
+        ("fec0::1", False),
+        ("::127.0.0.1", False),
+        ("64:ff9b::169.254.169.254", False),
+        ("64:ff9b::93.184.215.14", True),
+        ("64:ff9b:1::10.1.2.3", False),
+        ("2002:7f00:1::", False),
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:
