@@ -145,15 +145,15 @@ def _flattened(attributes: Attributes, direction: str, role: Role) -> list[Messa
 
 def _gathered(attributes: Attributes, before: str, after: str) -> dict[int, dict[str, Any]]:
     messages: dict[int, dict[str, Any]] = {}
+    texts: dict[int, dict[int, Any]] = {}
     for place, field, value in _fields(attributes, before, after):
         message = messages.setdefault(place, {})
         if part := _PART_TEXT.fullmatch(field):
-            message.setdefault("content", {})[int(part[1])] = value
+            texts.setdefault(place, {})[int(part[1])] = value
         else:
             message[field] = value
-    for message in messages.values():
-        if isinstance(parts := message.get("content"), dict):
-            message["content"] = [parts[place] for place in sorted(parts)]
+    for place, parts in texts.items():
+        messages[place].setdefault("content", [parts[number] for number in sorted(parts)])
     return messages
 
 

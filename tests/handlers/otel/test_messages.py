@@ -88,6 +88,15 @@ SHAPES: list[Span] = [
 ]
 
 
+def test_a_message_that_has_its_text_in_two_ways_is_told_once() -> None:
+    text = {
+        "llm.input_messages.0.message.content": "Hi",
+        "llm.input_messages.0.message.contents.0.message_content.text": "Hi",
+    }
+    for attributes in (text, dict(reversed(text.items()))):
+        assert messages(span(2, CHAT | attributes)) == [(0, "user", "Hi")]
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_says_the_same(shape: Span) -> None:
     assert messages(shape) == EXPECTED
