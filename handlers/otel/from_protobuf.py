@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .errors import MalformedSpans
+from .errors import MalformedSpans, TooManySpans
 from .spans import Attributes, Span, SpanEvent, bounded
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 STATUS_ERROR = 2
 RESOURCE_SPANS, SCOPE_SPANS, SPANS = 1, 2, 2  # the fields that lead to a span
+PARTS = (9, 11, 13)  # and those of its attributes, events and links
+PARTS_MAX = 1_000_000
+PART_BYTES_MIN = 2
 VARINT, LENGTH_DELIMITED = 0, 2
 FIXED_BYTES = {1: 8, 5: 4}
 VARINT_BITS_MAX = 63
@@ -34,25 +38,31 @@ def spans_in_protobuf(body: bytes) -> list[Span]:
 
 
 def _refuse_multitudes(body: bytes) -> None:
-    """Refuse an export of too many spans unread: an empty one is two bytes there and a hundred times as many here."""
+    """Refuse an export of too many spans, or of too much in them, unread.
+
+    An empty span, or part of one, is two bytes there and a hundred times as many here.
+    """
+    counted = PARTS if len(body) > PARTS_MAX * PART_BYTES_MIN else ()
     try:
         groups = bounded(_messages(memoryview(body), RESOURCE_SPANS))
         scopes = bounded(scope for group in groups for scope in _messages(group, SCOPE_SPANS))
-        for _ in bounded(span for scope in scopes for span in _messages(scope, SPANS)):
-            pass
+        spans = bounded(span for scope in scopes for span in _messages(scope, SPANS))
+        parts = (part for span in spans if counted for part in _messages(span, *counted))
+        if next(islice(parts, PARTS_MAX, None), None) is not None:
+            raise TooManySpans(PARTS_MAX, "attributes, events and links")
     except IndexError:
         raise MalformedSpans("it ends within a field") from None
 
 
-def _messages(message: memoryview, field: int) -> Iterator[memoryview]:
-    """The messages in this field of a message; `IndexError` where it ends too soon. What else is wrong, others say."""
+def _messages(message: memoryview, *fields: int) -> Iterator[memoryview]:
+    """The messages in some fields of a message; `IndexError` where it ends too soon. What else is wrong, others say."""
     at = 0
     while at < len(message):
         tag, at = _number(message, at)
         kind = tag & 0b111
         if kind == LENGTH_DELIMITED:
             size, at = _number(message, at)
-            if tag >> 3 == field:
+            if tag >> 3 in fields:
                 yield message[at : at + size]
             at += size
         elif kind == VARINT:

@@ -159,6 +159,8 @@ def framed(tag: int, message: bytes) -> bytes:
         b"\x0a\x00" * 1_000_000,
         framed(0x0A, b"\x12\x00" * 1_000_000),
         framed(0x0A, framed(0x12, b"\x12\x00" * 1_000_000)),
+        framed(0x0A, framed(0x12, framed(0x12, b"\x5a\x00" * 1_000_001))),
+        framed(0x0A, framed(0x12, framed(0x12, b"\x6a\x00\x4a\x00" * 500_001))),
     ],
 )
 def test_a_multitude_of_nothings_is_refused(body: bytes) -> None:
