@@ -6,9 +6,20 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
-from rookery.ops.api.bodies import REQUEST_BYTES_MAX, BodyTooSlow, NoRoom, Room, read_body
+from rookery.ops.api.bodies import (
+    REQUEST_BYTES_MAX,
+    REQUEST_EVENTS_MAX,
+    BodyTooLarge,
+    BodyTooSlow,
+    NoRoom,
+    Room,
+    events_in,
+    read_body,
+)
 from rookery.ops.api.problems import status_of
+from rookery.schemas import MalformedEvent
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -87,3 +98,27 @@ async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("rookery.ops.api.bodies.BODY_SECONDS_MAX", 0.01)
     with pytest.raises(BodyTooSlow, match="0 bytes arrived"):
         await read_body(request(5))
+
+
+@pytest.mark.parametrize("element", [b"0", b"{}", b'"\\",["'])
+def test_an_array_of_a_multitude_is_refused_before_it_is_taken_apart(
+    element: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(msgspec.json, "decode", _never)
+    with pytest.raises(BodyTooLarge):
+        events_in(b"[" + b",".join([element] * 1_100_000) + b"]", "application/json")
+
+
+def test_commas_within_events_are_not_counted_as_events() -> None:
+    event = b'{"a":[' + b",".join([b'"\\",["'] * 110) + b"]}"
+    found = events_in(b"[" + b",".join([event] * REQUEST_EVENTS_MAX) + b"]", "application/json")
+    assert found == [event] * REQUEST_EVENTS_MAX
+
+
+def test_a_string_without_end_is_looked_at_once() -> None:
+    with pytest.raises(MalformedEvent):
+        events_in(b'["' + b'\\",' * 1_100_000, "application/json")
+
+
+def _never(*_: object, **__: object) -> None:
+    raise AssertionError
