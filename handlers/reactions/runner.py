@@ -223,7 +223,8 @@ class Runner:
             held = await self._react(lane, cause._replace(reaction=named.name), named)
             if held is not None:
                 lane.park(held)
-                if held.id in self._early:
+                if held.id in self._early:  # once: if it is parked again, nobody has asked for that
+                    self._early.remove(held.id)
                     lane.resume()
                 return None
         lane.waiting.popleft()

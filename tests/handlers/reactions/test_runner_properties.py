@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rookery.bus import Bus, NatsBus
-from rookery.handlers.reactions import Answer, Cause, Command, Discard, Reactions, Redrive, Runner, Tell
-from rookery.schemas import AgentRegistered, InsightRecorded, RunStarted
+from rookery.handlers.reactions import Answer, Cause, Command, Discard, Reactions, Redrive, Runner, Tell, reaction_id
+from rookery.schemas import AgentRegistered, InsightRecorded, ReactionParked, ReactionRedriven, RunStarted
 
 from .conftest import World, started
 
@@ -172,4 +172,29 @@ async def test_what_happened_before_a_reaction_was_there_is_left_alone_and_the_l
     await world.start()
     await world.act()
     assert len(world.told("insight.recorded")) == 2
+    await world.close()
+
+
+async def test_what_another_parked_and_had_redriven_meanwhile_is_parked_here_if_it_fails_again(tmp_path: Path) -> None:
+    held = asyncio.Event()
+
+    async def call(cause: Cause) -> Answer:
+        await held.wait()
+        raise ConnectionError("the pager is busy")
+
+    world = World(tmp_path, lambda: [Reactions("notes", {RunStarted: [call]})])
+    runner = await world.start()
+    await world.happen(started("x"), "x")
+    await world.ingest()
+    (caused,) = world.told("run.started")
+    life = {"reaction": "notes.call", "cause": "local:1", "entity": "run/x"}
+    for fact in (ReactionParked(**life, attempts=2, error="busy"), ReactionRedriven(**life)):
+        await world.happen(fact, reaction_id(caused.id, "notes.call"))
+    await world.ingest()
+    while runner.position < 3:
+        await asyncio.sleep(0.001)
+    held.set()
+    async with asyncio.timeout(20):
+        await world.act()
+    assert [one.reaction for one in runner.parked()] == ["notes.call"]
     await world.close()
