@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ...bus import AlreadyPublished, Bus, ConcurrencyConflict, Entity, Work
+from ...bus import AlreadyPublished, Bus, ConcurrencyConflict, Entity, HistoryDamaged, Work
 from ...schemas import AssignmentCreated, Event, EventData, RunFailed, RunStarted, derived_id
 from ...schemas.vocabulary import RunId
 from ..assignments import ASSIGNMENTS, Assignment, GiveUp, Release, Start
@@ -56,7 +56,7 @@ async def begin(bus: Bus, profile: Profile, life: Life, work: Work) -> Beginning
     a quarter of an hour.
     """
     task = _Task(bus, profile, life, work)
-    decider = Decider(bus, ASSIGNMENTS, source=profile.source)
+    decider = Decider(bus, ASSIGNMENTS, source=profile.source, earlier=task.earlier)
     for turn in range(CONFLICTS_MAX):
         # What nobody was handed before is as it was given, unless the append finds that it isn't.
         as_given = None if turn or work.attempt > 1 else work.recorded
@@ -64,13 +64,11 @@ async def begin(bus: Bus, profile: Profile, life: Life, work: Work) -> Beginning
             state, sequence = task.given, as_given
         else:
             state, sequence = await insisting(partial(decider.look, task.id))
-        if state.created is None:  # the bus was made anew since it was given
-            state = task.given
-        await task.end_what_was_lost(state)
+        was_handed_back = await task.end_what_was_lost(state)
         if state.is_over:
             return None
         try:
-            if not task.is_used_up(state):
+            if was_handed_back or not task.is_used_up(state):
                 return await task.start(state, sequence)
             await task.give_up(state, sequence)
             return None
@@ -94,6 +92,12 @@ class _Task:
         self._work = work
         self._skill = created.skill or created.kind
         self.given = ASSIGNMENTS.evolve(Assignment(), Happened(created, work.event.time))
+
+    async def earlier(self, entity: Entity, missing: int) -> Sequence[Event]:
+        """That it was given, which a bus that was made anew since then doesn't know. Raises `HistoryDamaged`."""
+        if missing:
+            raise HistoryDamaged(entity, missing)
+        return [self._work.event]
 
     def is_used_up(self, state: Assignment) -> bool:
         """Whether it was begun as often as it may be, or handed out so often to agents that said nothing at all."""
@@ -143,15 +147,19 @@ class _Task:
         ended = checked(run.says(told[0], subject=self.id, id=derived_id(self.id, "ended")))
         await appended(self._bus, ended, {Entity("assignment", self.id): sequence})
 
-    async def end_what_was_lost(self, state: Assignment) -> None:
-        """Tell the end of an earlier attempt's run, where its agent didn't."""
+    async def end_what_was_lost(self, state: Assignment) -> bool:
+        """Tell the end of the latest attempt's run, where its agent didn't. Returns whether it was handed back instead.
+
+        Who is told to stop hands back what it has in hand, for another to do: even its last attempt is not used up.
+        """
         if state.run_id is None:
-            return
+            return False
         history = await insisting(partial(self._bus.history, Entity("run", state.run_id)))
         told = {delivery.subject.split(".")[3] for delivery in history.deliveries}
         if told and not told & {"completed", "failed", "cancelled"}:
             lost = self._run(state.attempts)._replace(id=state.run_id)
             await lost.tell(RunFailed(error=LOST), subject=lost.id, id=derived_id(lost.id, "ended"))
+        return state.status == "pending" and "cancelled" in told
 
     def _run(self, attempt: int) -> Run:
         event = self._work.event

@@ -48,7 +48,11 @@ class Threads:
             with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
                 loop.call_soon_threadsafe(self._end, ended, outcome)
 
-        threading.Thread(target=carry_out, name=name, daemon=True).start()
+        try:
+            threading.Thread(target=carry_out, name=name, daemon=True).start()
+        except BaseException:  # the machine has no thread to spare: the place is free for the next attempt
+            self._room.release()
+            raise
         try:
             return (await asyncio.shield(ended))()
         except asyncio.CancelledError:
