@@ -108,11 +108,15 @@ class Proficiency:
             await asyncio.sleep(max(REFRESH_SECONDS, (time.monotonic() - began) / REFRESH_SHARE_MAX))
 
     def _anew(self, leash: Leash | None) -> Ratings:
+        """Where what was taken in is judged again while the rest is read, that counts the next time: to begin over and
+        over would never end while many are at work.
+        """
+        is_from_scratch = False
         while True:
             answer = self._models.sql(OUTCOMES, self._settled.place._asdict(), limit=OUTCOMES_AT_ONCE_MAX, leash=leash)
             settled, mark, *_ = answer.rows[0]
-            if (settled, mark) != (self._settled.outcomes, self._settled.mark):
-                self._settled = Settled()
+            if not is_from_scratch and (settled, mark) != (self._settled.outcomes, self._settled.mark):
+                self._settled, is_from_scratch = Settled(), True
                 continue
             latest = _behind(answer)
             if answer.truncated:

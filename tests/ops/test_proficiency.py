@@ -15,7 +15,7 @@ from rookery.handlers.proficiency import Rating, Ratings
 from rookery.ops import proficiency
 from rookery.ops.proficiency import Proficiency, day_of, gaps, listing
 from rookery.ops.rating_history import rating_history
-from rookery.projections import Leash
+from rookery.projections import Answer, Leash
 from rookery.schemas import (
     AgentRegistered,
     AgentUnregistered,
@@ -119,6 +119,27 @@ def test_what_comes_later_than_can_be_waited_for_is_told_anew(colony: Colony) ->
     judged = told_at_once(kept.level())
     assert judged != now
     assert judged == told_at_once(Proficiency(colony.projections).level())
+
+
+@pytest.mark.usefixtures("few")
+def test_ratings_are_told_however_often_what_is_old_is_judged_and_are_right_when_it_no_longer_is(
+    colony: Colony, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whose = {"agent_id": "ada", "skill": "lint"}
+    colony.given(*(fact(RunCompleted(**whose, success=True), f"r-{index}", index) for index in range(9)))
+    kept, ask, numbers = Proficiency(colony.projections), colony.projections.sql, iter(range(99))
+
+    def judged_meanwhile(*args: Any, **how: Any) -> Answer:
+        answer = ask(*args, **how)
+        number = next(numbers)
+        judged = FeedbackGiven(kind="score", **whose, run_id="r-0", score=number / 99)
+        colony.given(fact(judged, f"f-{number}", 60))
+        return answer
+
+    with monkeypatch.context() as while_asking:
+        while_asking.setattr(colony.projections, "sql", judged_meanwhile)
+        assert kept.level().lookup("ada", "lint").outcomes == 9
+    assert told_at_once(kept.level()) == told_at_once(Proficiency(colony.projections).level())
 
 
 def test_a_listing_has_the_best_first_and_whoever_is_asked_for_by_name(colony: Colony) -> None:
