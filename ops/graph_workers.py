@@ -96,16 +96,31 @@ class GraphWorkers:
     async def _worker(self, as_of: Vector | None) -> AsyncIterator[Worker]:
         """A worker that looks at the graph as it is now, or was. One that is interrupted, or fails, is ended."""
         async with self._past(as_of) as past, self._turn():
-            copy = past or await self._copies.current()
-            worker = self._idle.pop() if self._idle else await Worker.start()
+            copy = (past or await self._copies.current()).use()  # another may be the newest before a worker has begun
             try:
-                worker.look_at(copy)
-                yield worker
+                worker = await self._rested() or await Worker.start()
+                try:
+                    worker.look_at(copy)
+                    yield worker
+                finally:
+                    if worker.is_idle:
+                        self._idle.append(worker)
+                    else:
+                        await worker.end()
+            except CopyUnreadable:
+                self._copies.give_up(copy)
+                raise
             finally:
-                if worker.is_idle:
-                    self._idle.append(worker)
-                else:
-                    await worker.end()
+                copy.release()
+
+    async def _rested(self) -> Worker | None:
+        """A worker that is idle, and was not ended by somebody else meanwhile."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive:
+                return worker
+            await worker.end()
+        return None
 
     @asynccontextmanager
     async def _past(self, as_of: Vector | None) -> AsyncIterator[Copy | None]:
@@ -164,6 +179,11 @@ class Worker:
             )
         )
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.returncode is None
+
     def look_at(self, copy: Copy) -> None:
         """Answer the next questions from this copy."""
         if self._copy is not copy:
@@ -191,7 +211,7 @@ class Worker:
     async def end(self) -> None:
         """Kill the process: it has nothing that has to be saved."""
         self.is_idle = False
-        if self._process.returncode is None:
+        if self.is_alive:
             self._process.kill()
         await self._process.wait()
         self._leave_copy()

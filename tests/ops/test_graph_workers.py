@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from pyoxigraph import Literal, NamedNode, Quad, Store
 from rookery.ops import graph_workers
-from rookery.ops.graph_workers import GraphWorkers
+from rookery.ops.graph_copies import Copies, Copy
+from rookery.ops.graph_workers import GraphWorkers, Worker
 from rookery.ops.lanes import TooBusy
 from rookery.projections import QueryFailed, QueryRefused
 from rookery.projections.graph.patterns import merged
@@ -54,6 +57,13 @@ async def workers(store: Store, tmp_path: Path) -> AsyncIterator[GraphWorkers]:
 
 async def ask(workers: GraphWorkers, text: str, rows_max: int = 1_000) -> str:
     return (await workers.ask("sparql", text=text, media_type="text/csv", rows_max=rows_max)).decode()
+
+
+async def kill_idle(workers: GraphWorkers) -> None:
+    (worker,) = workers._idle
+    worker._process.kill()
+    while worker.is_alive:
+        await asyncio.sleep(0.005)
 
 
 async def test_a_worker_answers_and_stays_for_the_next_question(workers: GraphWorkers) -> None:
@@ -103,6 +113,69 @@ async def test_a_query_whose_client_leaves_is_ended(workers: GraphWorkers) -> No
         await asking
     assert process not in processes()
     assert await ask(workers, COUNT)
+
+
+async def test_a_copy_stays_for_who_waits_for_a_worker_while_the_graph_changes(
+    workers: GraphWorkers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, waits, may_begin = Worker.start, asyncio.Event(), asyncio.Event()
+
+    async def late() -> Worker:
+        waits.set()
+        await may_begin.wait()
+        return await start()
+
+    monkeypatch.setattr(Worker, "start", late)
+    first = asyncio.create_task(ask(workers, COUNT))
+    await waits.wait()
+    monkeypatch.setattr(Worker, "start", start)
+    quad = Quad(NamedNode("urn:new"), NamedNode("urn:p"), Literal("new"))
+    store.add(quad)
+    assert await ask(workers, COUNT) == f"n\r\n{TRIPLES + 1}\r\n"
+    may_begin.set()
+    assert await first == f"n\r\n{TRIPLES}\r\n"
+    store.remove(quad)
+
+
+async def test_a_copy_that_is_made_for_nobody_any_more_is_not_left_lying(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies, begun, may_end = Copies(lambda: store, lambda: 0, tmp_path / "copies"), threading.Event(), threading.Event()
+    make = copies._make
+
+    def slow() -> Copy:
+        begun.set()
+        may_end.wait()
+        return make()
+
+    monkeypatch.setattr(copies, "_make", slow)
+    asking = asyncio.create_task(copies.current())
+    await asyncio.to_thread(begun.wait)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    may_end.set()
+    copy = await copies.current()
+    assert list((tmp_path / "copies").iterdir()) == [copy.path]
+    copies.close()
+    assert not any((tmp_path / "copies").iterdir())
+
+
+async def test_a_worker_that_was_ended_while_idle_is_replaced(workers: GraphWorkers) -> None:
+    await ask(workers, COUNT)
+    await kill_idle(workers)
+    assert await ask(workers, COUNT) == f"n\r\n{TRIPLES}\r\n"
+
+
+async def test_a_copy_that_cant_be_read_is_made_again_for_who_asks_next(workers: GraphWorkers, tmp_path: Path) -> None:
+    await ask(workers, COUNT)
+    await kill_idle(workers)
+    (copy,) = (tmp_path / "copies").iterdir()
+    shutil.rmtree(copy)
+    copy.mkdir()
+    with pytest.raises(QueryFailed, match="can't be read"):
+        await ask(workers, COUNT)
+    assert await ask(workers, COUNT) == f"n\r\n{TRIPLES}\r\n"
 
 
 async def test_a_refused_query_costs_no_process(workers: GraphWorkers) -> None:
