@@ -17,13 +17,13 @@ from typing import Any
 
 import msgspec
 
-from ...bus import Bus
+from ...bus import Bus, Entity
 from ...eventstore import Disk, Log
 from ...schemas import Event, ReactionDiscarded, ReactionInstalled, ReactionRedriven
-from .deciding import Decider, Earlier
+from .deciding import Decider, Earlier, events_in
 from .driving import ATTEMPTS_MAX, Drive, Terms, pause_seconds
 from .lanes import LANE_EVENTS_MAX, Lane, Lanes
-from .lives import LIVES, reaction_id
+from .lives import KIND, LIVES, reaction_id
 from .place import Held, Place, read_place, write_place
 from .reading import Met, Reader, Told
 from .starting import Start, start
@@ -135,15 +135,30 @@ class Runner:
 
     async def _begin(self) -> None:
         place = await asyncio.to_thread(read_place, self._path, self._disk)
-        begun = await asyncio.to_thread(start, place, self._reader, list(self.tables.values()))
-        for name in begun.new:
-            fact = ReactionInstalled(after=begun.end)
-            await self.bus.publish(Event.of(fact, subject=name, source=self.source))
+        tables = list(self.tables.values())
+        begun = await asyncio.to_thread(start, place, self._reader, tables)
+        if begun.new:
+            on_bus = {name: await self._installed(name, begun.end) for name in begun.new}
+            begun = await asyncio.to_thread(start, place, self._reader, tables, on_bus)
         # Written before anything is answered: whatever ends the process then, nothing from here on is left out.
         await asyncio.to_thread(write_place, self._path, begun.place, self._disk)
         self._begun, self._place, self._position = begun, begun.place, begun.place.reached
         for held in begun.place.held:
             self._restore(held)
+
+    async def _installed(self, name: str, after: int) -> int:
+        """Say that the reaction is there from `after` on, unless the bus has that already; returns what it has.
+
+        An earlier start said so that ended before it had noted where it was, and before the log heard of it.
+        """
+        entity = Entity(KIND, name)
+        history = await self.bus.history(entity, facts=["installed"])
+        for event in events_in(history):
+            if isinstance(fact := event.payload(), ReactionInstalled):
+                return fact.after
+        said = Event.of(ReactionInstalled(after=after), subject=name, source=self.source)
+        await self.bus.append([said], expected={entity: history.sequence})
+        return after
 
     def _restore(self, held: Held) -> None:
         assert self._begun is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -29,8 +29,13 @@ class Start(NamedTuple):
     new: list[str]
 
 
-def start(place: Place | None, reader: Reader, tables: Sequence[Reactions]) -> Start:
-    """Blocks: reads the log's facts about reactions behind what the file says is done, or without a file, all."""
+def start(
+    place: Place | None, reader: Reader, tables: Sequence[Reactions], on_bus: Mapping[str, int] | None = None
+) -> Start:
+    """Blocks: reads the log's facts about reactions behind what the file says is done, or without a file, all.
+
+    `on_bus` says behind which n those react of which the log is yet to hear.
+    """
     end = reader.end
     if place is not None and place.reached > end:
         place = None  # another log's
@@ -38,7 +43,7 @@ def start(place: Place | None, reader: Reader, tables: Sequence[Reactions]) -> S
     facts = _Facts(place.held if place else [])
     for told in reader.facts(reached):
         facts.take(told)
-    installed, new = _installed(place, reader, tables, facts.reactions)
+    installed, new = _installed(place, reader, tables, facts.reactions, on_bus or {})
     if place is None:
         reached = min(installed.values(), default=end)
     dead_from = place.dead_from if place and place.registry == registry_fingerprint() else 0
@@ -57,13 +62,13 @@ def _reached(place: Place | None) -> int:
 
 
 def _installed(
-    place: Place | None, reader: Reader, tables: Sequence[Reactions], seen: set[str]
+    place: Place | None, reader: Reader, tables: Sequence[Reactions], seen: set[str], on_bus: Mapping[str, int]
 ) -> tuple[dict[str, int], list[str]]:
     """Behind which n each reaction reacts. One that is new leaves alone what happened before it was there."""
     installed = dict(place.installed) if place else {}
     if all(name in installed for table in tables for name in table.names):
         return installed, []
-    told, new = reader.installed(), list[str]()
+    told, new = {**on_bus, **reader.installed()}, list[str]()
     for table in tables:
         for name in (name for name in table.names if name not in installed):
             is_stranger = name not in told and name not in seen

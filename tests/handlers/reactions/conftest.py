@@ -52,20 +52,25 @@ class World:
 
     async def ingest(self) -> None:
         """Have the log take all that the bus holds, as ingest does."""
-        after, end = self.log.bus_sequence(ORIGIN), (await self.bus.state()).last_sequence
+        await self.take((await self.bus.state()).last_sequence)
+
+    async def take(self, end: int) -> None:
+        """Have the log take what the bus holds up to a sequence."""
+        after = self.log.bus_sequence(ORIGIN)
         if after >= end:
             return
         async for batch in self.bus.read(after=after):
-            self.log.append(ORIGIN, batch)
+            self.log.append(ORIGIN, [delivery for delivery in batch if delivery.sequence <= end])
             if batch[-1].sequence >= end:
                 break
         self.log.seal_full_segments()
         if self.runner:
             self.runner.wake()
 
-    async def start(self, *, forgetful: bool = False) -> Runner:
+    async def start(self, *, forgetful: bool = False, is_behind: bool = False) -> Runner:
         disk = Forgetful() if forgetful else Disk()
-        await self.ingest()  # as a node does, before it lets anything react
+        if not is_behind:
+            await self.ingest()  # as a node does, if it can, before it lets anything react
         self.runner = Runner(
             self.log, self.bus, ORIGIN, self.tables(), self.path,
             disk=disk, attempts_max=self._attempts_max, pause_seconds=lambda _: 0.0,

@@ -198,3 +198,20 @@ async def test_what_another_parked_and_had_redriven_meanwhile_is_parked_here_if_
         await world.act()
     assert [one.reaction for one in runner.parked()] == ["notes.call"]
     await world.close()
+
+
+async def test_what_came_since_a_start_whose_note_is_lost_is_answered(tmp_path: Path) -> None:
+    world = World(tmp_path, Answering().tables)
+    for task in ("old", "new", "newer"):
+        await world.happen(started(task), "x")
+    await world.take(1)
+    await world.start(is_behind=True)  # it says on the bus that it reacts behind "old"
+    await world.stop()
+    world.path.unlink()  # the power went, before the log heard of that
+    await world.take(2)
+    await world.start(is_behind=True)
+    await world.act()
+    told = [event.payload().text for event in world.told("insight.recorded")]  # type: ignore[attr-defined]
+    assert told == ["new", "new", "newer", "newer"]
+    assert len(world.told("reaction.installed")) == 2
+    await world.close()
