@@ -94,8 +94,10 @@ def endpoint_of(agent_id: str, registered: AgentRegistered) -> Endpoint:
 
 
 def shortened(text: str) -> str:
-    """What an agent said, as an error can carry it: one line, and not too long."""
+    """What an agent said, as an error can carry it: one line, not too long, and nothing that commands a terminal."""
     line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(one if one.isprintable() else "\ufffd" for one in line[: REASON_CHARACTERS_MAX + 1])
     return line if len(line) <= REASON_CHARACTERS_MAX else f"{line[:REASON_CHARACTERS_MAX]}…"
 
 

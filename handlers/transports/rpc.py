@@ -159,7 +159,9 @@ class _Line:
             if waiting is not None and not waiting.done():
                 waiting.set_result(answer)
         elif answer.method is None and answer.error is not None:  # it could not even read the question's id
-            self._fail(Refused(self._endpoint, f"answered error {answer.error.code}: {answer.error.message}"))
+            self._fail(
+                Refused(self._endpoint, f"answered error {answer.error.code}: {shortened(answer.error.message)}")
+            )
 
     def _fail(self, error: TransportError) -> None:
         for waiting in self.waited_for.values():

@@ -287,7 +287,7 @@ def import_card(client: Client, card: str, as_json: bool, **told: Any) -> None:
         show_json(found)
     else:
         skills = plural(len(found["capabilities"]), "skill")
-        click.echo(f"{found['agent_id']} is registered: {found['name']}, {skills}")
+        click.echo(visible(f"{found['agent_id']} is registered: {found['name']}, {skills}"))
 
 
 def _read(path: str) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 from ..client import Client
 from .options import as_of_option, csv_option, json_option, node_option
 from .output import plural, refuse_two_formats, remark, show_json, show_rows
+from .table import visible
 
 COLUMNS = ["kind", "address", "entity", "type", "later_events", "reason", "field", "id", "recordedtime"]
 
@@ -109,5 +110,5 @@ def _show(settled: list[dict[str, Any]], verb: str, as_json: bool) -> None:
         show_json(settled)
         return
     for one in settled:
-        click.echo(f"{one['reaction']}  {one['entity']}  {one['cause']}")
+        click.echo(visible(f"{one['reaction']}  {one['entity']}  {one['cause']}"))
     remark(f"{plural(len(settled), 'reaction')} {verb}")

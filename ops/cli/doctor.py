@@ -11,6 +11,7 @@ from ..settings import Settings
 from .exits import EXIT_FAILED
 from .options import json_option, node_of, node_option, setting_options
 from .output import show_json
+from .table import harmless
 
 MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "problem": ("problem", "red")}
 
@@ -48,6 +49,6 @@ def _is_default(parameter: str) -> bool:
 
 def _show(finding: Finding) -> None:
     word, colour = MARKS[finding.verdict]
-    click.echo(f"{click.style(f'{word:<8}', fg=colour)} {finding.name}: {finding.detail}")
+    click.echo(f"{click.style(f'{word:<8}', fg=colour)} {finding.name}: {harmless(finding.detail)}")
     if finding.advice and finding.verdict != "ok":
-        click.echo(f"         {finding.advice}")
+        click.echo(f"         {harmless(finding.advice)}")

@@ -12,6 +12,7 @@ import click
 
 from ...schemas import InvalidInput, RookeryError
 from . import EXIT_INTERRUPTED
+from .table import harmless
 
 EXIT_FAILED = 1
 EXIT_INVALID = 2
@@ -73,7 +74,7 @@ def _buffer_output() -> None:
 
 
 def _complain(reason: str, code: int) -> int:
-    click.echo(f"error: {reason}", err=True)
+    click.echo(f"error: {harmless(reason)}", err=True)  # much of it is what others said
     return code
 
 

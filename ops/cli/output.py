@@ -12,7 +12,7 @@ from typing import Any
 import click
 import msgspec
 
-from .table import CELL_CHARACTERS_MAX, plain, table
+from .table import CELL_CHARACTERS_MAX, harmless, plain, table
 
 
 def show_json(content: Any) -> None:
@@ -40,7 +40,7 @@ def show_rows(
 
 def remark(text: str) -> None:
     """Something that the user should know and that is no part of the answer."""
-    click.echo(text, err=True)
+    click.echo(harmless(text), err=True)
 
 
 def plural(count: int, noun: str) -> str:

@@ -14,6 +14,7 @@ from ..client import Client, RequestFailed
 from .exits import EXIT_FAILED
 from .options import json_option, node_option
 from .output import plural, remark, show_json, show_rows, size_text
+from .table import harmless
 
 LOOK_SECONDS = 0.1
 
@@ -131,7 +132,7 @@ def _tell(found: dict[str, Any], *, as_json: bool) -> None:
     else:
         click.echo(f"{latest['kind']} {latest['number']}: {latest['state']}, {_far(latest)}")
         if latest["failure"]:
-            click.echo(latest["failure"]["detail"])
+            click.echo(harmless(latest["failure"]["detail"]))
     if previous:
         size = size_text(previous["size_bytes"])
         click.echo(f"the version before, live until {previous['live_until']} ({size}), can be had back with --rollback")

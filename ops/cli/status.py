@@ -10,6 +10,7 @@ import click
 from ..client import Client
 from .options import json_option, node_option
 from .output import plural, show_json, size_text
+from .table import harmless
 
 
 @click.command()
@@ -49,7 +50,7 @@ def _show(found: dict[str, Any], url: str) -> None:
         )
     for name, part in found["subsystems"].items():
         if part["state"] != "ready":
-            reason = f": {part['detail']}" if part["detail"] else ""
+            reason = f": {harmless(part['detail'])}" if part["detail"] else ""
             click.echo(f"{name:<9} {click.style(part['state'], fg='red')} for {_since(part['since'])}{reason}")
 
 

@@ -60,6 +60,11 @@ def visible(text: str) -> str:
     return "".join(one if one.isprintable() or one == JOINER else " " if one.isspace() else "\ufffd" for one in text)
 
 
+def harmless(text: str) -> str:
+    """The text, line by line, without characters that command a terminal."""
+    return text if text.isprintable() else "\n".join(map(visible, text.split("\n")))
+
+
 def width_of(text: str) -> int:
     """How many columns of a terminal the text takes: a CJK character or an emoji takes two."""
     if text.isascii():

@@ -90,7 +90,13 @@ def _readable(event: Mapping[str, Any]) -> str:
     kind, subject = visible(str(event.get("type"))), visible(str(event.get("subject")))
     data = visible(msgspec.json.encode(event.get("data")).decode())
     return _spaced(
-        [address, str(event.get("time")), click.style(kind, bold=True), subject, cut(data, DATA_CHARACTERS_MAX)]
+        [
+            address,
+            visible(str(event.get("time"))),
+            click.style(kind, bold=True),
+            subject,
+            cut(data, DATA_CHARACTERS_MAX),
+        ]
     )
 
 

@@ -11,6 +11,7 @@ from ..client import Client
 from ..folders import FolderQueue, HttpOffice
 from .options import node_option
 from .output import remark
+from .table import visible
 
 ONCE_POLL_SECONDS = 0.2
 
@@ -32,7 +33,7 @@ def watch(client: Client, folder: Path, once: bool) -> None:
     rookery watch tasks
     rookery watch tasks --once && cat tasks/lint.result.json
     """
-    queue = FolderQueue(folder, HttpOffice(client), tell=click.echo)
+    queue = FolderQueue(folder, HttpOffice(client), tell=lambda text: click.echo(visible(text)))
     queue.check()
     remark(f"watching {queue.folder}")
     if not once:

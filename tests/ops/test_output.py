@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rookery.ops.bench.node_process import NodeProcess
 from rookery.ops.cli.commands import SECTIONS
 from rookery.ops.cli.exits import OutputClosed, exit_code_of
-from rookery.ops.cli.output import size_text
+from rookery.ops.cli.output import remark, size_text
 from rookery.ops.cli.table import cut, table, visible, width_of
 from rookery.schemas import InvalidInput, RookeryError
 
@@ -73,6 +73,15 @@ def test_a_size_is_never_rounded_to_nothing(size_bytes: int, text: str) -> None:
 def test_text_cannot_command_the_terminal() -> None:
     (_, line) = table(["text"], [{"text": "a\x1b]0;title\x07\x9b31mb\r\nc\u202e👩\u200d👧"}]).lines
     assert line == "a�]0;title��31mb  c�👩\u200d👧"
+
+
+def test_what_others_say_in_errors_and_remarks_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        remark("step \x9b2J\n  two")
+        raise RookeryError("a\x1b]0;title\x07\n  b\x1b[2J")
+
+    assert exit_code_of(fail) == 1
+    assert capsys.readouterr().err == "step \ufffd2J\n  two\nerror: a\ufffd]0;title\ufffd\n  b\ufffd[2J\n"
 
 
 @given(st.lists(st.text(), min_size=1, max_size=5), st.integers(min_value=1, max_value=80))
