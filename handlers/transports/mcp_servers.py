@@ -261,10 +261,17 @@ class _Connection:
 
 
 class _BoundedBodies(httpx2.AsyncHTTPTransport):
-    """HTTP, with bodies no larger than an answer may be. Of event streams the SDK bounds each event."""
+    """HTTP, with bodies no larger than an answer may be. Of event streams the SDK bounds each event.
+
+    What is packed is refused: it may unpack to anything.
+    """
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.headers["accept-encoding"] = "identity"
         response = await super().handle_async_request(request)
+        if response.headers.get("content-encoding", "identity") != "identity":
+            await response.aclose()
+            raise httpx2.ReadError("answered with a packed body, although it was asked for as it is")
         if not response.headers.get("content-type", "").startswith("text/event-stream"):
             assert isinstance(response.stream, httpx2.AsyncByteStream), "of an asynchronous request"
             response.stream = _Bounded(response.stream)

@@ -33,6 +33,7 @@ class RestTransport:
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS_MAX),
             limits=httpx.Limits(max_connections=CONNECTIONS_MAX),
             follow_redirects=False,
+            headers={"accept-encoding": "identity"},
             trust_env=False,
             verify=endpoint.address.startswith("https:"),  # a TLS context takes longer to make than most answers
         )
@@ -69,15 +70,15 @@ class RestTransport:
             raise Unreachable(self._endpoint, f"can't be reached: {_reason(error)}") from None
         except httpx.InvalidURL as error:
             raise Unreachable(self._endpoint, f"is no URL that can be asked: {error}") from None
-        except httpx.DecodingError as error:
-            raise BadAnswer(self._endpoint, f"answered what can't be unpacked: {error}") from None
         except httpx.HTTPError as error:
             raise Lost(self._endpoint, f"broke off before it had answered: {_reason(error)}") from None
 
     async def _body(self, response: httpx.Response) -> bytes:
-        """All of the body, unless it is too large: then no more than that is read."""
+        """All of the body, unless it is too large: then no more than that is read. What is packed may be anything."""
         body = bytearray()
-        async for piece in response.aiter_bytes():
+        async for piece in response.aiter_raw():
+            if response.headers.get("content-encoding", "identity") != "identity":
+                raise BadAnswer(self._endpoint, "answered with a packed body, although it was asked for as it is")
             body += piece
             if len(body) > ANSWER_BYTES_MAX:
                 raise BadAnswer(self._endpoint, f"answered with more than {ANSWER_BYTES_MAX:,} bytes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shlex
 import sys
@@ -125,6 +126,18 @@ async def test_a_body_that_never_ends_is_cut_off(transports: Transports) -> None
         with pytest.raises(TransportError, match="1,048,576 bytes"):
             await transports.invoke(Endpoint.of("mcp", url), call("add"), timeout_seconds=20)
         await transports.close()
+
+
+async def test_a_packed_answer_is_refused_and_not_unpacked(transports: Transports) -> None:
+    async def packing(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = gzip.compress(b"{" + b" " * 2_000_000 + b"}")
+        headers = {"content-encoding": "gzip", "content-type": "application/json"}
+        assert dict(scope["headers"])[b"accept-encoding"] == b"identity"
+        await Response(answer, headers=headers)(scope, receive, send)
+
+    async with served(packing) as url:
+        with pytest.raises(TransportError, match="packed"):
+            await transports.invoke(Endpoint.of("mcp", url), call("echo"), timeout_seconds=20)
 
 
 async def test_a_server_that_hangs_before_the_session_is_open_is_ended(transports: Transports) -> None:

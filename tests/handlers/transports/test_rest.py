@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import zstandard
 from rookery.handlers.transports import AgentFailed, BadAnswer, Call, Endpoint, Lost, Refused, Transports
 from starlette.types import Receive, Scope, Send
 
@@ -52,3 +53,19 @@ async def test_an_answer_without_a_body_is_null(transports: Transports) -> None:
 
     async with served(quiet) as url:
         assert await transports.invoke(Endpoint.of("rest", url), call("echo")) is None
+
+
+@pytest.mark.parametrize("transport", ["rest", "a2a"])
+async def test_a_packed_answer_is_refused_and_not_unpacked(transports: Transports, transport: str) -> None:
+    encodings = []
+
+    async def packing(scope: Scope, receive: Receive, send: Send) -> None:
+        encodings.append(dict(scope["headers"])[b"accept-encoding"])
+        headers = [(b"content-encoding", b"zstd")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": zstandard.compress(b"{}" + b" " * 1_000_000)})
+
+    async with served(packing) as url:
+        with pytest.raises(BadAnswer, match="packed"):
+            await transports.invoke(Endpoint.of(transport, url), call("echo"))
+    assert encodings == [b"identity"]
