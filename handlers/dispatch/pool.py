@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shlex
+import signal
+from asyncio.subprocess import Process
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -32,6 +35,8 @@ DRAIN_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 OUTPUT_BYTES_MAX = 256 * 1024
 ERROR_CHARACTERS_MAX = 2_000
+ERROR_BYTES_MAX = 4 * ERROR_CHARACTERS_MAX
+READ_BYTES = 64 * 1024
 
 
 class CommandUnusable(InvalidInput):
@@ -111,21 +116,61 @@ def _offer(agent: Agent, capability: str, command: list[str]) -> None:
 async def _result_of(capability: str, command: list[str], given: Any) -> Any:
     pipe = asyncio.subprocess.PIPE
     try:
-        program = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+        program = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
     except OSError as error:
         raise CommandFailed(capability, f"can't be started: {error}") from None
     try:
-        told, complained = await program.communicate(msgspec.json.encode(given))
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            program.kill()
+        told, complained, _ = await asyncio.gather(
+            _told(capability, program), _complained(program), _ask(program, given)
+        )
         await program.wait()
+    except BaseException:
+        _end(program)
+        raise
     if program.returncode:
         reason = complained.decode(errors="replace").strip()[-ERROR_CHARACTERS_MAX:]
         raise CommandFailed(capability, f"ended with exit code {program.returncode}: {reason or 'it said nothing'}")
-    if len(told) > OUTPUT_BYTES_MAX:
-        raise CommandFailed(capability, f"printed {len(told):,} bytes, and {OUTPUT_BYTES_MAX:,} are allowed")
     try:
         return msgspec.json.decode(told)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return told.decode(errors="replace").rstrip("\n")
+
+
+async def _ask(program: Process, given: Any) -> None:
+    assert program.stdin is not None, "started with a pipe"
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # not every command reads what it is given
+        program.stdin.write(msgspec.json.encode(given))
+        await program.stdin.drain()
+    program.stdin.close()
+
+
+async def _told(capability: str, program: Process) -> bytes:
+    """All that it prints; no more of it is held than is allowed. Raises `CommandFailed`."""
+    assert program.stdout is not None, "started with a pipe"
+    told = bytearray()
+    while part := await program.stdout.read(READ_BYTES):
+        told += part
+        if len(told) > OUTPUT_BYTES_MAX:
+            raise CommandFailed(capability, f"printed more than the {OUTPUT_BYTES_MAX:,} bytes that are allowed")
+    return bytes(told)
+
+
+async def _complained(program: Process) -> bytes:
+    """The last of what it says on standard error."""
+    assert program.stderr is not None, "started with a pipe"
+    said = bytearray()
+    while part := await program.stderr.read(READ_BYTES):
+        said += part
+        del said[:-ERROR_BYTES_MAX]
+    return bytes(said)
+
+
+def _end(program: Process) -> None:
+    """Kill it with whatever it has started. It isn't waited for: asyncio would wait until its last word is read."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(program.pid, signal.SIGKILL)
+    transport = getattr(program, "_transport", None)
+    if transport is not None:
+        transport.close()

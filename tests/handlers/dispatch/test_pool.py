@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from rookery import Colony, TaskFailed
@@ -21,6 +23,7 @@ COMMANDS = commands_in(
         f"shout={PYTHON} 'import sys; print(sys.stdin.read().upper())'",
         f"fail={PYTHON} 'import sys; sys.exit(\"no such path\")'",
         "gone=/nowhere/at-all",
+        "babble=yes",
     )
 )
 
@@ -41,6 +44,27 @@ async def test_a_command_that_fails_says_why(capability: str, reason: str, monke
     monkeypatch.setattr("rookery.handlers.agent.attempt.RETRY_SECONDS_MAX", 0.01)
     with pytest.raises(TaskFailed, match=reason):
         await result(capability, None)
+
+
+async def test_a_command_that_prints_without_an_end_fails_and_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rookery.handlers.agent.attempt.RETRY_SECONDS_MAX", 0.01)
+    with pytest.raises(TaskFailed, match="printed more than the 262,144 bytes"):
+        await result("babble", None)
+
+
+async def test_a_command_whose_time_is_up_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    """Who writes to a pipe holds it open for as long as it lives."""
+    pipe = tmp_path / "held"
+    os.mkfifo(pipe)
+    commands = {"wait": ["sh", "-c", f"exec 3>{pipe}; sleep 30; true"]}
+    let_go = asyncio.create_task(asyncio.to_thread(pipe.read_bytes))
+    async with MemoryBus() as bus, pool_of(commands).serving(bus):
+        colony = Colony(bus, name="test")
+        given = await colony.assign("wait", agent_id=POOL, timeout_seconds=0.5)
+        with pytest.raises(TaskFailed, match="not done in its time"):
+            await colony.result(given)
+        async with asyncio.timeout(20):
+            assert await asyncio.shield(let_go) == b""
 
 
 async def test_by_itself_it_takes_nothing_that_is_for_anybody() -> None:
