@@ -30,6 +30,7 @@ from rookery.schemas import (
     AssignmentTimedOut,
     Event,
     EventData,
+    InvalidInput,
 )
 
 from ..reactions.conftest import World
@@ -286,6 +287,16 @@ class TestTheWorkOfTheDead:
         await colony.happen(AssignmentStarted(agent_id="a", run_id="r1"), "as-1")
         await colony.act()
         assert colony.told("assignment.released") == []
+
+
+async def test_who_is_told_to_stop_and_refuses_to_hear_holds_up_nothing(colony: Colony) -> None:
+    async def refuse(_: bytes) -> bytes:
+        raise InvalidInput("its bus is away")
+
+    await colony.bus.serve(stop_subject("a/b"), refuse, queue="agent")
+    await colony.happen(AssignmentCancelled(agent_id="a/b"), "as-1")
+    await colony.act()
+    assert colony.told("reaction.failed") == []
 
 
 async def test_who_has_what_is_called_off_is_told_to_stop(colony: Colony) -> None:
