@@ -21,6 +21,8 @@ from .peers import MANIFEST_LINES_MAX, RUN_EVENTS_MAX, Offer, PeerRefused, Run
 from .runs import ENCODED_BYTES_MAX, InvalidRun, decode_run
 
 CONTENTS_BYTES_MAX = 64 * 2**20
+# What tarfile raises where a header says what none should: a number that is none, say, or a link to itself.
+ODD_HEADERS = (tarfile.TarError, ValueError, OverflowError, RecursionError)
 
 
 class BundlePeer:
@@ -30,7 +32,7 @@ class BundlePeer:
         self._path = path
         try:
             self._tar = tarfile.open(path, "r:", file)  # noqa: SIM115
-        except tarfile.TarError as error:
+        except ODD_HEADERS as error:
             raise InvalidBundle(path, f"it is no tar file ({error})") from None
         try:
             self.contents = self._read_contents()
@@ -65,7 +67,7 @@ class BundlePeer:
         lines = self._member(manifest_member(origin), CONTENTS_BYTES_MAX).split(b"\n")[:-1]
         try:
             lasts = [int(msgspec.json.decode(line)["last"]) for line in lines]
-        except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise InvalidBundle(self._path, f"{origin}'s manifest can't be read ({error})") from None
         begin = bisect_right(lasts, after)
         return lines[begin : begin + MANIFEST_LINES_MAX]
@@ -142,7 +144,7 @@ class BundlePeer:
     def _read_contents(self) -> Contents:
         try:
             contents = msgspec.json.decode(self._read(NAME, CONTENTS_BYTES_MAX), type=Contents)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidBundle(self._path, f"its {NAME} can't be read ({error})") from None
         if contents.format != FORMAT:
             raise InvalidBundle(self._path, f"its format is {contents.format}, and this version reads {FORMAT}")
@@ -152,7 +154,7 @@ class BundlePeer:
         try:
             file = self._tar.extractfile(self._tar.getmember(name))
             data = file.read(bytes_max + 1) if file else b""
-        except (KeyError, tarfile.TarError, OSError) as error:
+        except (KeyError, OSError, *ODD_HEADERS) as error:
             raise InvalidBundle(self._path, f"its {name} can't be read ({error})") from None
         if len(data) > bytes_max:
             raise InvalidBundle(self._path, f"its {name} is longer than it should be")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -123,6 +125,27 @@ def test_a_file_that_was_altered_anywhere_brings_nothing_that_is_false(
         assert west.vector() == {}
     held = west.vector().get("east", 0)
     assert [one.line for one in west.read("east")] == [one.line for one in east.read("east", limit=held)]
+
+
+@pytest.mark.parametrize(
+    ("header", "content"),
+    [
+        ({"type": tarfile.SYMTYPE, "linkname": "bundle.json"}, b""),
+        ({"type": tarfile.XHDTYPE}, b"20 GNU.sparse.map=a\n"),
+        ({"type": tarfile.XHDTYPE}, b"99999999999999999999 a=b\n"),
+        ({}, b'{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"),
+        ({}, b'{"format":1,"x":"\xff"}'),
+    ],
+)
+def test_a_file_with_odd_headers_or_contents_is_refused(tmp_path: Path, header: dict[str, Any], content: bytes) -> None:
+    with tarfile.open(tmp_path / "bundle", "w") as tar:
+        for name in ("bundle.json", "other"):
+            member = tarfile.TarInfo(name)
+            for attribute, value in (header | {"size": len(content)}).items():
+                setattr(member, attribute, value)
+            tar.addfile(member, io.BytesIO(content))
+    with pytest.raises(InvalidBundle):
+        BundlePeer(tmp_path / "bundle")
 
 
 @pytest.mark.parametrize("share", [0, 1, 30, 60, 99])
