@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 import msgspec
 import uuid_utils
 
+from .errors import InvalidData
 from .registry import EventData, decode_data, type_of
 from .vocabulary import Name
 
@@ -102,7 +103,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         traceparent: str | None = None,
         datasubject: str | None = None,
     ) -> Event:
-        """Wrap `data` in an envelope: a fresh UUIDv7 and the present moment unless `id` and `time` are given."""
+        """Wrap `data` in an envelope: a fresh UUIDv7 and the present moment unless `id` and `time` are given.
+
+        Raises `InvalidData` for what is nested too deep to be written.
+        """
+        try:
+            written = msgspec.json.encode(data)
+        except RecursionError:
+            raise InvalidData("nested too deep to be written; flatten it, or send it as a string", "data") from None
         return cls(
             specversion="1.0",
             id=id or new_id(),
@@ -114,7 +122,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             causationid=causationid,
             traceparent=traceparent,
             datasubject=datasubject,
-            data=msgspec.Raw(msgspec.json.encode(data)),
+            data=msgspec.Raw(written),
         )
 
     @property

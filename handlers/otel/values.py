@@ -18,6 +18,7 @@ NAME_CHARS_MAX = 256
 TEXT_CHARS_MAX = 65_536
 SECONDS_MAX = 1e11
 NESTED_MAX = 48  # of the 64 levels that an event may have
+TOO_DEEP = "… (nested too deep to be written down)"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
@@ -47,7 +48,10 @@ def as_text(value: Any) -> str | None:
     """A text, cut to what is kept of one; None where there is none."""
     if value is None or value == "":
         return None
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    try:
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    except RecursionError:  # it was decoded from where there was more of the stack left
+        return TOO_DEEP
     return text if len(text) <= TEXT_CHARS_MAX else f"{text[:TEXT_CHARS_MAX]} … ({len(text):,} characters)"
 
 
@@ -101,8 +105,7 @@ def time_at(nanoseconds: int) -> datetime:
 
 
 def _small(value: Any) -> bool:
-    text = msgspec.json.encode(value)
-    return len(text) <= TEXT_CHARS_MAX and _depth(value, NESTED_MAX) <= NESTED_MAX
+    return _depth(value, NESTED_MAX) <= NESTED_MAX and len(msgspec.json.encode(value)) <= TEXT_CHARS_MAX
 
 
 def _depth(value: Any, left: int) -> int:

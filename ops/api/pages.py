@@ -46,7 +46,7 @@ async def own_pages(connection: HTTPConnection) -> None:
         raise UnknownName(host)
     if origin is None or connection.scope.get("method") in READING:
         return
-    if urlsplit(origin).netloc != host:
+    if _place_in(origin) != host:
         raise ForeignPage(origin, host)
 
 
@@ -63,6 +63,13 @@ def is_known(host: str, settings: Settings) -> bool:
         return False
     public = urlsplit(settings.public_url or "").hostname
     return _is_own_machine(name) or _address(name) is not None or name in (settings.host, public)
+
+
+def _place_in(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _is_own_machine(name: str) -> bool:

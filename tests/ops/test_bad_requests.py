@@ -58,7 +58,7 @@ def test_a_page_of_another_site_writes_nothing_and_reads_what_browsers_keep_from
     writing = [(path, method) for path, known in described.items() for method in known if method != "get"]
     writing.append(("/v1/traces", "post"))  # OpenTelemetry's, and not described here
     assert {("/events", "post"), ("/sql", "post"), ("/agents/{agent_id}", "delete")} <= {*writing}
-    for origin in ("https://elsewhere.example", "null", "http://127.0.0.1:1"):
+    for origin in ("https://elsewhere.example", "null", "http://127.0.0.1:1", "http://["):
         for path, method in writing:
             url = node.node.url + re.sub(r"{\w+}", "local", path)
             refused = httpx.request(method, url, headers={"origin": origin, "content-type": "text/plain"}, content=b"1")

@@ -173,6 +173,14 @@ def test_what_is_nested_deeper_than_every_reader_follows_is_refused() -> None:
         check(nested(65))
 
 
+def test_what_is_nested_too_deep_to_be_written_is_no_event() -> None:
+    deep: list[object] = []
+    for _ in range(2_000):
+        deep = [deep]
+    with pytest.raises(InvalidData, match="nested too deep"):
+        Event.of(AgentRegistered(name="a", metadata={"deep": deep}), subject="a", source="/agents/a")
+
+
 def test_a_number_that_no_reader_can_hold_is_refused() -> None:
     with pytest.raises(MalformedEvent, match="1e400"):
         check(encode(EVENT).replace(b'"provider"', b'"newer_field":1e400,"provider"'))

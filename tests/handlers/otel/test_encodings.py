@@ -137,6 +137,15 @@ def test_values_nested_however_deep_do_no_harm(levels: int) -> None:
         assert levels > 50
 
 
+def test_what_can_be_read_and_not_be_written_costs_no_export() -> None:
+    """The stack allows what was decoded high up to be encoded no further down: at which depth, only trying tells."""
+    for levels in range(600, 1_000):
+        nest = "[" * levels + "]" * levels
+        asked = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": f'[{{"role":"user","content":{nest}}}]'}
+        called = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.arguments": nest}
+        assert translated([span(1, asked), span(2, called)]).rejections == []
+
+
 def test_an_export_of_too_many_spans_is_refused() -> None:
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add().scope_spans.add().spans
