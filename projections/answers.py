@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -14,8 +15,11 @@ import msgspec
 from .errors import AnswerTooLarge
 
 ANSWER_BYTES_MAX = 256 * 1024 * 1024
-# So many at a time, so that an answer's size is known before all of it is here.
+# So many at a time, so that an answer's size is known before all of it is here; of values that have parts, each alone.
 FETCHED_ROWS = 256
+VALUE_BYTES = 8  # what a value counts that is no text
+
+_HAS_PARTS = re.compile(r"\[\d*\]$|^(?:STRUCT|MAP|UNION|VARIANT)\b")
 
 
 class Column(NamedTuple):
@@ -50,13 +54,14 @@ def read_answer(result: duckdb.DuckDBPyConnection, limit: int) -> Answer:
     """At most `limit` rows of a result. Raises `AnswerTooLarge`."""
     columns = columns_of(result.description)
     is_json = [column.type == "JSON" for column in columns]
+    at_once = 1 if any(_HAS_PARTS.search(column.type) for column in columns) else FETCHED_ROWS
     rows: list[list[Any]] = []
-    characters = 0
-    while len(rows) <= limit and (fetched := result.fetchmany(min(limit + 1 - len(rows), FETCHED_ROWS))):
-        rows += [[_parsed(v) if json else plain(v) for v, json in zip(row, is_json, strict=True)] for row in fetched]
-        characters += sum(len(value) for row in fetched for value in row if isinstance(value, str | bytes))
-        if characters > ANSWER_BYTES_MAX:
+    size_bytes = 0
+    while len(rows) <= limit and (fetched := result.fetchmany(min(limit + 1 - len(rows), at_once))):
+        size_bytes += sum(_size(value) for row in fetched for value in row)
+        if size_bytes > ANSWER_BYTES_MAX:
             raise AnswerTooLarge(ANSWER_BYTES_MAX)
+        rows += [[_parsed(v) if json else plain(v) for v, json in zip(row, is_json, strict=True)] for row in fetched]
     return Answer(columns, rows[:limit], truncated=len(rows) > limit)
 
 
@@ -76,13 +81,28 @@ def digits(amount: Decimal) -> str:
 
 def columns_of(description: Sequence[Sequence[Any]]) -> list[Column]:
     """A result's columns; those of the same name are told apart."""
-    seen: dict[str, int] = {}
+    taken = {name for name, *_ in description}
+    told: set[str] = set()
     columns = []
     for name, sql_type, *_ in description:
-        seen[name] = seen.get(name, 0) + 1
-        unique = name if seen[name] == 1 else f"{name}_{seen[name] - 1}"
+        unique, number = name, 0
+        while unique in told or (number and unique in taken):
+            number += 1
+            unique = f"{name}_{number}"
+        told.add(unique)
         columns.append(Column(unique, str(sql_type)))
     return columns
+
+
+def _size(value: Any) -> int:
+    """About how many bytes a value takes, with all its parts."""
+    if isinstance(value, str | bytes):
+        return max(len(value), VALUE_BYTES)
+    if isinstance(value, list | tuple):
+        return VALUE_BYTES + sum(map(_size, value))
+    if isinstance(value, dict):
+        return VALUE_BYTES + sum(map(_size, value.keys())) + sum(map(_size, value.values()))
+    return VALUE_BYTES
 
 
 def _parsed(text: str | None) -> Any:

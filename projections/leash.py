@@ -55,7 +55,7 @@ class Leash:
         _watch.add(self, cursor.interrupt)
         try:
             yield
-        except (duckdb.Error, MemoryError) as error:
+        except (duckdb.Error, MemoryError, OverflowError) as error:
             raise QueryFailed(self._reason or _reason_of(error)) from error
         finally:
             _watch.drop(self)
@@ -105,7 +105,9 @@ class _Watch:
 _watch = _Watch()
 
 
-def _reason_of(error: duckdb.Error | MemoryError) -> str:
+def _reason_of(error: duckdb.Error | MemoryError | OverflowError) -> str:
+    if isinstance(error, OverflowError):
+        return f"a value is too large to be told; ask for it as text, as in `value::varchar` ({error})"
     if isinstance(error, MemoryError | duckdb.OutOfMemoryException):
         return f"needs more memory than a query may use; ask for less at once ({str(error).splitlines()[0:1]})"
     return str(error)

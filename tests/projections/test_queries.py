@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import duckdb
 import pytest
-from rookery.projections import Leash, QueryFailed, QueryRefused, UnknownReadModel
+from rookery.projections import Leash, QueryFailed, QueryRefused, UnknownReadModel, answers
 from rookery.projections.sandbox import refuse_all_but_reading
 from rookery.schemas import AgentRegistered, LlmCallCompleted, MessageRecorded, RunStarted, ToolCallCompleted
 
@@ -205,6 +205,29 @@ def test_values_are_exact_and_fit_for_json(colony: Colony) -> None:
 
 def test_columns_of_the_same_name_are_told_apart(colony: Colony) -> None:
     assert colony.projections.sql("select 1 as a, 2 as a").records() == [{"a": 1, "a_1": 2}]
+
+
+def test_columns_stay_apart_where_one_is_named_as_another_would_be(lively: Colony) -> None:
+    answer = lively.projections.sql("select 1 as a, 2 as a, 3 as a_1, 4 as a")
+    assert answer.records() == [{"a": 1, "a_2": 2, "a_1": 3, "a_3": 4}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["range(100)", "{'a': range(100)}", "map {'a': range(100)}", "[repeat('x', 900)]", "{'a': repeat('x', 900)}"],
+)
+def test_what_is_within_a_value_counts_for_how_much_an_answer_may_have(
+    lively: Colony, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "ANSWER_BYTES_MAX", 10_000)
+    assert len(lively.projections.sql(f"select {value} as v from range(5)").rows) == 5
+    with pytest.raises(QueryFailed, match="more than 10,000 bytes"):
+        lively.projections.sql(f"select {value} as v from range(20)")
+
+
+def test_a_value_that_is_too_large_to_be_told_fails_its_query(lively: Colony) -> None:
+    with pytest.raises(QueryFailed, match="ask for it as text"):
+        lively.projections.sql("select interval '100000000 years'")
 
 
 def test_a_time_with_a_zone_is_answered_in_utc(colony: Colony) -> None:
