@@ -29,11 +29,11 @@ class MemoryQueue:
         """See `Bus.give`; `instead` of what there is of the task, in hand or not: see `Bus.hand_over`."""
         if (known := self._sequences.get(item.id)) is not None:
             return Receipt(known, duplicate=True)
-        if instead:
-            for task in [task for task in self._tasks if task.event.id == event.id]:
-                self.forget(task)
         if sum(map(len, self._waiting.values())) >= self._waiting_max:
             raise WorkQueueFull(self._waiting_max)
+        if instead:  # only now: what finds no room stays where it is
+            for task in [task for task in self._tasks if task.event.id == event.id]:
+                self.forget(task)
         self._sequences[item.id] = len(self._sequences) + 1
         task = _Task(event, item.subject, recorded)
         self._tasks.add(task)

@@ -192,6 +192,7 @@ class _Hands:
         except InvalidEvent as error:
             logger.warning("%s holds what is no work, and it was thrown away: %s", message.subject, error)
             await throw_away(self.connection, message.reply)
+            self.changed.set()  # nothing may be due any more
             return
         work = JetStreamWork(self.connection, event, message.reply, self._attempts_max, self._put_down)
         work.recorded = recorded_in(message)

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from typing import Any
 
 import pytest
-from rookery.bus import Bus, BusUnavailable, EventTooLarge, Work
+from rookery.bus import Bus, BusUnavailable, EventTooLarge, MemoryBus, Work, WorkQueueFull
 from rookery.schemas import AssignmentCreated, Event, InvalidEvent
 from rookery.tests.bus.paces import ACK_WAITS_SECONDS, Pace, at_some_pace
 
@@ -379,3 +379,12 @@ class TestHandingOver:
             assert [(await next_of(tasks)).event, (await next_of(tasks)).event] == [named, again]
             async with waiting_for_next(tasks) as waiting:
                 assert not waiting.done()
+
+
+async def test_what_finds_no_room_in_memory_when_it_is_handed_over_stays_where_it_is(memory_bus: MemoryBus) -> None:
+    given = task()
+    await memory_bus.give(given)
+    memory_bus._work._waiting_max = 1
+    with pytest.raises(WorkQueueFull):
+        await memory_bus.hand_over(given, "coder-7", number=1)
+    assert await held(memory_bus, "code.review") == ["as-1"]

@@ -257,15 +257,16 @@ class TestQueue:
                 [name] = (await asked(client, "CONSUMER.NAMES.WORK"))["consumers"]
                 assert (await asked(client, f"CONSUMER.DELETE.WORK.{name}"))["success"]
 
+    @pytest.mark.parametrize("in_hand_max", [1, 8])
     async def test_what_is_no_work_is_thrown_away_and_said(
-        self, nats_bus: NatsBus, client: Client, caplog: pytest.LogCaptureFixture
+        self, nats_bus: NatsBus, client: Client, caplog: pytest.LogCaptureFixture, in_hand_max: int
     ) -> None:
         await nats_bus.give(task("before"))
         await client.publish("work.any.code%2Ereview", b"not an event")
         await client.publish("work.any.code%2Ereview", b"")
         await client.flush()
         await nats_bus.give(task("after"))
-        async with aclosing(nats_bus.work("code.review", in_hand_max=8)) as tasks:
+        async with aclosing(nats_bus.work("code.review", in_hand_max=in_hand_max)) as tasks:
             for subject in ("before", "after"):
                 found = await next_of(tasks)
                 assert found.event.subject == subject
