@@ -1,5 +1,6 @@
 """NATS JetStream: transport, durable acknowledgement, key-value and object store."""
 
+from .connection import shown_url
 from .contract import (
     HISTORY_EVENTS_MAX,
     READ_BATCH_EVENTS_MAX,
@@ -107,5 +108,6 @@ __all__ = [
     "Work",
     "WorkQueueFull",
     "damaged_streams",
+    "shown_url",
     "work_subject_of",
 ]

@@ -92,7 +92,7 @@ class Connection:
     @property
     def shown_url(self) -> str:
         """The URL without the passwords that it may carry."""
-        return ",".join(map(_without_password, servers_in(self.url)))
+        return shown_url(self.url)
 
     @property
     def max_payload_bytes(self) -> int:
@@ -298,6 +298,11 @@ def servers_in(url: str) -> list[str]:
     return [one.strip() for one in url.split(",") if one.strip()]
 
 
+def shown_url(url: str) -> str:
+    """The URL as anybody may see it: without the passwords and tokens that it may carry."""
+    return ",".join(map(_without_secret, servers_in(url)))
+
+
 def pauses_seconds() -> itertools.chain[float]:
     """How long to pause before each next attempt: longer each time, up to a bound."""
     growing = itertools.takewhile(lambda pause: pause < _PAUSE_SECONDS_MAX, (_PAUSE_SECONDS * 2**n for n in range(99)))
@@ -330,9 +335,11 @@ def _identity(credentials: Path | None) -> dict[str, Any]:
     return {"user_credentials" if holds_jwt else "nkeys_seed": str(path)}
 
 
-def _without_password(url: str) -> str:
-    password = urlsplit(url).password
-    return url if password is None else url.replace(f":{password}@", ":***@")
+def _without_secret(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is not None:
+        return url.replace(f":{parts.password}@", ":***@", 1)
+    return url.replace(f"//{parts.username}@", "//***@", 1) if parts.username else url  # alone, it is a token
 
 
 def _refuses_us(error: BaseException) -> bool:

@@ -144,7 +144,10 @@ class DataFolder:
         """Leave word of the node that owns the folder, for `running` to find."""
         beside = self.path / f"{NODE_FILE}.new"
         try:
-            beside.write_bytes(msgspec.json.encode(node))
+            beside.unlink(missing_ok=True)
+            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # a URL may carry a password
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.encode(node))
             beside.replace(self.path / NODE_FILE)
         except OSError as error:
             raise DataFolderUnusable(self.path, error.strerror or str(error)) from None

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ..bus import shown_url
 from .client import Client, NodeUnreachable, RequestFailed
 from .data_folder import DataFolder
 from .nats_server import NatsServerError, find_binary
@@ -48,7 +49,7 @@ def examine(settings: Settings, client: Client) -> Iterator[Finding]:
 
 def _binary(settings: Settings) -> Finding:
     if settings.nats_url:
-        return Finding("nats-server", "ok", f"not embedded: {settings.nats_url} is used")
+        return Finding("nats-server", "ok", f"not embedded: {shown_url(settings.nats_url)} is used")
     try:
         return Finding("nats-server", "ok", str(find_binary(settings.nats_server)))
     except NatsServerError as error:

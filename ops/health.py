@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ..bus import Bus, BusError, EventSource, StreamState
+from ..bus import Bus, BusError, EventSource, StreamState, shown_url
 from ..schemas import RookeryError
 
 State = Literal["starting", "ready", "degraded", "failed", "stopped"]
@@ -102,7 +102,7 @@ class Health:
 def state_of_bus(url: str, held: StreamState | None, *, answers: bool) -> tuple[State, str]:
     """How the bus is, by what it `held` when it answered last, if it did."""
     if not answers:
-        return "failed", f"no answer from {url}"
+        return "failed", f"no answer from {shown_url(url)}"
     cluster = held.cluster if held else None
     if cluster and cluster.unwell:
         return "degraded", f"{', '.join(cluster.unwell)} can't take over: gone, or behind {cluster.leader or 'nobody'}"

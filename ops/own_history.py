@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from itertools import compress
 
-from ..bus import Bus
+from ..bus import Bus, shown_url
 from ..eventstore import Log
 from ..eventstore.origin import LOCK
 from ..schemas import RookeryError
@@ -45,7 +45,7 @@ async def complete_own_history(folder: DataFolder, own: str, peers: Sequence[str
         if has_lost_some:
             await _complete(folder, own, url, reach)
         else:
-            logger.warning(NOT_BELIEVED, url, own, url)
+            logger.warning(NOT_BELIEVED, shown_url(url), own, shown_url(url))
 
 
 async def _looks(
@@ -72,7 +72,7 @@ async def _is_ahead(url: str, log: Log, own: str, reach: Reach) -> bool:
         async with asyncio.timeout(LOOK_SECONDS_MAX), aclosing(reach(url)) as peer:
             return await is_behind(log, own, peer)
     except (TimeoutError, RookeryError) as error:
-        logger.info("%s can't say whether it has more of %s: %s", url, own, error)
+        logger.info("%s can't say whether it has more of %s: %s", shown_url(url), own, error)
         return False
 
 
@@ -81,10 +81,10 @@ async def _complete(folder: DataFolder, own: str, url: str, reach: Reach) -> Non
         async with aclosing(reach(url)) as peer:
             pulled: Pulled = await recover_own(folder.log, own, peer)
     except RookeryError as error:
-        logger.error("the history of %s could not be completed from %s: %s", own, url, error)
+        logger.error("the history of %s could not be completed from %s: %s", own, shown_url(url), error)
         return
     if pulled.events:
         folder.restored.touch()
-        logger.warning("took %d events of %s back from %s", sum(pulled.events.values()), own, url)
+        logger.warning("took %d events of %s back from %s", sum(pulled.events.values()), own, shown_url(url))
     for wrong in pulled.wrong:
         logger.error("%s", wrong)

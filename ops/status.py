@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from .. import __version__
-from ..bus import StreamState
+from ..bus import StreamState, shown_url
 from ..projections import ReadModel
 from .health import Subsystem, ask_bus
 from .lanes import Lane
@@ -90,7 +90,7 @@ async def status_of(node: Node, reads: Lane) -> Status:
             node.settings.origin, __version__, "ready" if node.look().is_ready else "not ready", node.started_at
         ),
         bus=BusStatus(
-            node.nats_url,
+            shown_url(node.nats_url),
             held is not None,
             held.messages if held else None,
             held.last_sequence if held else None,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from ...bus import shown_url
 from ...schemas import RookeryError
 from ..data_folder import DataFolder, DataFolderUnusable, RunningNode
 from ..settings import Settings, described, misspelt
@@ -187,7 +188,7 @@ def _show(node: RunningNode, options: dict[str, str | None], *, as_json: bool) -
         show_json(node)
         return
     click.echo(f"Rookery is ready at {node.url}")
-    click.echo(f"  bus   {node.nats_url}")
+    click.echo(f"  bus   {shown_url(node.nats_url)}")
     if node_of(Settings.load()) != node.url:  # the other commands would not find it by themselves
         click.echo(f"  use   export ROOKERY_URL={node.url}")
     down = ["rookery", "down", *(["--data", data] if (data := options["data"]) else [])]

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from ...bus import shown_url
 from ..client import InvalidUrl
 from .peers import CHAINS_AT_ONCE_MAX, MANIFEST_LINES_MAX, Chain, Offer, PeerLied, PeerRefused, PeerUnreachable, Run
 from .runs import ENCODED_BYTES_MAX, InvalidRun, decode_run
@@ -31,17 +32,18 @@ class HttpPeer:
     """Another node, by its URL. Close it in the end."""
 
     def __init__(self, url: str) -> None:
-        self._name = url.rstrip("/")
+        url = url.rstrip("/")
+        self._name = shown_url(url)
         timeout = httpx.Timeout(SILENCE_SECONDS_MAX, connect=CONNECT_SECONDS_MAX)
-        tls = self._name.startswith("https:")  # a TLS context takes long to make
+        tls = url.startswith("https:")  # a TLS context takes long to make
         try:
-            self._http = httpx.AsyncClient(base_url=self._name, timeout=timeout, trust_env=False, verify=tls)
+            self._http = httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False, verify=tls)
         except httpx.InvalidURL as error:
             raise InvalidUrl(url, str(error)) from None
 
     @property
     def name(self) -> str:
-        """Its URL."""
+        """Its URL, without the password that it may carry."""
         return self._name
 
     async def aclose(self) -> None:

@@ -16,6 +16,7 @@ from ...bus import (
     NoResponder,
     Requester,
     RequestTimedOut,
+    shown_url,
 )
 from ...schemas import InvalidInput
 from .peers import CHAINS_AT_ONCE_MAX, Chain, Offer, PeerLied, PeerRefused, PeerUnreachable, Run
@@ -62,7 +63,7 @@ class NatsPeer:
             raise InvalidInput(
                 f"{url!r} is no peer on NATS: say nats://HOST:PORT/NODE, or nats:///NODE on one's own bus"
             )
-        self._name = url
+        self._name = shown_url(url)
         self._subject = subject_of(node)
         self._bus = Requester(server if host else str(bus_url), name=f"sync with {node}", credentials=credentials)
 

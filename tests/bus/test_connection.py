@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rookery.bus import BusUnavailable, NatsBus
+from rookery.bus import BusUnavailable, NatsBus, shown_url
 from rookery.bus.connection import _unless_cancelled
 from rookery.ops.nats_server import NatsServer, find_binary
 from rookery.schemas import Event
@@ -36,6 +36,20 @@ async def test_passwords_are_not_shown() -> None:
         await NatsBus.connect("nats://me:secret@127.0.0.1:1", timeout_seconds=0.05)
     assert "secret" not in str(missing.value)
     assert "me:***@127.0.0.1" in str(missing.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
+        ("nats://me:secret@h:4222", "nats://me:***@h:4222"),
+        ("nats://token@h", "nats://***@h"),
+        ("nats://a:b@h, nats://c:d@i", "nats://a:***@h,nats://c:***@i"),
+        ("http://h:8800/a:b@c", "http://h:8800/a:b@c"),
+    ],
+)
+def test_neither_passwords_nor_tokens_are_shown(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
 
 
 async def test_wrong_credentials_are_said_at_once(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,10 +16,12 @@ from contextlib import closing, contextmanager, suppress
 from math import inf
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 from rookery.ops.bench.node_process import node_process
 from rookery.ops.client import Client
+from rookery.ops.nats_server import NatsServer
 from rookery.schemas import Event, RunStarted, encode
 
 from .conftest import Rookery, command_line
@@ -97,12 +101,29 @@ def test_a_node_in_the_background_runs_until_down(cli: Rookery) -> None:
     up = cli("up", "--detach", "--port", 0, "--nats-port", 0, "--json")
     assert up.code == 0, up.err
     node = up.json
+    assert Path("rookery-data/node.json").stat().st_mode & 0o077 == 0
     process = psutil.Process(node["pid"])
     family = [process, *process.children(recursive=True)]
     assert cli("status", "--json").json["events"] == 1  # found by its data folder; the event is its own start
     assert cli("down").out == "stopped\n"
     assert psutil.wait_procs(family, timeout=10)[1] == []
     assert "no node runs" in cli("down").out
+
+
+async def test_a_password_in_a_url_is_told_to_nobody(cli: Rookery, nats_server: NatsServer, tmp_path: Path) -> None:
+    bus = nats_server.url.replace("//", "//me:bus-secret@")
+    here = ("--nats-url", bus, "--peers", "http://me:peer-secret@127.0.0.1:1", "--port", 0)
+    up = await asyncio.to_thread(cli, "up", "--detach", *here)
+    assert up.code == 0, up.err
+    (url,) = re.findall("http://127.0.0.1:[0-9]+", up.out)[:1]
+    try:
+        async with httpx.AsyncClient(base_url=url) as http:
+            told = [(await http.get(path)).text for path in ("/status", "/health", "/sync", "/metrics")]
+        assert "me:***@" in told[0]
+        assert not [each for each in [up.out, up.err, *told] if "secret" in each]
+    finally:
+        await asyncio.to_thread(cli, "down")
+    assert "secret" not in (tmp_path / "rookery-data" / "node.log").read_text()
 
 
 def test_a_node_is_started_once_and_keeps_its_log(cli: Rookery, tmp_path: Path) -> None:
