@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -76,6 +77,22 @@ async def test_what_came_of_it_is_told_though_queries_are_held_up(
             assert node.health.subsystems["projector"].state == "failed", "it was not waited for until it was mended"
             scratch.unlink()
             (tmp_path / "aside").rename(scratch)
+
+
+async def test_what_was_done_before_the_bus_was_lost_is_not_given_again_under_its_id(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, port=0, nats_port=0)
+    wanted = assignments.Wanted(capability="pay", id="invoice-1")
+    with DataFolder(tmp_path) as folder:
+        async with running_node(folder, settings) as node:
+            await assignments.give(node, wanted)
+            await do(node.bus, "pay", AssignmentCompleted(agent_id="coder-7", result=7))
+            await node.until((await node.bus.state()).last_sequence, "visible")
+    shutil.rmtree(tmp_path / "nats")
+    with DataFolder(tmp_path) as folder:
+        async with running_node(folder, settings) as node:
+            told = await assignments.give(node, wanted)
+            assert (told.status, told.result) == ("completed", 7)
+            assert [page async for page in node.bus.tasks_held("pay")] == []
 
 
 async def do(bus: NatsBus, capability: str, end: EventData, **options: Any) -> Work:
