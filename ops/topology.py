@@ -19,6 +19,7 @@ import msgspec
 import nkeys
 
 from ..handlers.agent.presence import BUCKET
+from ..handlers.agent.profile import check_agent_id
 from ..schemas import InvalidInput, derived_id, escape
 from .nats_server import DEFAULT_PORT, MAX_PAYLOAD_BYTES
 from .settings import NAME
@@ -29,6 +30,8 @@ LEAF_PORT_OFFSET = 3_200
 CLUSTER_SERVERS = (3, 5)
 LOOPBACK = "127.0.0.1"
 ORIGIN = re.compile(NAME)
+HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+KEYS_OF_OTHERS = ("node", "leaf")  # in the folder where an agent's key lies under its name
 
 _KEY_FILE_MODE = 0o600
 
@@ -130,7 +133,7 @@ def _at_home(agents: Sequence[str], hub: Site, spokes: Sequence[Site]) -> dict[s
 def _site(text: str, port: int) -> Site:
     name, mark, address = text.partition("=")
     host, colon, given = address.rpartition(":") if ":" in address else (address, "", "")
-    if not ORIGIN.fullmatch(name) or (mark and not host) or (colon and not given.isdigit()):
+    if not ORIGIN.fullmatch(name) or (mark and not HOST.fullmatch(host)) or (colon and not given.isdigit()):
         raise InvalidInput(
             f"{text!r} is no site: say NAME, NAME=HOST or NAME=HOST:PORT, with a name of a-z, 0-9, - and _"
         )
@@ -156,6 +159,8 @@ def _users(folder: Path, agents: Sequence[str], others: Sequence[str] = ()) -> s
     node = _public(_seed(folder / "keys" / "node.nk"))
     every = [f"    # The node, and whoever holds its key: everything.\n    {{ nkey: {node} }}\n", *others]
     for agent in agents:
+        if check_agent_id(agent) in KEYS_OF_OTHERS:
+            raise InvalidInput(f"no agent can be called {agent!r} here: that key is the {agent}'s own")
         token = escape(agent)
         bucket = {"bucket": BUCKET, "stream": f"KV_{BUCKET}", "claim": derived_id(agent)}
         every.append(_user("agent", _seed(folder / "keys" / f"{token}.nk"), agent=agent, token=token, **bucket))

@@ -304,7 +304,9 @@ class TestFiles:
             Site("c", "10.0.0.3", 4333),
         ]
 
-    @pytest.mark.parametrize("names", [["a", "a"], ["a=h", "b=h"], ["a="], ["a=h:x"], ["=h"], ["A b"]])
+    @pytest.mark.parametrize(
+        "names", [["a", "a"], ["a=h", "b=h"], ["a="], ["a=h:x"], ["=h"], ["A b"], ['a=h"'], ["a=h\n"], ["a=::1"]]
+    )
     def test_what_is_no_site_is_refused(self, names: list[str]) -> None:
         with pytest.raises(InvalidInput):
             sites(names)
@@ -314,6 +316,12 @@ class TestFiles:
             write_cluster(tmp_path, "colony", sites(["a", "b"]))
         with pytest.raises(InvalidInput, match="--name"):
             write_cluster(tmp_path, "a", sites(["a", "b", "c"]))
+
+    @pytest.mark.parametrize("agent", ["hub/node", "north/leaf", "north/a\n    { nkey: U }", "north/a b"])
+    def test_no_agent_has_the_key_of_another_or_writes_who_may_do_what(self, tmp_path: Path, agent: str) -> None:
+        hub, *spokes = sites(["hub", "north"])
+        with pytest.raises(InvalidInput):
+            write_hub(tmp_path, hub, spokes, [agent])
 
     def test_an_agent_is_at_home_at_a_site(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match="SITE/AGENT"):
