@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from genai_prices import Usage, __version__, calc_price
 from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import calc_unit_price
+from genai_prices.types import TieredPrices, calc_unit_price
 
 from ..schemas import USD_MAX
 
@@ -63,6 +63,20 @@ def cost_usd(
     unpriced_input = input_tokens and cost.model_price.input_mtok is None
     unpriced_output = output_tokens and cost.model_price.output_mtok is None
     return None if unpriced_input or unpriced_output else _as_carried(cost.total_price)
+
+
+def is_sum_priced(provider: str, model: str, *, time: datetime, input_tokens: int) -> bool:
+    """Whether so many tokens cost as much in many calls as in one, so that the price of their sum can be told.
+
+    Some models' tokens cost more in a call whose prompt is long, and some have a price of the call itself.
+    """
+    try:
+        _, found = get_snapshot().find_provider_model(model, None, CALLED_THERE.get(provider, provider), None)
+    except LookupError:
+        return False
+    prices = found.get_prices(time)
+    tiers = [tier for price in vars(prices).values() if isinstance(price, TieredPrices) for tier in price.tiers]
+    return prices.requests_kcount is None and all(input_tokens <= tier.start for tier in tiers)
 
 
 def provider_of(model: str) -> str | None:

@@ -2,8 +2,9 @@
 
 Pages of the organization's usage API as it answers them (`/v1/organization/usage/completions` and `…/embeddings`,
 grouped by model at least). OpenAI doesn't say how many tokens each request had, so a row stays one call: the tokens
-and the dollars are right, the number of calls is not. A bucket that has not ended is rejected: a later export would say
-something else of it.
+and the dollars are right, the number of calls is not. Where a model's tokens cost more in a long prompt, a row of more
+than one short prompt may have is told without dollars. A bucket that has not ended is rejected: a later export would
+say something else of it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 
 from ...schemas import Event, LlmCallCompleted, derived_id, usd
 from ...schemas.vocabulary import Name, Tokens
-from ..pricing import PRICE_VERSION, cost_usd
+from ..pricing import PRICE_VERSION, cost_usd, is_sum_priced
 from .documents import documents
 from .elements import Element
 from .found import Finding, Rejected, found, read_as
@@ -40,6 +41,7 @@ class Row(msgspec.Struct):
     output_audio_tokens: Tokens | None = None
     input_image_tokens: Tokens | None = None
     output_image_tokens: Tokens | None = None
+    num_model_requests: Tokens | None = None
     model: Name | None = None
     project_id: str | None = None
     user_id: str | None = None
@@ -143,9 +145,11 @@ def _cost(row: Row, model: str, time: datetime) -> str | None:
     """What it cost by the price table, which knows nothing of batches and tiers: their price is unknown here.
 
     So is that of sound and images: their tokens have prices of their own, and are counted among the others or beside
-    them, as the export is new or old.
+    them, as the export is new or old. And so is that of many requests' tokens where it depends on how long each was.
     """
     if row.batch or row.service_tier not in (None, "default") or not row.is_text:
+        return None
+    if row.num_model_requests != 1 and not is_sum_priced(PROVIDER, model, time=time, input_tokens=row.input_tokens):
         return None
     cost = cost_usd(
         PROVIDER,

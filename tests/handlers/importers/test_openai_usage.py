@@ -105,6 +105,18 @@ def test_a_price_that_the_table_does_not_have_is_left_out(more: dict[str, Any]) 
     assert "cost_usd" not in call["data"]
 
 
+@pytest.mark.parametrize(
+    ("input_tokens", "requests", "cost"),
+    [(272_000, 5, "0.68"), (300_000, 5, None), (300_000, None, None), (300_000, 1, "1.5")],
+)
+def test_tokens_that_cost_more_in_a_long_prompt_have_no_price_as_a_sum(
+    input_tokens: int, requests: int | None, cost: str | None
+) -> None:
+    row = {"input_tokens": input_tokens, "output_tokens": 0, "input_cached_tokens": 0, "num_model_requests": requests}
+    (call,) = events(page(bucket(ROW | row | {"model": "gpt-5.4"}, start=1_780_272_000)))
+    assert call["data"].get("cost_usd") == cost
+
+
 def test_embeddings_are_embeddings() -> None:
     row = {"object": "organization.usage.embeddings.result", "input_tokens": 10, "model": "text-embedding-3-small"}
     (call,) = events(page(bucket(row)))
