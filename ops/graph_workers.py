@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -65,6 +66,10 @@ class GraphWorkers:
         """
         async with self._worker(as_of) as worker, aclosing(worker.answer(kind, options, self._seconds_max)) as frames:
             return b"".join([frame async for frame in frames])
+
+    async def check(self, content: bytes, media_type: str) -> None:
+        """Read a file of reference data where nothing comes to harm. Raises as `ask` does if it can't be taken in."""
+        await self.ask("check", content=b64encode(content).decode(), media_type=media_type)
 
     async def export(self, *, as_of: Vector | None = None, **options: Any) -> AsyncGenerator[bytes, None]:
         """The graph in parts, as they come; the first one is there once this returns."""

@@ -156,6 +156,7 @@ async def graph_imported(request: Request, node: ServingNode, lanes: OpenLanes) 
     if media_type not in SUFFIXES:
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send one of {', '.join(SUFFIXES)}")
     body = await read_body(request, bytes_max=IMPORT_BYTES_MAX)
+    await node.graph_workers.check(body, media_type)
     imported = await lanes.imports.run(lambda: node.graph_imports.add(body, media_type, node.graph.store))
     return json(imported._asdict(), HTTPStatus.CREATED)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import logging
 import os
+from base64 import b64decode
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pyoxigraph import BlankNode, DefaultGraph, NamedNode, Quad, RdfFormat, Store, parse, serialize
+from pyoxigraph import BlankNode, DefaultGraph, NamedNode, Quad, RdfFormat, Store, Triple, parse, serialize
 
 from ..errors import QueryRefused
 from .names import BOOKKEEPING, URN
@@ -57,6 +58,18 @@ def export(store: Store, output: Any, *, media_type: str, about: str | None = No
         serialize(triples, output, form, prefixes=PREFIXES)
 
 
+def check(content: str, media_type: str) -> dict[str, int]:
+    """How many triples a file has, whose bytes are in base64. Raises `QueryRefused`.
+
+    A small file can need any amount of memory, or nest so deeply that it ends whoever reads it: so a process that may
+    end reads it first.
+    """
+    quads = _parsed(b64decode(content), media_type, "0" * 64)
+    if any(_is_nested(term) for quad in quads for term in (quad.subject, quad.object)):
+        raise QueryRefused("a triple in it is about a triple that is about a triple itself; one within another is all")
+    return {"triples": len(quads)}
+
+
 class Imports:
     """The folder of reference data. Call it from one thread at a time."""
 
@@ -65,7 +78,7 @@ class Imports:
         self.added = 0
 
     def add(self, content: bytes, media_type: str, store: Store) -> Imported:
-        """Load a file into the graph, and keep it. What is there already stays as it is. Raises `QueryRefused`."""
+        """Load a checked file into the graph, and keep it. What is there already stays so. Raises `QueryRefused`."""
         name = sha256(content).hexdigest()
         path = self.folder / f"{name}{SUFFIXES[media_type]}"
         quads = _parsed(content, media_type, name)
@@ -135,6 +148,10 @@ def _parsed(content: bytes, media_type: str, name: str) -> list[Quad]:
 def _own(term: Any, name: str) -> Any:
     """The term; a blank node gets a name that no other file's has."""
     return BlankNode(f"i{name[:16]}x{term.value}") if isinstance(term, BlankNode) else term
+
+
+def _is_nested(term: Any) -> bool:
+    return isinstance(term, Triple) and (isinstance(term.subject, Triple) or isinstance(term.object, Triple))
 
 
 def _graph(name: str) -> NamedNode:

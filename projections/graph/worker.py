@@ -24,7 +24,7 @@ from pyoxigraph import Store
 from ..errors import ProjectionError, QueryFailed, QueryRefused
 from . import past
 from .algorithms import communities, neighbours, path, stats
-from .exchange import export
+from .exchange import check, export
 from .sparql import answer, read
 
 MEMORY_BYTES_MAX = 1024 * 1024 * 1024  # beyond what an idle worker has
@@ -105,6 +105,8 @@ def _answer(store: Store, question: dict[str, Any], frames: Frames) -> None:
         frames.write(answer(store, read(options.pop("text")), options.pop("media_type"), **options))
     elif kind == "export":
         export(store, frames, **options)
+    elif kind == "check":
+        frames.write(json.dumps(check(**options)).encode())
     elif kind in GRAPH_QUESTIONS:
         frames.write(json.dumps(GRAPH_QUESTIONS[kind](store, **options)).encode())
     else:

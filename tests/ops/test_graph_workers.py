@@ -178,6 +178,25 @@ async def test_a_copy_that_cant_be_read_is_made_again_for_who_asks_next(workers:
     assert await ask(workers, COUNT) == f"n\r\n{TRIPLES}\r\n"
 
 
+LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+BOMBS = {
+    "text/turtle": "<urn:a> <urn:b> " + "<<( <urn:a> <urn:b> " * 100_000 + "<urn:c>" + " )>>" * 100_000 + " .",
+    "application/n-triples": "<urn:a> <urn:b> <<( <urn:a> <urn:b> <<( <urn:a> <urn:b> <urn:c> )>> )>> .",
+    "application/rdf+xml": f'<!DOCTYPE x [<!ENTITY a0 "lollollol">{LAUGHS}]>'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:e="urn:e:">'
+    '<rdf:Description rdf:about="urn:a"><e:p>&a9;</e:p></rdf:Description></rdf:RDF>',
+}
+
+
+@pytest.mark.parametrize("media_type", BOMBS)
+async def test_a_file_that_would_end_whoever_reads_it_is_read_by_a_worker_first(
+    workers: GraphWorkers, media_type: str
+) -> None:
+    with pytest.raises((QueryFailed, QueryRefused), match=r"memory|longer|triple"):
+        await workers.check(BOMBS[media_type].encode(), media_type)
+    await workers.check(b"<urn:a> <urn:b> <urn:c> .", "text/turtle")
+
+
 async def test_a_refused_query_costs_no_process(workers: GraphWorkers) -> None:
     await ask(workers, COUNT)
     before = processes()
