@@ -125,7 +125,7 @@ def _outcome(span: Span, error: str | None) -> Outcome:
 
 def _reckoned(span: Span, provider: str, answered_by: str, asked: str, usage: Usage) -> str | None:
     """What the price table says: of the model that answered, or where it knows none such, of the one that was asked."""
-    if not usage.is_counted:
+    if usage.input is None:  # a prompt that nobody counted was not free
         return None
     for model in dict.fromkeys((answered_by, asked)):
         cost = cost_usd(

@@ -146,6 +146,13 @@ def test_what_is_not_known_is_unknown_and_costs_nobody_knows_what(missing: str) 
     assert "cost_usd" not in found
 
 
+def test_a_prompt_that_nobody_counted_was_not_free() -> None:
+    found = data(span(2, {name: value for name, value in CHAT.items() if name != "gen_ai.usage.input_tokens"}))
+    assert found["output_tokens"] > 0
+    assert "input_tokens" not in found
+    assert "cost_usd" not in found
+
+
 def test_a_call_whose_tokens_nobody_counted_says_so() -> None:
     found = data(span(2, {"gen_ai.operation.name": "chat", "gen_ai.usage.input_tokens": -5}))
     assert found["usage_source"] == "unknown"
