@@ -16,6 +16,7 @@ from ..schemas import InvalidInput, RookeryError
 
 CONNECT_SECONDS_MAX = 60.0
 UPLOAD_BYTES = 2**20
+NO_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class NodeUnreachable(RookeryError):
@@ -220,13 +221,13 @@ class Client:
         response = self._send(method, path, **options)
         try:
             return msgspec.json.decode(response.content)
-        except msgspec.DecodeError:
+        except NO_JSON:
             raise self._stranger(response) from None
 
     def _raise(self, response: httpx.Response) -> None:
         try:
             problem = msgspec.json.decode(response.content, type=dict[str, Any])
-        except msgspec.MsgspecError:
+        except NO_JSON:
             raise self._stranger(response) from None
         raise (RequestRefused if response.is_client_error else RequestFailed)(response.status_code, problem)
 

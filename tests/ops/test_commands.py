@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from rookery.ops.client import Client
+from rookery.ops.client import Client, NodeUnreachable
 from rookery.schemas import Event, RunStarted, encode
 
 from .conftest import Rookery
@@ -80,6 +82,25 @@ def test_money_is_a_decimal_string_to_the_last_place(rookery: Rookery) -> None:
         rookery("publish", "llm_call.completed", f"exact-{call}", "--data", json.dumps(data))
     (row,) = [row for row in rookery("query", "cost_by_model", "--json").json if row["model"] == "exact"]
     assert row["cost_usd"] == "123456789012.120000000001"
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("answer", [b"<html>", b'{"a":"\xff"}', b"[" * 5_000 + b"]" * 5_000])
+def test_whatever_a_stranger_answers_is_said_to_be_no_nodes(status: int, answer: bytes) -> None:
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server, Client(f"http://127.0.0.1:{server.server_port}") as client:
+        threading.Thread(target=server.handle_request).start()
+        with pytest.raises(NodeUnreachable, match="not from Rookery"):
+            client.get("/status")
 
 
 def test_status_tells_events_origins_lags_and_the_bus(rookery: Rookery) -> None:
