@@ -77,6 +77,8 @@ async def _on_leash(leash: Leash, answering: Coroutine[Any, Any, Response]) -> R
         raise
     except MemoryError as error:
         raise QueryFailed("the answer needs more memory than there is; ask for less at once") from error
+    except RecursionError as error:
+        raise QueryFailed("a value of the answer nests too deeply to be told; ask for it as text") from error
 
 
 async def _gone(request: Request) -> None:

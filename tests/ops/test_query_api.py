@@ -238,3 +238,9 @@ def test_queries_whose_clients_leave_make_room_at_once(tmp_path_factory: pytest.
 def _ask_and_leave(url: str) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{url}/sql", json=SLOW, timeout=httpx.Timeout(30, read=1), trust_env=False)
+
+
+def test_a_value_that_nests_too_deeply_fails_its_query_and_nothing_else(http: httpx.Client) -> None:
+    nested = "[" * 400 + "]" * 400
+    answer = http.post("/sql", content=f'{{"sql": "select ? as v", "parameters": [{nested}]}}')
+    assert_problem(answer, 400, "nests too deeply")
