@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from rookery.eventstore import Disk, Log, origin
+from rookery.eventstore import Disk, Log, origin, parts
 from rookery.eventstore.parts import Part
 from rookery.eventstore.writer import OriginWriter
 from rookery.tests.eventstore.deliveries import gizmos_known, many, unknown
 
 
 def test_memory_does_not_grow_with_the_segments_that_are_asked_for_a_line(tmp_path: Path) -> None:
-    segment_events, segments = 100, 50
+    segment_events, segments = 50, 100
     with Log.open(tmp_path / "log", segment_events_max=segment_events) as log:
         given = many(segment_events * segments)
         log.append("here", given)
@@ -26,6 +27,7 @@ def test_memory_does_not_grow_with_the_segments_that_are_asked_for_a_line(tmp_pa
             for n in range(1, len(given), segment_events):
                 log.get("here", n)
             held_bytes, _ = tracemalloc.get_traced_memory()
+            assert parts._opened.cache_info().currsize <= parts.FILES_KEPT_MAX
         finally:
             tracemalloc.stop()
     assert held_bytes < segments / 4 * segment_bytes
@@ -52,6 +54,21 @@ def test_dead_letters_of_sealed_segments_are_counted_once(tmp_path: Path, monkey
         with gizmos_known():
             assert log.dead_faults() == {}
         assert log.dead_faults() == {"unknown_type": 46}
+
+
+def test_what_a_damaged_summary_said_is_forgotten_with_its_repair(tmp_path: Path) -> None:
+    with Log.open(tmp_path / "log", segment_events_max=4) as log:
+        log.append("here", [unknown(n) for n in range(1, 5)])
+        log.seal_full_segments()
+        [path] = (tmp_path / "log" / "here").glob("*.index.json")
+        sound = path.read_bytes()
+        path.write_bytes(msgspec.json.encode(msgspec.json.decode(sound) | {"dead": [1], "faults": {"malformed": 1}}))
+        here = log._origins["here"]
+        assert isinstance(here, OriginWriter)
+        here._kept.cache_clear()
+        assert log.dead_faults() == {"malformed": 1}
+        here.repair(lambda: path.write_bytes(sound))
+        assert log.dead_faults() == {"unknown_type": 4}
 
 
 def test_an_append_looks_at_no_more_files_the_longer_the_log_is(tmp_path: Path) -> None:

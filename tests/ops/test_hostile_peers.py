@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -19,26 +19,16 @@ from rookery.ops.serve import open_many_files
 from rookery.ops.syncing import Fork, LogPeer, Offer, Pull, Run, Syncing, pulling
 from rookery.ops.syncing.quarantine import NAME as QUARANTINE
 from rookery.schemas import InvalidInput
-from rookery.tests.eventstore.deliveries import many, mixed
+from rookery.tests.eventstore.deliveries import many
 from rookery.tests.eventstore.test_golden import FIRST
 from rookery.tests.eventstore.test_golden import HERE as GOLDEN
+from rookery.tests.ops.test_checker import east, west
 from rookery.tests.ops.test_syncing import Liar, edited, files, open_log, pull, told_of, with_state
 
 GHOSTS = 20
 
 
-@pytest.fixture
-def east(tmp_path: Path) -> Iterator[Log]:
-    with open_log(tmp_path, "east") as log:
-        log.append("east", mixed(60))
-        log.seal_full_segments()
-        yield log
-
-
-@pytest.fixture
-def west(tmp_path: Path) -> Iterator[Log]:
-    with open_log(tmp_path, "west", 5) as log:
-        yield log
+__all__ = ["east", "west"]  # fixtures
 
 
 class Inventor(LogPeer):

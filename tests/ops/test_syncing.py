@@ -29,6 +29,7 @@ from rookery.ops.syncing import (
     is_behind,
     recover_own,
 )
+from rookery.ops.syncing.offering import Offering
 from rookery.ops.syncing.peers import ORIGINS_MAX, RUN_EVENTS_MAX
 from rookery.ops.syncing.quarantine import set_aside
 from rookery.tests.eventstore.deliveries import many, mixed
@@ -346,3 +347,10 @@ def test_a_run_of_more_lines_than_travel_at_once_is_refused() -> None:
     with pytest.raises(InvalidRun, match="lines"):
         decode_run(encode_run(Run(7, [b""] * (RUN_EVENTS_MAX + 1))))
     assert len(decode_run(encode_run(Run(7, [b""] * RUN_EVENTS_MAX))).lines) == RUN_EVENTS_MAX
+
+
+def test_a_segment_of_one_line_is_offered(tmp_path: Path) -> None:
+    with Log.open(tmp_path / "log", segment_events_max=1) as log:
+        log.append("east", many(3))
+        log.seal_full_segments()
+        assert Offering(log, "east").segment("east", 2).name == f"{2:020}.ndjson.zst"
