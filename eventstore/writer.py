@@ -115,7 +115,6 @@ class OriginWriter(OriginLog):
             result = work()
             self._show(look(self.folder, self._disk, self._tier))
             self._distrusted = ()  # until somebody verifies it again
-            self._kept.cache_clear()
             self._counted = Counted(registry_fingerprint())
             return result
 
